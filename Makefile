@@ -1,0 +1,51 @@
+# Two commands do everything: `make demo` and `make test`. PYTHON, VENV and WORKERS may be overridden.
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+PY := $(VENV)/bin/python
+CODE := geostyle tests transfer.py $(wildcard train_geo.py data_gen examples benchmarks)
+TYPED := geostyle transfer.py $(wildcard train_geo.py data_gen)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench build clean
+
+help:  ## list the commands
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+# Stamp files make set-up happen once, and again when a lock changes.
+$(VENV)/.run-stamp: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "geostyle needs Python 3.11 or newer; try: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet -r requirements.lock
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev-stamp: $(VENV)/.run-stamp requirements-dev.lock
+	$(PY) -m pip install --quiet -r requirements-dev.lock
+	@touch $@
+
+setup: $(VENV)/.dev-stamp  ## create .venv with the pinned dependencies and the tools
+
+demo: $(VENV)/.run-stamp  ## run the main job on the bundled pictures
+	$(PY) transfer.py --config configs/demo.yaml
+
+test: $(VENV)/.dev-stamp  ## run the test suite
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal
+
+lint: $(VENV)/.dev-stamp  ## check style, formatting and types
+	$(PY) -m ruff check $(CODE)
+	$(PY) -m ruff format --check $(CODE)
+	$(PY) -m mypy $(TYPED)
+
+format: $(VENV)/.dev-stamp  ## mend style and formatting
+	$(PY) -m ruff check --fix $(CODE)
+	$(PY) -m ruff format $(CODE)
+
+bench: $(VENV)/.run-stamp  ## time the stages of the main job
+	$(PY) benchmarks/stages.py
+
+build: $(VENV)/.dev-stamp  ## build the wheel into dist/
+	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+clean:  ## remove everything that can be made again, .venv included
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,70 @@
+"""The command line: ``geostyle <verb>``, one file of this folder per verb.
+
+A verb is a module with ``main(argv) -> int``; the first line of its docstring is its line in the
+help. It is found by its file name (``my_verb.py`` is ``geostyle my-verb``) and imported only when
+it is called.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from geostyle.errors import GeostyleError
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def verbs() -> dict[str, str]:
+    """Every verb with its one-line description, read without importing anything."""
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
+        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        found[path.stem.replace("_", "-")] = docstring.partition("\n")[0]
+    return found
+
+
+def run(verb: str, argv: Sequence[str]) -> int:
+    """Run one verb and turn the errors a user can mend into one line on stderr.
+
+    Returns:
+        The exit status: what the verb returns, 2 after an error, 130 after Ctrl-C.
+    """
+    try:
+        status: int = import_module(f"geostyle.cli.{verb.replace('-', '_')}").main(list(argv))
+        return status
+    except GeostyleError as error:
+        print(f"geostyle {verb}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        print(f"geostyle {verb}: interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Dispatch ``geostyle <verb> ...``; without a verb, list them."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    known = verbs()
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        width = max(map(len, known))
+        print("usage: geostyle <verb> [options]\n\nverbs:")
+        for name, line in known.items():
+            print(f"  {name:<{width}}  {line}")
+        print("\ngeostyle <verb> --help explains one.")
+        return 0
+    if argv[0] == "--version":
+        from geostyle import __version__
+
+        print(__version__)
+        return 0
+    if argv[0] not in known:
+        near = difflib.get_close_matches(argv[0], known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"
+        print(f"geostyle: error: unknown verb {argv[0]!r}{hint}", file=sys.stderr)
+        return EXIT_ERROR
+    return run(argv[0], argv[1:])
