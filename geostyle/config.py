@@ -1,0 +1,338 @@
+"""Typed settings: frozen dataclasses whose values come from defaults < YAML file < command line."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import difflib
+import math
+import numbers
+import re
+import reprlib
+import sys
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import yaml
+
+from geostyle.errors import InputError
+
+S = TypeVar("S")
+MAX_YAML_BYTES = 1_000_000
+
+
+def setting(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str = "",
+    min: float | None = None,
+    max: float | None = None,
+    choices: Sequence[Any] | None = None,
+    flag: str | None = None,
+) -> Any:
+    """Declare one field of a settings dataclass.
+
+    `min` and `max` are inclusive and, like `choices`, hold for every element of a tuple; `flag`
+    replaces the command-line name, which otherwise is the field's own with dashes.
+    A settings dataclass as `default` nests it: its flags carry no prefix.
+    """
+    meta = {"help": help, "min": min, "max": max, "choices": choices, "flag": flag}
+    return dataclasses.field(default=default, metadata=meta)
+
+
+def check(settings: Any) -> None:
+    """Hold every field to its type, range and choices; call it from `__post_init__`.
+
+    Integers given for floats, lists for tuples and strings for paths are converted in place.
+
+    Raises: InputError naming the field, what was expected and what came.
+    """
+    hints = typing.get_type_hints(type(settings))
+    for field in dataclasses.fields(settings):
+        value = _checked(field.name, getattr(settings, field.name), hints[field.name])
+        _check_range(field, value)
+        object.__setattr__(settings, field.name, value)
+
+
+def add_arguments(parser: argparse.ArgumentParser, settings_class: type) -> None:
+    """Add a flag for every setting, nested ones included; flags not given leave no attribute."""
+    for field, hint in _leaves(settings_class):
+        options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
+        choices = field.metadata.get("choices")
+        kind = _without_none(hint)
+        if kind is bool:
+            options["action"] = argparse.BooleanOptionalAction
+        else:
+            word = "{" + ",".join(map(str, choices)) + "}" if choices else _word(kind)
+            if typing.get_origin(kind) is tuple:
+                items = typing.get_args(kind)
+                options["nargs"] = "+" if Ellipsis in items else len(items)
+                word = word if choices else _word(items[0])
+            options["metavar"] = word.upper() if not choices else word
+        flag = field.metadata.get("flag") or "--" + field.name.replace("_", "-")
+        parser.add_argument(flag, help=_help(field), **options)
+
+
+def overrides(args: argparse.Namespace, settings_class: type) -> dict[str, Any]:
+    """Pick from parsed arguments those that belong to the settings and were given."""
+    names = {field.name for field, _ in _leaves(settings_class)}
+    return {key: value for key, value in vars(args).items() if key in names}
+
+
+def resolve(
+    settings_class: type[S],
+    yaml_path: str | Path | None = None,
+    cli_overrides: Mapping[str, Any] | None = None,
+) -> S:
+    """Build settings from defaults < YAML file < command line.
+
+    The file nests as `dump_yaml` writes it; the overrides are flat, by field name.
+
+    Raises: InputError for an unknown key (with a suggestion), a wrong type, a value out of range.
+    """
+    values = {} if yaml_path is None else _read_yaml(Path(yaml_path))
+    rest = dict(cli_overrides or {})
+    settings = _build(settings_class, values, rest, settings_class, "")
+    for key in rest:
+        raise _unknown(str(key), [field.name for field, _ in _leaves(settings_class)])
+    return settings
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """Turn settings into plain nested dictionaries of YAML and JSON types."""
+    names = (field.name for field in dataclasses.fields(settings))
+    return {name: _plain(getattr(settings, name)) for name in names}
+
+
+def dump_yaml(settings: Any) -> str:
+    """Write settings as YAML text that `resolve` reads back to the same settings."""
+    return yaml.safe_dump(to_dict(settings), sort_keys=False, allow_unicode=True)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that fails with one line and exit code 2, and suggests flags."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, refusing what is unknown."""
+        parsed, extra = self.parse_known_args(args, namespace)
+        if extra:
+            word = extra[0].split("=")[0]
+            self.error(f"unknown argument {word!r}{_suggestion(word, set(self._flags()))}")
+        return parsed
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line to stderr and exit with code 2."""
+        print(f"{self.prog}: error: {' '.join(message.split())}", file=sys.stderr)
+        raise SystemExit(2)
+
+    def _flags(self) -> Iterator[str]:
+        for action in self._actions:
+            yield from action.option_strings
+            if isinstance(action, argparse._SubParsersAction):
+                for child in action.choices.values():
+                    yield from child._option_string_actions
+
+
+def _leaves(settings_class: type) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+    hints = typing.get_type_hints(settings_class)
+    for field in dataclasses.fields(settings_class):
+        if _is_settings(hints[field.name]):
+            yield from _leaves(hints[field.name])
+        else:
+            yield field, hints[field.name]
+
+
+def _build(cls: type[S], values: Any, rest: dict[str, Any], root: type, prefix: str) -> S:
+    if not isinstance(values, Mapping):
+        raise InputError(f"{prefix[:-1]}: expected a mapping of settings, got {_show(values)}")
+    hints = typing.get_type_hints(cls)
+    given: dict[str, Any] = {}
+    for key in values:
+        if key not in hints:
+            raise _unknown(prefix + str(key), list(_paths(root)))
+    for name, hint in hints.items():
+        if _is_settings(hint):
+            given[name] = _build(hint, values.get(name, {}), rest, root, f"{prefix}{name}.")
+        elif name in rest:
+            given[name] = _from_text(rest.pop(name), hint)
+        elif name in values:
+            given[name] = _from_text(values[name], hint)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and field.name not in given:
+            raise InputError(f"{prefix}{field.name}: expected a value, got none")
+    return cls(**given)
+
+
+def _paths(settings_class: type, prefix: str = "") -> Iterator[str]:
+    for name, hint in typing.get_type_hints(settings_class).items():
+        yield prefix + name
+        if _is_settings(hint):
+            yield from _paths(hint, f"{prefix}{name}.")
+
+
+def _unknown(key: str, known: list[str]) -> InputError:
+    return InputError(f"unknown setting {_show(key)}{_suggestion(key, known)}")
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    # Compared without prefixes first: a key in the wrong section is a near miss, too.
+    last = {name.rsplit(".", 1)[-1]: name for name in known}
+    close = difflib.get_close_matches(word.rsplit(".", 1)[-1], last, n=1)
+    return f"; did you mean {last[close[0]]!r}?" if close else ""
+
+
+def _is_settings(hint: Any) -> bool:
+    return isinstance(hint, type) and dataclasses.is_dataclass(hint)
+
+
+def _without_none(hint: Any) -> Any:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return next(arg for arg in typing.get_args(hint) if arg is not type(None))
+    return hint
+
+
+def _from_text(value: Any, hint: Any) -> Any:
+    """Read numbers from strings (flags; `1e-3`, a string to YAML), leaving the unreadable as is."""
+    kind = _without_none(hint)
+    if isinstance(value, (list, tuple)) and typing.get_origin(kind) is tuple:
+        return tuple(_from_text(item, typing.get_args(kind)[0]) for item in value)
+    if isinstance(value, str) and kind in (int, float):
+        if value.lower() == "none" and kind is not hint:
+            return None
+        try:
+            return kind(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _checked(name: str, value: Any, hint: Any) -> Any:
+    kind: Any = _without_none(hint)
+    if value is None and kind is not hint:
+        return None
+    if typing.get_origin(kind) is tuple:
+        items = typing.get_args(kind)
+        is_list = isinstance(value, (list, tuple))
+        if is_list and (Ellipsis in items or len(value) == len(items)):
+            return tuple(_checked(name, item, items[0]) for item in value)
+    elif kind is bool or _is_settings(kind):
+        if isinstance(value, kind):
+            return value
+    elif kind in (int, float):
+        number: type = numbers.Integral if kind is int else numbers.Real
+        if isinstance(value, number) and not isinstance(value, bool) and math.isfinite(value):
+            return kind(value)
+    elif kind is Path:
+        if isinstance(value, (str, Path)) and str(value):
+            return Path(value)
+    elif isinstance(value, kind):
+        return value
+    raise InputError(f"{name}: expected {_describe(hint)}, got {_show(value)}")
+
+
+def _check_range(field: dataclasses.Field[Any], value: Any) -> None:
+    low, high, choices = (field.metadata.get(key) for key in ("min", "max", "choices"))
+    for item in value if isinstance(value, tuple) else (value,):
+        if item is None:
+            continue
+        if choices is not None and item not in choices:
+            expected = ", ".join(map(repr, choices))
+            hint = _suggestion(str(item), [str(choice) for choice in choices])
+            raise InputError(f"{field.name}: expected one of {expected}, got {_show(item)}{hint}")
+        if (low is not None and item < low) or (high is not None and item > high):
+            raise InputError(f"{field.name}: expected {_range(low, high)}, got {_show(item)}")
+
+
+def _range(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"at least {low}" if high is None else f"at most {high}"
+    return f"{low} to {high}"
+
+
+def _describe(hint: Any) -> str:
+    kind = _without_none(hint)
+    if typing.get_origin(kind) is tuple:
+        items = typing.get_args(kind)
+        count = "a list" if Ellipsis in items else f"a list of {len(items)}"
+        words = f"{count} ({_word(items[0])} each)"
+    else:
+        known = {int: "an integer", float: "a finite number", bool: "true or false", str: "text",
+                 Path: "a path"}  # fmt: skip
+        words = known.get(kind, kind.__name__)
+    return words + (" or none" if kind is not hint else "")
+
+
+def _word(kind: Any) -> str:
+    return {int: "integer", float: "number", str: "text", Path: "path"}.get(kind, "value")
+
+
+def _help(field: dataclasses.Field[Any]) -> str:
+    low, high, choices = (field.metadata.get(key) for key in ("min", "max", "choices"))
+    notes = [] if low is high is None or choices else [_range(low, high)]
+    if field.default is not dataclasses.MISSING and field.default is not None:
+        shown = field.default
+        if isinstance(shown, bool):
+            shown = "on" if shown else "off"
+        elif isinstance(shown, tuple):
+            shown = " ".join(map(str, shown))
+        notes.append(f"default {shown}")
+    text = field.metadata.get("help", "") + (f" ({'; '.join(notes)})" if notes else "")
+    return text.replace("%", "%%")
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _show(value: Any) -> str:
+    """Show any value on one short line, however large or deep it is."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    return re.sub(r"\s+", " ", short.repr(value))
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML: no duplicate keys, and no aliases, which can grow without bound."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases are not allowed")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        mapping = super().construct_mapping(node, deep=deep)
+        if len(mapping) != len(node.value):
+            raise yaml.YAMLError("a key is given twice")
+        return mapping
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
+    expected = "config: expected a readable YAML file, got"
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_YAML_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{expected} {_show(str(path))} ({reason})") from error
+    if len(data) > MAX_YAML_BYTES:
+        raise InputError(f"{expected} {_show(str(path))} (over {MAX_YAML_BYTES} bytes)")
+    try:
+        values = yaml.load(data, Loader=_Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{expected} {_show(str(path))} ({reason})") from error
+    if not isinstance(values, Mapping | None):
+        raise InputError(f"config: expected a mapping of settings, got {_show(values)}")
+    return values or {}

@@ -1,0 +1,413 @@
+"""Picture files and arrays to tensors and back; the only place where uint8 meets float32."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import logging
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from PIL import Image, ImageCms
+from torch import Tensor
+
+from geostyle.errors import InputError
+from geostyle.runs import write_bytes
+
+# Formats that Pillow reads by itself: others run programs (EPS) or cannot be told from noise (TGA).
+FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm",
+            ".jp2", ".avif")  # fmt: skip
+MIN_SIDE_PX = 16
+MAX_PIXELS = 200e6
+_ORIENTATION = 0x0112
+_BITS_PER_SAMPLE = 258
+_pillow_lock = threading.Lock()
+_log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture read from a file.
+
+    tensor: (1, 3, H, W) float32, sRGB in [0, 1], composited over white where transparent;
+    alpha: (1, 1, H, W) float32 in [0, 1], None where all is opaque;
+    icc: the file's colour profile, already applied; bit_depth: of the channels read, 8 or 16.
+    """
+
+    tensor: Tensor
+    alpha: Tensor | None = None
+    icc: bytes | None = None
+    bit_depth: int = 8
+    path: Path | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W) in pixels."""
+        return self.tensor.shape[-2], self.tensor.shape[-1]
+
+
+def load_picture(
+    path: str | Path,
+    *,
+    name: str = "content",
+    min_side_px: int = MIN_SIDE_PX,
+    max_pixels: float = MAX_PIXELS,
+) -> Picture:
+    """Read a picture file: upright (EXIF), sRGB (ICC), RGB from any mode, 16 bits where it has 16.
+
+    Args:
+        name: the argument's name, for errors.
+        min_side_px: the smallest side accepted.
+        max_pixels: the largest H·W accepted; raise it for pictures you trust.
+
+    Returns: the first frame, as a `Picture`.
+    Raises: InputError, one line, whatever is wrong with the file.
+    Differs: 16-bit colours under a profile other than sRGB are converted with 8 bits.
+    """
+    path = Path(path)
+    expected = f"{name}: expected a picture file, got {str(path)!r}"
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise InputError(f"{expected} ({kind})")
+        if status.st_size == 0:
+            raise InputError(f"{expected} (0 bytes)")
+        with _pillow(max_pixels) as formats, Image.open(path, formats=formats) as image:
+            _check_size(image.size, min_side_px, max_pixels, f"{name}: ", repr(str(path)))
+            return dataclasses.replace(_decode(image, path, name), path=path)
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{expected} (no such file)") from error
+    except Image.UnidentifiedImageError as error:
+        raise InputError(f"{expected} (not a picture, or of an unknown format)") from error
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        limit = f"at most {max_pixels / 1e6:g} million pixels (raise the limit if you trust it)"
+        raise InputError(f"{name}: expected {limit}, got {str(path)!r}") from error
+    except MemoryError as error:
+        raise InputError(f"{expected} (not enough memory)") from error
+    except Exception as error:  # a decoder fed with rubbish can raise anything
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InputError(f"{expected} ({' '.join(reason.split())[:120]})") from error
+
+
+def as_tensor(image: Any, name: str = "content", *, min_side_px: int = MIN_SIDE_PX) -> Tensor:
+    """Turn a picture of any kind into (1, 3, H, W) float32 sRGB in [0, 1].
+
+    Args:
+        image: a path; a PIL image; a `Picture`; an array (H, W) or (H, W, 1|3|4); a tensor
+            (3, H, W) or (1, 3, H, W), 1 channel allowed. Arrays and tensors: uint8, uint16, or
+            floats in [0, 1].
+        name: the argument's name, for errors.
+
+    Raises: InputError for anything else, and for values that are not finite or outside [0, 1].
+    """
+    if isinstance(image, (str, Path)):
+        return load_picture(image, name=name, min_side_px=min_side_px).tensor
+    if isinstance(image, Picture):
+        return image.tensor
+    if isinstance(image, Image.Image):
+        _check_size(image.size, min_side_px, float("inf"), f"{name}: ", "a PIL image")
+        return _decode(image.copy(), None, name).tensor
+    if isinstance(image, np.ndarray):
+        axes_fit = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
+        if not axes_fit or 0 in image.shape:
+            raise InputError(
+                f"{name}: expected an array (H, W) or (H, W, 3), got shape {image.shape}"
+            )
+        colour, alpha = _split(image, name)
+        tensor = _over_white(colour, alpha)
+    elif isinstance(image, Tensor):
+        batch = image[None] if image.ndim == 3 else image
+        if batch.ndim != 4 or batch.shape[0] != 1 or batch.shape[1] not in (1, 3):
+            shape = tuple(image.shape)
+            raise InputError(f"{name}: expected a tensor (3, H, W) or (1, 3, H, W), got {shape}")
+        top = {torch.uint8: 255, torch.uint16: 65535}.get(image.dtype, 1)
+        if top == 1 and not image.is_floating_point():
+            raise InputError(f"{name}: expected uint8, uint16 or floats, got {image.dtype}")
+        tensor = batch.to(torch.float32).expand(-1, 3, -1, -1) / top
+    else:
+        raise InputError(
+            f"{name}: expected a path, PIL image, array or tensor, got {type(image).__name__}"
+        )
+    height, width = tensor.shape[-2:]
+    _check_size((width, height), min_side_px, float("inf"), f"{name}: ", "an array")
+    if not torch.isfinite(tensor).all() or tensor.min() < 0 or tensor.max() > 1:
+        low, high = tensor.min().item(), tensor.max().item()
+        raise InputError(f"{name}: expected values in [0, 1], got {low:g} to {high:g}")
+    return tensor.contiguous()
+
+
+def to_uint8(tensor: Tensor) -> np.ndarray:
+    """Turn (1, 3, H, W) or (3, H, W) in [0, 1] into (H, W, 3) uint8, clamped and rounded."""
+    return _to_array(tensor, 255).astype(np.uint8)
+
+
+def save_picture(
+    tensor: Tensor,
+    path: str | Path,
+    *,
+    bit_depth: int = 8,
+    quality: int = 95,
+    icc: bytes | None = None,
+) -> None:
+    """Write a picture, whole or not at all; the suffix sets the format.
+
+    Args:
+        tensor: (1, 3, H, W) or (3, H, W), sRGB, clamped to [0, 1].
+        path: .png, .tif, .tiff, .webp (lossless), .bmp, .jpg or .jpeg.
+        bit_depth: 8, or 16 for PNG and TIFF.
+        quality: of JPEG, 1 to 100; chroma is kept at full resolution.
+        icc: an RGB profile to convert to and embed (8 bits only); None leaves sRGB, untagged.
+
+    Raises: InputError for unusable arguments or an unwritable path, GeostyleError on a full disk.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in (".png", ".tif", ".tiff", ".webp", ".bmp", ".jpg", ".jpeg"):
+        raise InputError(f"output: expected .png, .jpg, .tif, .webp or .bmp, got {path.name!r}")
+    if bit_depth not in (8, 16) or (bit_depth == 16 and suffix not in (".png", ".tif", ".tiff")):
+        raise InputError(f"bit_depth: expected 8, or 16 for PNG and TIFF, got {bit_depth}")
+    if bit_depth == 16 and icc is not None:
+        raise InputError("icc: expected none with 16 bits, got a profile")
+    if bit_depth == 16:
+        array = _to_array(tensor, 65535).astype(np.uint16)
+        data = cv2.imencode(suffix, np.ascontiguousarray(array[..., ::-1]))[1].tobytes()
+    else:
+        image = Image.fromarray(to_uint8(tensor))
+        if icc is not None:
+            try:
+                profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+                converted = ImageCms.profileToProfile(
+                    image, ImageCms.createProfile("sRGB"), profile, outputMode="RGB"
+                )
+            except (ImageCms.PyCMSError, OSError) as error:
+                raise InputError(f"icc: expected an RGB colour profile, got {error}") from error
+            assert converted is not None
+            image = converted
+        options: dict[str, dict[str, Any]] = {
+            "JPEG": {"quality": quality, "subsampling": 0},
+            "WEBP": {"lossless": True},
+            "TIFF": {"compression": "tiff_lzw"},
+        }
+        kind = Image.registered_extensions()[suffix]
+        buffer = io.BytesIO()
+        image.save(buffer, kind, icc_profile=icc, **options.get(kind, {}))
+        data = buffer.getvalue()
+    write_bytes(path, data)
+
+
+def fit_size(size: tuple[int, int], size_px: int) -> tuple[int, int]:
+    """Return the (H, W) of the same shape whose long side is `size_px`; no side under 16 px."""
+    scale = size_px / max(size)
+    height, width = (max(MIN_SIDE_PX, round(side * scale)) for side in size)
+    return height, width
+
+
+def list_pictures(folder: str | Path, *, name: str = "folder") -> list[Path]:
+    """List the picture files of a folder by suffix, sorted by name, hidden ones left out.
+
+    Raises: InputError when it is not a folder or has no picture.
+    """
+    folder = Path(folder)
+    try:
+        files = sorted(folder.iterdir())
+    except OSError as error:
+        reason = error.strerror
+        raise InputError(f"{name}: expected a folder, got {str(folder)!r} ({reason})") from error
+    found = [f for f in files if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+    if not found:
+        raise InputError(f"{name}: expected a folder with pictures, got {str(folder)!r} (none)")
+    return found
+
+
+@contextlib.contextmanager
+def _pillow(max_pixels: float) -> Iterator[list[str]]:
+    """Hold Pillow to our pixel limit, as an error, and keep its other warnings off the screen.
+
+    Gives the formats that this build of Pillow reads.
+    """
+    Image.init()
+    with _pillow_lock, warnings.catch_warnings():
+        before = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = int(min(max_pixels, 2**62))
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            yield [kind for kind in FORMATS if kind in Image.OPEN]
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _check_size(
+    size: tuple[int, int], min_side_px: int, max_pixels: float, prefix: str, what: str
+) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise InputError(
+            f"{prefix}expected at most {max_pixels / 1e6:g} million pixels (raise the limit if "
+            f"you trust it), got {what} ({width}x{height})"
+        )
+    if min(size) < min_side_px:
+        raise InputError(
+            f"{prefix}expected sides of at least {min_side_px} px, got {what} ({width}x{height})"
+        )
+
+
+def _decode(image: Image.Image, path: Path | None, name: str) -> Picture:
+    """Turn an opened PIL image into an upright sRGB picture."""
+    turn = _orientation(image)
+    icc = image.info.get("icc_profile") or None
+    sixteen = path is not None and _has_16_bits(image, path)
+    image.load()  # also finds out whether the file is whole
+    bits = 8
+    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    profile = _profile(icc, name)
+    if image.mode in ("I", "F") and image.format != "PPM":
+        raise InputError(f"{name}: expected 8 or 16 bits per channel, got 32")
+    array: np.ndarray | None = None
+    if image.mode.startswith("I"):
+        array = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        low_bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
+        array = array if low_bits == 16 else (array * (65535 / (2**low_bits - 1))).astype(np.uint16)
+    elif sixteen and path is not None and profile is None and "transparency" not in image.info:
+        array = _read_16_bits(path, image, turn)
+    if array is not None:
+        bits = 16
+        colour, alpha = _split(array, name)
+    else:
+        rgba = image.convert("RGBA") if transparent else None
+        flat = image if rgba is None else rgba.convert("RGB")
+        colour, _ = _split(np.asarray(_to_srgb(flat, profile, name)), name)
+        alpha = None if rgba is None else _split(np.asarray(rgba.getchannel("A")), name)[0][:, :1]
+    if _orientation(image) == turn:  # the TIFF reader turns by itself
+        colour = _upright(colour, turn)
+        alpha = None if alpha is None else _upright(alpha, turn)
+    if alpha is not None and bool((alpha == 1).all()):
+        alpha = None
+    tensor = _over_white(colour, alpha)
+    return Picture(tensor, alpha, icc=icc, bit_depth=bits)
+
+
+def _split(array: np.ndarray, name: str) -> tuple[Tensor, Tensor | None]:
+    """Turn (H, W[, C]) into colours (1, 3, H, W) and alpha (1, 1, H, W), float32 in [0, 1]."""
+    top = {"uint8": 255.0, "uint16": 65535.0}.get(array.dtype.name, 1.0)
+    if top == 1.0 and array.dtype.kind != "f":
+        raise InputError(f"{name}: expected uint8, uint16 or floats, got {array.dtype}")
+    array = array[..., None] if array.ndim == 2 else array
+    planes = torch.from_numpy(np.array(array.transpose(2, 0, 1), np.float32, order="C"))[None]
+    planes /= top
+    if array.shape[2] in (2, 4):
+        return planes[:, :-1].expand(-1, 3, -1, -1), planes[:, -1:]
+    return planes.expand(-1, 3, -1, -1), None
+
+
+def _over_white(colour: Tensor, alpha: Tensor | None) -> Tensor:
+    return (colour if alpha is None else 1 + alpha * (colour - 1)).contiguous()
+
+
+def _to_array(tensor: Tensor, top: int) -> np.ndarray:
+    picture = tensor[0] if tensor.ndim == 4 and tensor.shape[0] == 1 else tensor
+    if picture.ndim != 3 or picture.shape[0] != 3:
+        raise InputError(f"picture: expected (1, 3, H, W), got {tuple(tensor.shape)}")
+    picture = picture.detach().to("cpu", torch.float32)
+    if not torch.isfinite(picture).all():
+        raise InputError("picture: expected finite values, got NaN or infinity")
+    return picture.clamp(0, 1).mul(top).round().permute(1, 2, 0).numpy()
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # a damaged EXIF block is no reason to refuse the picture
+        return 1
+
+
+def _upright(planes: Tensor, orientation: int) -> Tensor:
+    """Undo an EXIF orientation: rows first (5 to 8 swap the axes), then the flips."""
+    planes = planes.transpose(-1, -2) if orientation in (5, 6, 7, 8) else planes
+    axes = {2: (-1,), 3: (-1, -2), 4: (-2,), 6: (-1,), 7: (-1, -2), 8: (-2,)}.get(orientation)
+    return planes.flip(axes) if axes else planes
+
+
+def _has_16_bits(image: Image.Image, path: Path) -> bool:
+    if image.mode not in ("RGB", "RGBA"):
+        return False
+    if image.format == "PNG":
+        with path.open("rb") as file:
+            return file.read(25)[24:] == b"\x10"  # the bit depth in the first chunk
+    return set(getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())) == {16}
+
+
+def _read_16_bits(path: Path, image: Image.Image, turn: int) -> np.ndarray | None:
+    """Read 16-bit colours, which Pillow cuts to 8, with OpenCV: (H, W, 3|4) uint16 RGB or None.
+
+    Taken only where the high bytes are the picture that Pillow read, so that channel order, turns
+    and damaged files cannot differ between the two.
+    """
+    data = np.fromfile(path, np.uint8)
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        return None
+    finally:
+        cv2.utils.logging.setLogLevel(level)
+    if array is None or array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] < 3:
+        return None
+    array = array[..., [2, 1, 0, 3][: array.shape[2]]]
+    planes = torch.from_numpy(array.astype(np.int32)).permute(2, 0, 1)
+    expected = np.asarray(image)
+    for candidate in (planes, _upright(planes, turn)):
+        found = candidate.permute(1, 2, 0).numpy().astype(np.uint16)
+        if found.shape == expected.shape and ((found >> 8) == expected).all():
+            return found
+    return None
+
+
+def _profile(icc: bytes | None, name: str) -> ImageCms.ImageCmsProfile | None:
+    """Open an embedded profile; None where it is sRGB already, missing or damaged."""
+    if icc is None:
+        return None
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        description = ImageCms.getProfileDescription(profile).strip().lower()
+    except (ImageCms.PyCMSError, OSError):
+        _log.warning("%s: its colour profile is damaged; taken as sRGB", name)
+        return None
+    return None if "srgb" in description or description == "c2" else profile
+
+
+def _to_srgb(
+    image: Image.Image, profile: ImageCms.ImageCmsProfile | None, name: str
+) -> Image.Image:
+    """Convert an opaque PIL image of any mode to RGB, through its profile where it has one."""
+    if image.mode == "LAB":
+        profile = profile or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+    elif image.mode not in ("L", "RGB", "CMYK"):
+        image = image.convert("RGB")
+    if profile is not None:
+        try:
+            converted = ImageCms.profileToProfile(
+                image,
+                profile,
+                ImageCms.createProfile("sRGB"),
+                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                outputMode="RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+            assert converted is not None
+            return converted
+        except ImageCms.PyCMSError:
+            _log.warning("%s: its colour profile does not fit its mode; taken as sRGB", name)
+    return image.convert("RGB")
