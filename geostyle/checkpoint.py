@@ -66,7 +66,8 @@ def load_checkpoint(
                 raise InputError(f"{expected} (format {str(found)[:40]!r}, not {FORMAT!r})")
             if metadata.get("kind") != kind:
                 raise InputError(f"{expected} (kind {str(metadata.get('kind'))[:40]!r})")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            # Clones: what is read must not change with the file it was read from.
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         config = json.loads(metadata["config"])
     except InputError:
         raise

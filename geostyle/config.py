@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import math
@@ -21,7 +22,7 @@ import yaml
 from geostyle.errors import InputError
 
 S = TypeVar("S")
-MAX_YAML_BYTES = 1_000_000
+MAX_YAML_BYTES = 100_000
 
 
 def setting(
@@ -37,7 +38,7 @@ def setting(
 
     `min` and `max` are inclusive and, like `choices`, hold for every element of a tuple; `flag`
     replaces the command-line name, which otherwise is the field's own with dashes.
-    A settings dataclass as `default` nests it: its flags carry no prefix.
+    An instance of another settings dataclass as `default` nests it: its flags carry no prefix.
     """
     meta = {"help": help, "min": min, "max": max, "choices": choices, "flag": flag}
     return dataclasses.field(default=default, metadata=meta)
@@ -59,7 +60,7 @@ def check(settings: Any) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser, settings_class: type) -> None:
     """Add a flag for every setting, nested ones included; flags not given leave no attribute."""
-    for field, hint in _leaves(settings_class):
+    for field, hint, default in _leaves(settings_class):
         options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
         choices = field.metadata.get("choices")
         kind = _without_none(hint)
@@ -73,12 +74,12 @@ def add_arguments(parser: argparse.ArgumentParser, settings_class: type) -> None
                 word = word if choices else _word(items[0])
             options["metavar"] = word.upper() if not choices else word
         flag = field.metadata.get("flag") or "--" + field.name.replace("_", "-")
-        parser.add_argument(flag, help=_help(field), **options)
+        parser.add_argument(flag, help=_help(field, default), **options)
 
 
 def overrides(args: argparse.Namespace, settings_class: type) -> dict[str, Any]:
     """Pick from parsed arguments those that belong to the settings and were given."""
-    names = {field.name for field, _ in _leaves(settings_class)}
+    names = {field.name for field, _, _ in _leaves(settings_class)}
     return {key: value for key, value in vars(args).items() if key in names}
 
 
@@ -95,9 +96,9 @@ def resolve(
     """
     values = {} if yaml_path is None else _read_yaml(Path(yaml_path))
     rest = dict(cli_overrides or {})
-    settings = _build(settings_class, values, rest, settings_class, "")
+    settings = _build(settings_class, {}, values, rest, list(_paths(settings_class)), "")
     for key in rest:
-        raise _unknown(str(key), [field.name for field, _ in _leaves(settings_class)])
+        raise _unknown(str(key), [field.name for field, _, _ in _leaves(settings_class)])
     return settings
 
 
@@ -124,7 +125,7 @@ class Parser(argparse.ArgumentParser):
         parsed, extra = self.parse_known_args(args, namespace)
         if extra:
             word = extra[0].split("=")[0]
-            self.error(f"unknown argument {word!r}{_suggestion(word, set(self._flags()))}")
+            self.error(f"unknown argument {word!r}{_suggestion(word, self._flags())}")
         return parsed
 
     def error(self, message: str) -> NoReturn:
@@ -140,34 +141,49 @@ class Parser(argparse.ArgumentParser):
                     yield from child._option_string_actions
 
 
-def _leaves(settings_class: type) -> Iterator[tuple[dataclasses.Field[Any], Any]]:
+def _leaves(
+    settings_class: type, defaults: Any = None
+) -> Iterator[tuple[dataclasses.Field[Any], Any, Any]]:
+    """Walk all fields that are not sections: the field, its type, its default."""
     hints = typing.get_type_hints(settings_class)
     for field in dataclasses.fields(settings_class):
+        default = getattr(defaults, field.name, field.default)
         if _is_settings(hints[field.name]):
-            yield from _leaves(hints[field.name])
+            yield from _leaves(hints[field.name], default)
         else:
-            yield field, hints[field.name]
+            yield field, hints[field.name], default
 
 
-def _build(cls: type[S], values: Any, rest: dict[str, Any], root: type, prefix: str) -> S:
+def _build(
+    cls: type[S],
+    defaults: Mapping[str, Any],
+    values: Any,
+    rest: dict[str, Any],
+    known: list[str],
+    prefix: str,
+) -> S:
+    """Build one section from defaults < values < rest, taking out of `rest` what it uses."""
     if not isinstance(values, Mapping):
         raise InputError(f"{prefix[:-1]}: expected a mapping of settings, got {_show(values)}")
     hints = typing.get_type_hints(cls)
-    given: dict[str, Any] = {}
+    given = dict(defaults)
     for key in values:
         if key not in hints:
-            raise _unknown(prefix + str(key), list(_paths(root)))
-    for name, hint in hints.items():
+            raise _unknown(prefix + str(key), known)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        name, hint = field.name, hints[field.name]
+        default = given.get(name, field.default)
         if _is_settings(hint):
-            given[name] = _build(hint, values.get(name, {}), rest, root, f"{prefix}{name}.")
+            # An empty section of the file reads as None.
+            section = {} if values.get(name) is None else values[name]
+            base = {f.name: getattr(default, f.name) for f in dataclasses.fields(hint)}
+            given[name] = _build(hint, base, section, rest, known, f"{prefix}{name}.")
         elif name in rest:
             given[name] = _from_text(rest.pop(name), hint)
         elif name in values:
             given[name] = _from_text(values[name], hint)
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        required = field.default is field.default_factory is dataclasses.MISSING
-        if required and field.name not in given:
-            raise InputError(f"{prefix}{field.name}: expected a value, got none")
+        elif default is field.default_factory is dataclasses.MISSING:
+            raise InputError(f"{prefix}{name}: expected a value, got none")
     return cls(**given)
 
 
@@ -227,9 +243,11 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         if isinstance(value, kind):
             return value
     elif kind in (int, float):
-        number: type = numbers.Integral if kind is int else numbers.Real
-        if isinstance(value, number) and not isinstance(value, bool) and math.isfinite(value):
-            return kind(value)
+        number: Any = numbers.Integral if kind is int else numbers.Real
+        with contextlib.suppress(OverflowError):  # an integer beyond every float
+            is_number = isinstance(value, number) and not isinstance(value, bool)
+            if is_number and math.isfinite(float(value)):
+                return kind(value)
     elif kind is Path:
         if isinstance(value, (str, Path)) and str(value):
             return Path(value)
@@ -274,16 +292,15 @@ def _word(kind: Any) -> str:
     return {int: "integer", float: "number", str: "text", Path: "path"}.get(kind, "value")
 
 
-def _help(field: dataclasses.Field[Any]) -> str:
+def _help(field: dataclasses.Field[Any], default: Any) -> str:
     low, high, choices = (field.metadata.get(key) for key in ("min", "max", "choices"))
     notes = [] if low is high is None or choices else [_range(low, high)]
-    if field.default is not dataclasses.MISSING and field.default is not None:
-        shown = field.default
-        if isinstance(shown, bool):
-            shown = "on" if shown else "off"
-        elif isinstance(shown, tuple):
-            shown = " ".join(map(str, shown))
-        notes.append(f"default {shown}")
+    if isinstance(default, bool):
+        default = "on" if default else "off"
+    elif isinstance(default, tuple):
+        default = " ".join(map(str, default))
+    if default is not dataclasses.MISSING and default is not None:
+        notes.append(f"default {default}")
     text = field.metadata.get("help", "") + (f" ({'; '.join(notes)})" if notes else "")
     return text.replace("%", "%%")
 
@@ -300,7 +317,10 @@ def _show(value: Any) -> str:
     """Show any value on one short line, however large or deep it is."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = 80
-    return re.sub(r"\s+", " ", short.repr(value))
+    try:
+        return re.sub(r"\s+", " ", short.repr(value))
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        return "a huge number"
 
 
 class _Loader(yaml.SafeLoader):

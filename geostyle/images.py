@@ -28,8 +28,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", "
             ".jp2", ".avif")  # fmt: skip
 MIN_SIDE_PX = 16
 MAX_PIXELS = 200e6
-_ORIENTATION = 0x0112
-_BITS_PER_SAMPLE = 258
+_ORIENTATION = 0x0112  # EXIF tag
+_BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
 _pillow_lock = threading.Lock()
 _log = logging.getLogger(__name__)
 
@@ -75,30 +75,16 @@ def load_picture(
     """
     path = Path(path)
     expected = f"{name}: expected a picture file, got {str(path)!r}"
-    try:
+    with _readable(expected, max_pixels) as formats:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise InputError(f"{expected} ({kind})")
         if status.st_size == 0:
             raise InputError(f"{expected} (0 bytes)")
-        with _pillow(max_pixels) as formats, Image.open(path, formats=formats) as image:
-            _check_size(image.size, min_side_px, max_pixels, f"{name}: ", repr(str(path)))
+        with Image.open(path, formats=formats) as image:
+            _check_size(image.size, min_side_px, max_pixels, name, repr(str(path)))
             return dataclasses.replace(_decode(image, path, name), path=path)
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(f"{expected} (no such file)") from error
-    except Image.UnidentifiedImageError as error:
-        raise InputError(f"{expected} (not a picture, or of an unknown format)") from error
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        limit = f"at most {max_pixels / 1e6:g} million pixels (raise the limit if you trust it)"
-        raise InputError(f"{name}: expected {limit}, got {str(path)!r}") from error
-    except MemoryError as error:
-        raise InputError(f"{expected} (not enough memory)") from error
-    except Exception as error:  # a decoder fed with rubbish can raise anything
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{expected} ({' '.join(reason.split())[:120]})") from error
 
 
 def as_tensor(image: Any, name: str = "content", *, min_side_px: int = MIN_SIDE_PX) -> Tensor:
@@ -117,8 +103,9 @@ def as_tensor(image: Any, name: str = "content", *, min_side_px: int = MIN_SIDE_
     if isinstance(image, Picture):
         return image.tensor
     if isinstance(image, Image.Image):
-        _check_size(image.size, min_side_px, float("inf"), f"{name}: ", "a PIL image")
-        return _decode(image.copy(), None, name).tensor
+        _check_size(image.size, min_side_px, float("inf"), name, "a PIL image")
+        with _readable(f"{name}: expected a readable PIL image, got one", float("inf")):
+            return _decode(image, None, name).tensor
     if isinstance(image, np.ndarray):
         axes_fit = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
         if not axes_fit or 0 in image.shape:
@@ -135,13 +122,13 @@ def as_tensor(image: Any, name: str = "content", *, min_side_px: int = MIN_SIDE_
         top = {torch.uint8: 255, torch.uint16: 65535}.get(image.dtype, 1)
         if top == 1 and not image.is_floating_point():
             raise InputError(f"{name}: expected uint8, uint16 or floats, got {image.dtype}")
-        tensor = batch.to(torch.float32).expand(-1, 3, -1, -1) / top
+        tensor = batch.detach().to(torch.float32).expand(-1, 3, -1, -1) / top
     else:
         raise InputError(
             f"{name}: expected a path, PIL image, array or tensor, got {type(image).__name__}"
         )
     height, width = tensor.shape[-2:]
-    _check_size((width, height), min_side_px, float("inf"), f"{name}: ", "an array")
+    _check_size((width, height), min_side_px, float("inf"), name, "one")
     if not torch.isfinite(tensor).all() or tensor.min() < 0 or tensor.max() > 1:
         low, high = tensor.min().item(), tensor.max().item()
         raise InputError(f"{name}: expected values in [0, 1], got {low:g} to {high:g}")
@@ -180,31 +167,39 @@ def save_picture(
         raise InputError(f"bit_depth: expected 8, or 16 for PNG and TIFF, got {bit_depth}")
     if bit_depth == 16 and icc is not None:
         raise InputError("icc: expected none with 16 bits, got a profile")
-    if bit_depth == 16:
-        array = _to_array(tensor, 65535).astype(np.uint16)
-        data = cv2.imencode(suffix, np.ascontiguousarray(array[..., ::-1]))[1].tobytes()
-    else:
-        image = Image.fromarray(to_uint8(tensor))
-        if icc is not None:
-            try:
-                profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-                converted = ImageCms.profileToProfile(
-                    image, ImageCms.createProfile("sRGB"), profile, outputMode="RGB"
-                )
-            except (ImageCms.PyCMSError, OSError) as error:
-                raise InputError(f"icc: expected an RGB colour profile, got {error}") from error
-            assert converted is not None
-            image = converted
-        options: dict[str, dict[str, Any]] = {
-            "JPEG": {"quality": quality, "subsampling": 0},
-            "WEBP": {"lossless": True},
-            "TIFF": {"compression": "tiff_lzw"},
-        }
-        kind = Image.registered_extensions()[suffix]
-        buffer = io.BytesIO()
-        image.save(buffer, kind, icc_profile=icc, **options.get(kind, {}))
-        data = buffer.getvalue()
+    if not 1 <= quality <= 100:
+        raise InputError(f"quality: expected 1 to 100, got {quality}")
+    try:
+        if bit_depth == 16:
+            array = _to_array(tensor, 65535).astype(np.uint16)
+            data = cv2.imencode(suffix, np.ascontiguousarray(array[..., ::-1]))[1].tobytes()
+        else:
+            data = _encode(Image.fromarray(to_uint8(tensor)), suffix, quality, icc)
+    except ImageCms.PyCMSError as error:
+        raise InputError(f"icc: expected an RGB colour profile, got another ({error})") from error
+    except (OSError, ValueError, cv2.error) as error:
+        if isinstance(error, InputError):
+            raise
+        size = "x".join(map(str, tensor.shape[:-3:-1]))
+        raise InputError(f"output: expected a size that {suffix} can hold, got {size}") from error
     write_bytes(path, data)
+
+
+def _encode(image: Image.Image, suffix: str, quality: int, icc: bytes | None) -> bytes:
+    """Encode an sRGB image with 8 bits, converted to a profile where one is given."""
+    if icc is not None:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        srgb = ImageCms.createProfile("sRGB")
+        image = ImageCms.profileToProfile(image, srgb, profile, outputMode="RGB") or image
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": quality, "subsampling": 0},
+        "WEBP": {"lossless": True},
+        "TIFF": {"compression": "tiff_lzw"},
+    }
+    kind = Image.registered_extensions()[suffix]
+    buffer = io.BytesIO()
+    image.save(buffer, kind, icc_profile=icc, **options.get(kind, {}))
+    return buffer.getvalue()
 
 
 def fit_size(size: tuple[int, int], size_px: int) -> tuple[int, int]:
@@ -225,17 +220,19 @@ def list_pictures(folder: str | Path, *, name: str = "folder") -> list[Path]:
     except OSError as error:
         reason = error.strerror
         raise InputError(f"{name}: expected a folder, got {str(folder)!r} ({reason})") from error
-    found = [f for f in files if f.suffix.lower() in SUFFIXES and not f.name.startswith(".")]
+    shown = (file for file in files if not file.name.startswith("."))
+    found = [file for file in shown if file.suffix.lower() in SUFFIXES and file.is_file()]
     if not found:
         raise InputError(f"{name}: expected a folder with pictures, got {str(folder)!r} (none)")
     return found
 
 
 @contextlib.contextmanager
-def _pillow(max_pixels: float) -> Iterator[list[str]]:
-    """Hold Pillow to our pixel limit, as an error, and keep its other warnings off the screen.
+def _readable(expected: str, max_pixels: float) -> Iterator[list[str]]:
+    """Turn everything that can go wrong while Pillow reads into one InputError.
 
-    Gives the formats that this build of Pillow reads.
+    Pillow is held to our pixel limit, and its other warnings are kept off the screen. Gives the
+    formats that this build of it reads.
     """
     Image.init()
     with _pillow_lock, warnings.catch_warnings():
@@ -245,58 +242,67 @@ def _pillow(max_pixels: float) -> Iterator[list[str]]:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             yield [kind for kind in FORMATS if kind in Image.OPEN]
+        except InputError:
+            raise
+        except FileNotFoundError as error:
+            raise InputError(f"{expected} (no such file)") from error
+        except Image.UnidentifiedImageError as error:
+            raise InputError(f"{expected} (not a picture, or of an unknown format)") from error
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise InputError(f"{expected} ({_over(max_pixels)})") from error
+        except MemoryError as error:
+            raise InputError(f"{expected} (not enough memory)") from error
+        except Exception as error:  # a decoder fed with rubbish can raise anything
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            raise InputError(f"{expected} ({' '.join(reason.split())[:120]})") from error
         finally:
             Image.MAX_IMAGE_PIXELS = before
 
 
+def _over(max_pixels: float) -> str:
+    return f"over {max_pixels / 1e6:g} million pixels; raise the limit if you trust it"
+
+
 def _check_size(
-    size: tuple[int, int], min_side_px: int, max_pixels: float, prefix: str, what: str
+    size: tuple[int, int], min_side_px: int, max_pixels: float, name: str, what: str
 ) -> None:
     width, height = size
+    got = f"got {what} ({width}x{height} px"
     if width * height > max_pixels:
-        raise InputError(
-            f"{prefix}expected at most {max_pixels / 1e6:g} million pixels (raise the limit if "
-            f"you trust it), got {what} ({width}x{height})"
-        )
+        raise InputError(f"{name}: expected a smaller picture, {got}, {_over(max_pixels)})")
     if min(size) < min_side_px:
-        raise InputError(
-            f"{prefix}expected sides of at least {min_side_px} px, got {what} ({width}x{height})"
-        )
+        raise InputError(f"{name}: expected sides of at least {min_side_px} px, {got})")
 
 
 def _decode(image: Image.Image, path: Path | None, name: str) -> Picture:
-    """Turn an opened PIL image into an upright sRGB picture."""
+    """Turn an opened PIL image, of a file where it has one, into an upright sRGB picture."""
     turn = _orientation(image)
-    icc = image.info.get("icc_profile") or None
-    sixteen = path is not None and _has_16_bits(image, path)
     image.load()  # also finds out whether the file is whole
-    bits = 8
-    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    icc = image.info.get("icc_profile") or None
     profile = _profile(icc, name)
-    if image.mode in ("I", "F") and image.format != "PPM":
-        raise InputError(f"{name}: expected 8 or 16 bits per channel, got 32")
-    array: np.ndarray | None = None
-    if image.mode.startswith("I"):
-        array = np.asarray(image).clip(0, 65535).astype(np.uint16)
-        low_bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]
-        array = array if low_bits == 16 else (array * (65535 / (2**low_bits - 1))).astype(np.uint16)
-    elif sixteen and path is not None and profile is None and "transparency" not in image.info:
-        array = _read_16_bits(path, image, turn)
+    transparent = image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info
+    alpha: Tensor | None = None
+    array = _read_16_bits(image, path, turn)
+    if array is not None and profile is not None:  # colour management has 8 bits only
+        image = Image.fromarray((array >> 8).astype(np.uint8)) if array.ndim == 2 else image
+        array = None
     if array is not None:
-        bits = 16
         colour, alpha = _split(array, name)
+    elif transparent:
+        rgba = image.convert("RGBA")
+        colour, _ = _split(np.asarray(_to_srgb(rgba.convert("RGB"), profile, name)), name)
+        alpha = _split(np.asarray(rgba.getchannel("A")), name)[0][:, :1]
+    elif image.mode[:1] in "IF":
+        raise InputError(f"{name}: expected 8 or 16 bits per channel, got mode {image.mode!r}")
     else:
-        rgba = image.convert("RGBA") if transparent else None
-        flat = image if rgba is None else rgba.convert("RGB")
-        colour, _ = _split(np.asarray(_to_srgb(flat, profile, name)), name)
-        alpha = None if rgba is None else _split(np.asarray(rgba.getchannel("A")), name)[0][:, :1]
+        colour, _ = _split(np.asarray(_to_srgb(image, profile, name)), name)
     if _orientation(image) == turn:  # the TIFF reader turns by itself
         colour = _upright(colour, turn)
         alpha = None if alpha is None else _upright(alpha, turn)
     if alpha is not None and bool((alpha == 1).all()):
         alpha = None
-    tensor = _over_white(colour, alpha)
-    return Picture(tensor, alpha, icc=icc, bit_depth=bits)
+    depth = 8 if array is None else 16
+    return Picture(_over_white(colour, alpha), alpha, icc=icc, bit_depth=depth)
 
 
 def _split(array: np.ndarray, name: str) -> tuple[Tensor, Tensor | None]:
@@ -340,22 +346,26 @@ def _upright(planes: Tensor, orientation: int) -> Tensor:
     return planes.flip(axes) if axes else planes
 
 
-def _has_16_bits(image: Image.Image, path: Path) -> bool:
-    if image.mode not in ("RGB", "RGBA"):
-        return False
-    if image.format == "PNG":
-        with path.open("rb") as file:
-            return file.read(25)[24:] == b"\x10"  # the bit depth in the first chunk
-    return set(getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, ())) == {16}
+def _read_16_bits(image: Image.Image, path: Path | None, turn: int) -> np.ndarray | None:
+    """Return (H, W) or (H, W, 3|4) uint16 in RGB order, None where 8 bits are all there is.
 
-
-def _read_16_bits(path: Path, image: Image.Image, turn: int) -> np.ndarray | None:
-    """Read 16-bit colours, which Pillow cuts to 8, with OpenCV: (H, W, 3|4) uint16 RGB or None.
-
-    Taken only where the high bytes are the picture that Pillow read, so that channel order, turns
-    and damaged files cannot differ between the two.
+    Pillow cuts colours to 8 bits, so OpenCV reads them again; its reading is taken only where the
+    high bytes are the picture that Pillow read, so that channel order, turns and damage are held
+    to one standard.
     """
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS_PER_SAMPLE, (16,))
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
+        grey = np.asarray(image).clip(0, 65535).astype(np.uint16)
+        if bits[0] < 16:  # 12 bits, kept in the low ones
+            grey = (grey * (65535 / (2 ** bits[0] - 1))).round().clip(0, 65535).astype(np.uint16)
+        return ~grey if tags.get(_PHOTOMETRIC) == 0 else grey
+    if path is None or image.mode not in ("RGB", "RGBA") or "transparency" in image.info:
+        return None
     data = np.fromfile(path, np.uint8)
+    # A PNG holds its bit depth at a fixed place of its first chunk.
+    if not (data[24] == 16 if image.format == "PNG" else tags and set(bits) == {16}):
+        return None
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
@@ -366,10 +376,11 @@ def _read_16_bits(path: Path, image: Image.Image, turn: int) -> np.ndarray | Non
     if array is None or array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] < 3:
         return None
     array = array[..., [2, 1, 0, 3][: array.shape[2]]]
-    planes = torch.from_numpy(array.astype(np.int32)).permute(2, 0, 1)
+    # Seen as int16, which torch can flip.
+    planes = torch.from_numpy(array.view(np.int16)).permute(2, 0, 1)
     expected = np.asarray(image)
     for candidate in (planes, _upright(planes, turn)):
-        found = candidate.permute(1, 2, 0).numpy().astype(np.uint16)
+        found = candidate.permute(1, 2, 0).numpy().view(np.uint16)
         if found.shape == expected.shape and ((found >> 8) == expected).all():
             return found
     return None
@@ -394,7 +405,7 @@ def _to_srgb(
     """Convert an opaque PIL image of any mode to RGB, through its profile where it has one."""
     if image.mode == "LAB":
         profile = profile or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-    elif image.mode not in ("L", "RGB", "CMYK"):
+    elif image.mode not in ("L", "CMYK"):
         image = image.convert("RGB")
     if profile is not None:
         try:

@@ -25,8 +25,10 @@ from geostyle.errors import GeostyleError, InputError
 if TYPE_CHECKING:
     import torch
 
-PACKAGES = ("geostyle", "torch", "torchvision", "numpy", "pillow", "opencv-python",
-            "opencv-python-headless", "kornia", "safetensors", "pyyaml", "scikit-image")  # fmt: skip
+PACKAGES = [
+    *("geostyle", "torch", "torchvision", "numpy", "pillow", "opencv-python"),
+    *("opencv-python-headless", "kornia", "safetensors", "pyyaml", "scikit-image"),
+]
 TEMPORARY = ".tmp-"
 _FAILED_WRITES = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
@@ -52,14 +54,16 @@ def atomic_path(final: str | Path, *, name: str = "output") -> Iterator[Path]:
         if isinstance(error, InputError):
             raise
         raise _unwritable(name, final, error) from error
+    written = False
     try:
         yield temporary
+        written = True
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, final)
         _sync_folder(final.parent)
     except OSError as error:
-        if error.errno in _FAILED_WRITES:
+        if written or error.errno in _FAILED_WRITES:
             raise _unwritable(name, final, error) from error
         raise
     finally:
@@ -188,7 +192,7 @@ class RunFolder:
         if hasattr(os, "register_at_fork"):  # a worker that outlives us must not keep the lock
             os.register_at_fork(after_in_child=handle.close)
         self._lock = handle
-        for leftover in self.path.rglob(f"{TEMPORARY}*"):
+        for leftover in self.path.rglob(f"{TEMPORARY}{'[0-9a-f]' * 12}*"):
             with contextlib.suppress(OSError):
                 leftover.unlink()
         stack = contextlib.ExitStack()
