@@ -280,7 +280,7 @@ def _describe(hint: Any) -> str:
     if typing.get_origin(kind) is tuple:
         items = typing.get_args(kind)
         count = "a list" if Ellipsis in items else f"a list of {len(items)}"
-        words = f"{count} ({_word(items[0])} each)"
+        words = f"{count} ({_describe(items[0])} each)"
     else:
         known = {int: "an integer", float: "a finite number", bool: "true or false", str: "text",
                  Path: "a path"}  # fmt: skip
