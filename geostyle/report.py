@@ -1,0 +1,389 @@
+"""Contact sheet, loss plot and HTML report of a run, made from the files of its folder alone."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import cv2
+import jinja2
+import numpy as np
+import torch
+import yaml
+from markupsafe import Markup
+from PIL import Image, ImageDraw, ImageFont
+from safetensors.numpy import load_file
+from safetensors.torch import save
+
+from geostyle.coords import normalized_to_pixel
+from geostyle.errors import InputError
+from geostyle.images import load_picture, to_uint8
+from geostyle.runs import read_metrics, write_bytes, write_text
+
+GRID_FILE = "grid.safetensors"
+PAPER, INK, MUTED = (250, 249, 246), (34, 34, 36), (128, 126, 122)
+LINES_ALONG_LONG_SIDE = 15
+MAX_EMBEDDED_PX = 1024
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One captioned picture: `image` is (H, W, 3) uint8, `note` a smaller second line."""
+
+    title: str
+    image: np.ndarray
+    note: str = ""
+
+    @property
+    def aspect(self) -> float:
+        """Width over height."""
+        return self.image.shape[1] / self.image.shape[0]
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """What a run folder holds; None or empty for what this run did not make."""
+
+    folder: Path
+    content: np.ndarray
+    geo_style: np.ndarray | None
+    tex_style: np.ndarray | None
+    warped: np.ndarray | None
+    result: np.ndarray | None
+    grid: np.ndarray | None
+    theta: dict[str, Any]
+    settings: dict[str, Any]
+    environment: dict[str, Any]
+    metrics: list[dict[str, Any]]
+
+
+def save_grid(path: Path, grid: torch.Tensor) -> None:
+    """Write a sampling grid (1, H, W, 2) as safetensors, whole or not at all."""
+    write_bytes(path, save({"grid": grid.detach().cpu().float().contiguous()}))
+
+
+def read_run(folder: str | Path) -> RunFiles:
+    """Read the files of a run folder.
+
+    Raises: InputError where it is no run folder, or one of its files is damaged.
+    """
+    folder = Path(folder)
+    if not (folder / "inputs" / "content.png").is_file():
+        raise InputError(f"run: expected a run folder, got {str(folder)!r} (no inputs/content.png)")
+
+    def picture(name: str) -> np.ndarray | None:
+        path = folder / name
+        return to_uint8(load_picture(path, name=name).tensor) if path.is_file() else None
+
+    def text(name: str) -> str:
+        path = folder / name
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+    content = picture("inputs/content.png")
+    assert content is not None
+    try:
+        grid_path, metrics_path = folder / GRID_FILE, folder / "metrics.jsonl"
+        return RunFiles(
+            folder,
+            content,
+            picture("inputs/geo_style.png"),
+            picture("inputs/tex_style.png"),
+            picture("warped.png"),
+            picture("result.png"),
+            load_file(grid_path)["grid"][0] if grid_path.is_file() else None,
+            json.loads(text("theta.json") or "{}"),
+            yaml.safe_load(text("settings.yaml")) or {},
+            json.loads(text("environment.json") or "{}"),
+            read_metrics(metrics_path) if metrics_path.is_file() else [],
+        )
+    except InputError:
+        raise
+    except Exception as error:  # whatever a damaged file makes its reader raise
+        raise InputError(f"run: expected whole files in {str(folder)!r}, got: {error}") from error
+
+
+def write_report(folder: str | Path) -> Path:
+    """Write contact_sheet.png and report.html of a run folder, from its other files only.
+
+    Returns: the path of report.html.
+    Raises: InputError where it is no run folder.
+    """
+    run = read_run(folder)
+    rows = panels(run)
+    write_bytes(run.folder / "contact_sheet.png", _encode(contact_sheet(rows), "PNG"))
+    loader = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    source = resources.files("geostyle") / "assets" / "report.html"
+    html = loader.from_string(source.read_text(encoding="utf-8")).render(
+        name=run.folder.name,
+        rows=[[(panel, data_uri(panel.image)) for panel in row] for row in rows],
+        compare=_comparison(run),
+        geometry=run.theta.get("meta") or {},
+        plot=Markup(loss_plot(run.metrics)) if texture_steps(run.metrics) else None,
+        settings=dict(_flat(run.settings)),
+        environment=dict(_flat(run.environment)),
+        files=sorted(
+            str(path.relative_to(run.folder).as_posix())
+            for path in run.folder.rglob("*")
+            if path.is_file() and not path.name.startswith(".") and path.name != "report.html"
+        ),
+    )
+    path = run.folder / "report.html"
+    write_text(path, html)
+    return path
+
+
+def panels(run: RunFiles) -> list[list[Panel]]:
+    """The pictures of a run as rows that read like sums: geometry above, texture below."""
+    content = Panel("content", run.content, _dimensions(run.content))
+    if run.grid is None and run.tex_style is None:
+        return [[content]]
+    rows = []
+    canvas = content
+    if run.grid is not None:
+        overlay = draw_grid(run.content, run.grid)
+        row = [content, Panel("grid over content", overlay, _warp_note(run.theta))]
+        if run.geo_style is not None:
+            row.insert(1, Panel("geometry style", run.geo_style, _dimensions(run.geo_style)))
+        rows.append(row)
+    if run.warped is not None and run.grid is not None:
+        canvas = Panel("warped", run.warped, _dimensions(run.warped))
+    last = [canvas]
+    if run.tex_style is not None:
+        last.append(Panel("texture style", run.tex_style, _dimensions(run.tex_style)))
+        if run.result is not None:
+            steps = texture_steps(run.metrics)
+            note = f"style loss {steps[-1]['style']:.3f}" if steps else ""
+            last.append(Panel("result", run.result, note))
+    return [*rows, last]
+
+
+def draw_grid(content: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Draw over the content where a regular lattice of the output comes from.
+
+    Args:
+        content: (H, W, 3) uint8.
+        grid: (h, w, 2), the backward map: output pixel → normalized content (x, y).
+
+    Returns: (H', W', 3) uint8, the content (enlarged where it is small) under the bent lattice;
+        the outline of the output is drawn in orange.
+    """
+    factor = max(1, round(800 / max(content.shape[:2])))
+    size = (content.shape[0] * factor, content.shape[1] * factor)
+    canvas = cv2.resize(content, size[::-1], interpolation=cv2.INTER_CUBIC)
+    points = normalized_to_pixel(torch.from_numpy(grid).double(), size).numpy()
+    step = max(grid.shape[:2]) / LINES_ALONG_LONG_SIDE
+    rows, columns = (
+        np.linspace(0, side - 1, max(3, round(side / step) + 1)).round().astype(int)
+        for side in grid.shape[:2]
+    )
+    lines = [points[row] for row in rows[1:-1]] + [points[:, column] for column in columns[1:-1]]
+    outline = np.concatenate([points[0], points[:, -1], points[-1, ::-1], points[::-1, 0]])
+    width = max(1, round(max(size) / 500))
+    shaded = canvas.copy()
+    for line in [*lines, outline]:
+        _polyline(shaded, line, (0, 0, 0), width + 2 * max(1, width // 2 + 1))
+    canvas = cv2.addWeighted(shaded, 0.45, canvas, 0.55, 0)
+    for line in lines:
+        _polyline(canvas, line, (255, 255, 255), width)
+    _polyline(canvas, outline, (255, 150, 40), 2 * width)
+    return canvas
+
+
+def contact_sheet(rows: Sequence[Sequence[Panel]], height_px: int = 420) -> np.ndarray:
+    """Set rows of panels on one sheet, aligned in columns, joined by plus signs and arrows.
+
+    Args:
+        rows: as `panels` returns them.
+        height_px: the height of a panel; wide pictures lower it so that the sheet stays legible.
+
+    Returns: (H, W, 3) uint8.
+    """
+    n_columns = max(map(len, rows))
+    columns = [[row[_column(row, i, n_columns)] for row in rows if _has(row, i, n_columns)]
+               for i in range(n_columns)]  # fmt: skip
+    widest = [max(panel.aspect for panel in column) for column in columns]
+    height = min(height_px, round(height_px * 1.5 * n_columns / sum(widest)), height_px)
+    height = max(height, 120)
+    widths = [max(40, round(min(aspect, 2.4) * height)) for aspect in widest]
+    gap, margin, caption = 64, 40, 46
+    sheet = Image.new(
+        "RGB",
+        (2 * margin + sum(widths) + gap * (n_columns - 1),
+         2 * margin + len(rows) * (height + caption) + 24 * (len(rows) - 1)),
+        PAPER,
+    )  # fmt: skip
+    draw = ImageDraw.Draw(sheet)
+    bold, plain, sign = (
+        _font("DejaVuSans-Bold", 19),
+        _font("DejaVuSans", 15),
+        _font("DejaVuSans", 38),
+    )
+    for r, row in enumerate(rows):
+        top = margin + r * (height + caption + 24)
+        for i in range(n_columns):
+            if not _has(row, i, n_columns):
+                continue
+            panel = row[_column(row, i, n_columns)]
+            left = margin + sum(widths[:i]) + gap * i
+            draw.text((left, top), panel.title, INK, bold)
+            space = widths[i] - draw.textlength(panel.title, bold) - 14
+            if draw.textlength(panel.note, plain) <= space:
+                draw.text((left + widths[i], top + 3), panel.note, MUTED, plain, anchor="ra")
+            else:
+                draw.text((left, top + 25), panel.note, MUTED, plain)
+            picture = _fit(panel.image, (height, widths[i]))
+            sheet.paste(picture, (left + (widths[i] - picture.width) // 2, top + caption))
+            if panel is not row[-1]:
+                centre = (left + widths[i] + gap // 2, top + caption + height // 2)
+                draw.text(centre, "→" if panel is row[-2] else "+", MUTED, sign, anchor="mm")
+    return np.asarray(sheet)
+
+
+def texture_steps(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl that the texture stage wrote."""
+    return [line for line in metrics if line.get("stage") == "texture" and line.get("total")]
+
+
+def loss_plot(metrics: Sequence[dict[str, Any]]) -> str:
+    """The losses over all steps as an SVG drawing, one shaded band a level."""
+    import matplotlib
+
+    with matplotlib.rc_context(
+        {"svg.fonttype": "none", "svg.hashsalt": "geostyle", "font.size": 10}
+    ):
+        from matplotlib.figure import Figure
+
+        steps = texture_steps(metrics)
+        figure = Figure(figsize=(9, 3.4), layout="constrained")
+        axes = figure.subplots()
+        for term, colour, width in (
+            ("total", "#c8641e", 2.2),
+            ("style", "#3577b8", 1.4),
+            ("content", "#5b9a4b", 1.4),
+        ):
+            values = [max(float(line[term]), 1e-12) for line in steps]
+            if max(values) > 1e-12:
+                axes.plot(range(len(values)), values, color=colour, lw=width, label=term)
+        starts = [
+            i for i, line in enumerate(steps) if not i or line["level"] != steps[i - 1]["level"]
+        ]
+        for band, (start, end) in enumerate(zip(starts, [*starts[1:], len(steps)], strict=True)):
+            if band % 2:
+                axes.axvspan(start - 0.5, end - 0.5, color="#888888", alpha=0.12, lw=0)
+            height, width_px = steps[start]["size"]
+            axes.annotate(
+                f"{width_px}×{height}",
+                ((start + end - 1) / 2, 1.0),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 4),
+                textcoords="offset points",
+                ha="center",
+                color="#888888",
+                fontsize=9,
+            )
+        axes.set_yscale("log")
+        axes.set_xlim(-0.5, max(len(steps) - 0.5, 0.5))
+        axes.set_xlabel("step", color="#888888")
+        axes.legend(frameon=False, labelcolor="#888888", ncols=3, loc="upper right")
+        axes.tick_params(which="both", colors="#888888")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color("#888888")
+        axes.grid(axis="y", color="#888888", alpha=0.2)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    return svg[svg.index("<svg") :]
+
+
+def data_uri(image: np.ndarray) -> str:
+    """A picture (H, W, 3) uint8 as a JPEG within a ``data:`` address, at most 1024 px long."""
+    picture = _fit(
+        image, (min(MAX_EMBEDDED_PX, image.shape[0]), min(MAX_EMBEDDED_PX, image.shape[1]))
+    )
+    return "data:image/jpeg;base64," + base64.b64encode(_encode(picture, "JPEG")).decode("ascii")
+
+
+def _comparison(run: RunFiles) -> tuple[str, str, str] | None:
+    """Before and after for the slider, and what "before" is; None without two pictures."""
+    last = run.result if run.result is not None else run.warped
+    if last is None:
+        return None
+    same_frame = abs(last.shape[1] / last.shape[0] - run.content.shape[1] / run.content.shape[0])
+    if same_frame < 0.02:
+        return "content", data_uri(run.content), data_uri(last)
+    if run.warped is not None and run.warped is not last:
+        return "warped content", data_uri(run.warped), data_uri(last)
+    return None
+
+
+def _warp_note(theta: dict[str, Any]) -> str:
+    parts = [str(theta.get("family", ""))]
+    if theta.get("confidence") is not None:
+        parts.append(f"confidence {theta['confidence']:.2f}")
+    return ", ".join(filter(None, parts))
+
+
+def _dimensions(image: np.ndarray) -> str:
+    return f"{image.shape[1]}×{image.shape[0]}"
+
+
+def _column(row: Sequence[Panel], i: int, n_columns: int) -> int:
+    """The last panel of every row, its outcome, stands in the last column."""
+    return len(row) - 1 if i == n_columns - 1 else i
+
+
+def _has(row: Sequence[Panel], i: int, n_columns: int) -> bool:
+    return i < len(row) - 1 or (i == n_columns - 1 and len(row) > 1) or (i == 0 and len(row) == 1)
+
+
+def _polyline(
+    canvas: np.ndarray, points: np.ndarray, colour: tuple[int, int, int], width: int
+) -> None:
+    """Draw (N, 2) pixel points, antialiased, with sixteenths of a pixel kept."""
+    # Far-off points would overflow OpenCV's fixed-point arithmetic; none of them shows anyway.
+    fixed = np.clip(points, -1e5, 1e5) * 16
+    cv2.polylines(canvas, [fixed.round().astype(np.int32)], False, colour, width, cv2.LINE_AA, 4)
+
+
+def _fit(image: np.ndarray, box: tuple[int, int]) -> Image.Image:
+    """The picture at the largest size of its shape within `box` (H, W)."""
+    height, width = image.shape[:2]
+    scale = min(box[0] / height, box[1] / width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.fromarray(image)
+    return picture if size == picture.size else picture.resize(size, Image.Resampling.LANCZOS)
+
+
+def _encode(image: np.ndarray | Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    picture.save(buffer, kind, **({"quality": 92, "subsampling": 0} if kind == "JPEG" else {}))
+    return buffer.getvalue()
+
+
+def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
+    """One of the fonts that matplotlib carries, so that sheets look alike on every machine."""
+    import matplotlib
+
+    return ImageFont.truetype(
+        Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{name}.ttf", size
+    )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as (dotted name, text) rows."""
+    rows: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            rows += _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list):
+            rows.append((prefix + key, " ".join(map(str, value))))
+        else:
+            rows.append((prefix + key, "–" if value is None else str(value)))
+    return rows
