@@ -219,7 +219,7 @@ def _from_text(value: Any, hint: Any) -> Any:
     """Read numbers from strings (flags; `1e-3`, a string to YAML), leaving the unreadable as is."""
     kind = _without_none(hint)
     if isinstance(value, (list, tuple)) and typing.get_origin(kind) is tuple:
-        return tuple(_from_text(item, typing.get_args(kind)[0]) for item in value)
+        return [_from_text(item, typing.get_args(kind)[0]) for item in value]
     if isinstance(value, str) and kind in (int, float):
         if value.lower() == "none" and kind is not hint:
             return None

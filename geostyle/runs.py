@@ -45,9 +45,11 @@ def atomic_path(final: str | Path, *, name: str = "output") -> Iterator[Path]:
     final = Path(final)
     temporary = final.parent / f"{TEMPORARY}{secrets.token_hex(6)}{final.suffix}"
     try:
-        # Renaming onto a device such as /dev/null would replace the device itself.
-        if not final.name or (os.path.lexists(final) and not final.is_file()):
-            raise InputError(f"{name}: expected a path for a file, got {str(final)!r}")
+        with contextlib.suppress(FileNotFoundError):
+            final.lstat()  # a name that the system cannot hold fails here, before the work
+            # Renaming onto a device such as /dev/null would replace the device itself.
+            if not final.is_file():
+                raise InputError(f"{name}: expected a path for a file, got {str(final)!r}")
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary.open("xb").close()
     except (OSError, ValueError) as error:
@@ -154,14 +156,17 @@ class RunFolder:
 
     def log(self, **metrics: Any) -> None:
         """Append one line to metrics.jsonl and hand it to the system at once."""
-        line = json.dumps(_plain(metrics), ensure_ascii=False) + "\n"
+        line = (json.dumps(_plain(metrics), ensure_ascii=False) + "\n").encode("utf-8")
         path = self.file("metrics.jsonl")
         try:
             if self._metrics is None:
                 self._metrics = _open_to_append(path)
-            self._metrics.write(line.encode("utf-8"))
-            self._metrics.flush()
+            if self._metrics.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
+            if self._metrics is not None:  # opened again, it loses the line that was cut
+                self._metrics.close()
+                self._metrics = None
             raise _unwritable("output", path, error) from error
         if self._wandb is not None:
             self._wandb.log(_plain(metrics))
@@ -175,7 +180,7 @@ class RunFolder:
         """
         path = self.file(".lock")
         try:
-            handle = path.open("a+b")
+            handle = path.open("a+b", buffering=0)
         except OSError as error:
             raise _unwritable("output", path, error) from error
         if not _try_lock(handle):
@@ -186,9 +191,9 @@ class RunFolder:
                 f"output: expected a folder no other process is using, got {str(self.path)!r} "
                 f"(in use by process {holder})"
             )
-        handle.truncate(0)
-        handle.write(str(os.getpid()).encode())
-        handle.flush()
+        with contextlib.suppress(OSError):  # who holds it is a courtesy, not the lock
+            handle.truncate(0)
+            handle.write(str(os.getpid()).encode())
         if hasattr(os, "register_at_fork"):  # a worker that outlives us must not keep the lock
             os.register_at_fork(after_in_child=handle.close)
         self._lock = handle
@@ -268,6 +273,28 @@ def resolve_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
+    """Turn "auto", "float32" or "bfloat16" into the type that convolutions run in.
+
+    "auto" takes bfloat16 where the hardware computes in it: there it is about twice as fast and
+    costs a texture transfer about 1 % of its score. Elsewhere, and on MPS, it takes float32.
+
+    Raises: InputError when the precision is unknown.
+    """
+    import torch
+
+    if precision not in ("auto", "float32", "bfloat16"):
+        raise InputError(f"precision: expected auto, float32 or bfloat16, got {precision!r}")
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        native = device.type == "cpu" and any(getattr(torch.cpu, a, bool)() for a in asked)
+    return torch.bfloat16 if native else torch.float32
+
+
 def _unwritable(name: str, path: Path, error: Exception) -> GeostyleError:
     reason = getattr(error, "strerror", None) or str(error)
     if getattr(error, "errno", None) in _FAILED_WRITES - {errno.EROFS}:
@@ -291,7 +318,7 @@ def _number(folder_name: str) -> str | None:
 
 def _open_to_append(path: Path) -> IO[bytes]:
     """Open a file of lines, cutting off a last line that was never finished."""
-    handle = path.open("a+b")
+    handle = path.open("a+b", buffering=0)
     handle.seek(0)
     data = handle.read()
     if data and not data.endswith(b"\n"):

@@ -120,7 +120,7 @@ def test_values_take_the_declared_type() -> None:
         ("a: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("a: [1", "expected a readable YAML file"),
         (b"\xff\xfe\x00\x01\x02", "expected a readable YAML file"),
-        ("[" * 40_000, "expected a readable YAML file"),
+        ("[" * 3000, "expected a readable YAML file"),
         ("limit: 2001-99-99", "expected a readable YAML file"),
         ("size_px: 0x" + "f" * 9000, "size_px: expected an integer, got a huge number"),
         ("#" * (MAX_YAML_BYTES + 1), "bytes)"),
