@@ -1,0 +1,147 @@
+"""Coordinates: the only owner of `align_corners`, of `grid_sample` and of resizing.
+
+Normalized coordinates run over [-1, 1], x right, y down, with half-pixel centres: -1 and 1 are
+the outer edges of the first and last pixel, so a map means the same at every size. Pixel
+coordinates put 0 at the centre of the first pixel. Points are (..., 2) as (x, y), sizes are (H, W).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from geostyle.errors import InputError
+
+Size = tuple[int, int]
+
+
+def check_size(size: Size, name: str = "size") -> Size:
+    """Return `size` as two plain positive integers (H, W).
+
+    Raises: InputError for anything else.
+    """
+    try:
+        height, width = (int(side) for side in size)
+    except (TypeError, ValueError):
+        raise InputError(f"{name}: expected (height, width), got {size!r}") from None
+    if height < 1 or width < 1:
+        raise InputError(f"{name}: expected sides of at least 1 pixel, got {size!r}")
+    return height, width
+
+
+def check_grid(grid: Tensor, name: str = "grid") -> Tensor:
+    """Return `grid` if it is a floating (B, H, W, 2) tensor.
+
+    Raises: InputError otherwise.
+    """
+    if grid.ndim != 4 or grid.shape[-1] != 2 or not grid.is_floating_point():
+        raise InputError(
+            f"{name}: expected a floating (B, H, W, 2) tensor, "
+            f"got {tuple(grid.shape)} of {grid.dtype}"
+        )
+    return grid
+
+
+def check_image(image: Tensor, name: str = "image") -> Tensor:
+    """Return `image` if it is a floating, non-empty (B, C, H, W) tensor.
+
+    Raises: InputError otherwise.
+    """
+    if image.ndim != 4 or image.numel() == 0 or not image.is_floating_point():
+        raise InputError(
+            f"{name}: expected a floating (B, C, H, W) tensor, "
+            f"got {tuple(image.shape)} of {image.dtype}"
+        )
+    return image
+
+
+def base_grid(
+    size: Size, *, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
+) -> Tensor:
+    """The normalized (x, y) of every pixel centre of a picture of `size` (H, W).
+
+    Returns: (H, W, 2), within (-1, 1), rounded once from float64.
+    """
+    height, width = check_size(size)
+    x, y = (
+        (2 * torch.arange(side, dtype=torch.float64, device=device) + 1) / side - 1
+        for side in (width, height)
+    )
+    grid = torch.empty(height, width, 2, dtype=dtype, device=device)
+    grid[..., 0] = x
+    grid[..., 1] = y[:, None]
+    return grid
+
+
+def _sides(points: Tensor, size: Size) -> Tensor:
+    height, width = check_size(size)
+    return torch.tensor([width, height], dtype=points.dtype, device=points.device)
+
+
+def pixel_to_normalized(points: Tensor, size: Size) -> Tensor:
+    """Pixel (x, y) points (..., 2) of a picture of `size` (H, W), normalized; not clamped."""
+    return (2 * points + 1) / _sides(points, size) - 1
+
+
+def normalized_to_pixel(points: Tensor, size: Size) -> Tensor:
+    """Normalized (x, y) points (..., 2) as pixels of a picture of `size` (H, W); not clamped."""
+    return ((points + 1) * _sides(points, size) - 1) / 2
+
+
+def sample(image: Tensor, grid: Tensor, mode: str = "bilinear", padding: str = "border") -> Tensor:
+    """Read `image` (B, C, H, W) at the normalized positions of `grid` (B, h, w, 2).
+
+    `mode` is "bilinear", "bicubic" or "nearest"; `padding` says what lies outside [-1, 1]:
+    "border", "zeros" or "reflection" (about the pixel edges). Bicubic values may overshoot.
+
+    Returns: (B, C, h, w) in the image's dtype.
+    """
+    check_image(image)
+    check_grid(grid)
+    if grid.shape[0] != image.shape[0]:
+        raise InputError(
+            f"grid: expected a batch of {image.shape[0]} as the image's, got {grid.shape[0]}"
+        )
+    return F.grid_sample(image, grid.to(image.dtype), mode, padding, align_corners=False)
+
+
+def resize(image: Tensor, size: Size, mode: str = "bicubic") -> Tensor:
+    """Resize `image` (B, C, H, W) to `size` (H, W), antialiased, within the image's own range.
+
+    `mode` is "bicubic", "bilinear" or "nearest".
+
+    Returns: (B, C, *size); the very same tensor where the size does not change.
+    """
+    check_image(image)
+    size = check_size(size)
+    if size == tuple(image.shape[-2:]):
+        return image
+    if mode == "nearest":
+        return F.interpolate(image, size, mode="nearest-exact")
+    resized = F.interpolate(image, size, mode=mode, align_corners=False, antialias=True)
+    return within_range_of(image, resized) if mode == "bicubic" else resized
+
+
+def within_range_of(image: Tensor, result: Tensor) -> Tensor:
+    """Clamp `result` (B, C, h, w) to each channel's range in `image` (B, C, H, W)."""
+    low, high = image.detach().aminmax(dim=-1)
+    low, high = low.amin(-1)[..., None, None], high.amax(-1)[..., None, None]
+    return torch.minimum(torch.maximum(result, low), high)
+
+
+def inside_mask(grid: Tensor) -> Tensor:
+    """True where `grid` (B, H, W, 2) reads inside the picture, edges included: (B, H, W)."""
+    return (check_grid(grid).abs() <= 1).all(-1)
+
+
+def flow(grid: Tensor) -> Tensor:
+    """`grid` (B, H, W, 2) minus the base grid of its own size, in normalized units."""
+    size = check_grid(grid).shape[1:3]
+    return grid - base_grid((size[0], size[1]), dtype=grid.dtype, device=grid.device)
+
+
+def flow_px(grid: Tensor, size: Size) -> Tensor:
+    """`flow(grid)` in pixels of a picture of `size` (H, W): (B, H, W, 2) as (x, y)."""
+    displacement = flow(grid)
+    return displacement * _sides(displacement, size) / 2

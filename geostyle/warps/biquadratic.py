@@ -1,0 +1,54 @@
+"""Bi-quadratic warps: a full polynomial of second degree per axis."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geostyle.coords import Size
+from geostyle.warps.affine import Affine, affine_power, matrix_of
+from geostyle.warps.base import RandomRanges, WarpFamily, least_squares
+
+
+class Biquadratic(WarpFamily):
+    """p' = A(p) + Q·(x², x·y, y²), with theta = (affine part of six, Q row by row)."""
+
+    name = "biquadratic"
+    n_params = 12
+    min_points = 6
+
+    def map(self, theta: Tensor, points: Tensor) -> Tensor:
+        a, b, c, d, e, f = theta[:, 6:, None].unbind(1)
+        x, y = points.unbind(-1)
+        xx, xy, yy = x * x, x * y, y * y
+        bent = torch.stack((a * xx + b * xy + c * yy, d * xx + e * xy + f * yy), -1)
+        return Affine().map(theta[:, :6], points) + bent
+
+    def scale(self, theta: Tensor, strength: float) -> Tensor:
+        """The map is A∘(p + A⁻¹Q): A^strength, and strength times the bend seen before it."""
+        affine, bend = theta.split((6, 6), 1)
+        power = affine_power(affine, strength)
+        linear, linear_s = (matrix_of(part)[..., :2] for part in (affine, power))
+        bend = linear_s @ torch.linalg.solve(linear, strength * bend.unflatten(1, (2, 3)))
+        return torch.cat((power, bend.flatten(1)), 1)
+
+    def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+        """`smoothing` weighs the bending energy over the frame, ∫ f_xx² + 2·f_xy² + f_yy²."""
+        x, y = p.unbind(1)
+        terms = torch.stack((x, y, torch.ones_like(x), x * x, x * y, y * y), 1)
+        # Over the frame's area of 4 the energy of (a, b, c) is 4·(4a² + 2b² + 4c²).
+        energy = p.new_tensor([0.0, 0.0, 0.0, 16.0, 8.0, 16.0]) * smoothing * len(p)
+        solution = least_squares(
+            torch.cat((terms, energy.sqrt().diag())),
+            torch.cat((q - p, p.new_zeros(6, 2))),
+            torch.cat((weights, weights.new_ones(6))),
+        )
+        return torch.cat((solution[:3].T.reshape(-1), solution[3:].T.reshape(-1)))
+
+    def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:
+        """A random affine map plus a bend of up to `quadratic` per term, in square pixels."""
+        affine = Affine().draw(rng, size, ranges)
+        half = np.array([[size[1]], [size[0]]]) / 2
+        bend = rng.uniform(-1, 1, (2, 3)) * ranges.quadratic * min(size) / 2 / half
+        return np.concatenate((affine, bend.reshape(-1)))

@@ -1,0 +1,65 @@
+"""Homographies: what a plane does before a camera."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geostyle.coords import Size
+from geostyle.warps.affine import Affine, affine_power
+from geostyle.warps.base import RandomRanges, WarpFamily, least_squares
+
+
+class Homography(WarpFamily):
+    """x' = (x + a·x + b·y + c) / w, y' = (y + d·x + e·y + f) / w, w = 1 + g·x + h·y.
+
+    theta = (a, b, c, d, e, f, g, h): the 3×3 matrix minus the identity, row by row.
+    """
+
+    name = "homography"
+    n_params = 8
+    min_points = 4
+
+    def map(self, theta: Tensor, points: Tensor) -> Tensor:
+        g, h = theta[:, 6:, None].unbind(1)
+        x, y = points.unbind(-1)
+        return Affine().map(theta[:, :6], points) / (1 + (g * x + h * y))[..., None]
+
+    def scale(self, theta: Tensor, strength: float) -> Tensor:
+        """The map is A∘P with P(p) = p / w: A^strength, and strength times (g, h)."""
+        affine, perspective = theta.split((6, 2), 1)
+        shift = affine.unflatten(1, (2, 3))[..., 2:] * perspective[:, None]  # (B, 2, 2)
+        outer = torch.nn.functional.pad(shift, (0, 1)).flatten(1)
+        power = affine_power(affine - outer, strength)
+        perspective = strength * perspective
+        shift = power.unflatten(1, (2, 3))[..., 2:] * perspective[:, None]
+        outer = torch.nn.functional.pad(shift, (0, 1)).flatten(1)
+        return torch.cat((power + outer, perspective), 1)
+
+    def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+        """Linear least squares, weighted by the last w so that residuals become distances."""
+        one = torch.ones_like(p[:, :1])
+        terms = torch.cat((p, one), 1)
+        zero = torch.zeros_like(terms)
+        rows = torch.cat(
+            (
+                torch.cat((terms, zero, -q[:, :1] * p), 1),
+                torch.cat((zero, terms, -q[:, 1:] * p), 1),
+            )
+        )
+        target = (q - p).T.reshape(-1, 1)
+        depth = one[:, 0]
+        for _ in range(10):
+            theta = least_squares(rows, target, (weights / depth.square()).repeat(2))[:, 0]
+            depth = 1 + p @ theta[6:]
+        return theta
+
+    def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:
+        """A random affine map after a random perspective."""
+        affine = Affine().draw(rng, size, ranges)
+        half = np.array([size[1], size[0]])
+        perspective = rng.uniform(-1, 1, 2) * ranges.perspective * half / max(size)
+        affine[[0, 1]] += affine[2] * perspective
+        affine[[3, 4]] += affine[5] * perspective
+        return np.concatenate((affine, perspective))

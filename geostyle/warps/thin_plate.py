@@ -1,0 +1,158 @@
+"""Thin-plate splines over a square lattice of control points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geostyle.coords import Size, base_grid
+from geostyle.errors import InputError
+from geostyle.warps.base import (
+    RandomRanges,
+    WarpFamily,
+    check_keys,
+    check_numbers,
+    least_squares,
+)
+
+MAX_LATTICE = 32
+CACHED_FEATURES = 1 << 23  # numbers; 32 MB in float32
+CHUNK_POINTS = 1 << 16  # so that the features of larger grids never stand in memory at once
+
+
+class ThinPlate(WarpFamily):
+    """The smoothest interpolation of offsets at a k×k lattice spanning the output frame.
+
+    theta (B, 2k²): offsets (x, y) of the control points, row by row, from the top left. The map
+    takes control point i to itself plus offset i, with the least bending energy; kernel centres
+    are the control points, in the output frame.
+    Source: Bookstein 1989, "Principal Warps".
+    """
+
+    name = "tps"
+
+    def __init__(self, lattice: int = 4) -> None:
+        if not isinstance(lattice, int) or not 2 <= lattice <= MAX_LATTICE:
+            raise InputError(f"lattice: expected an integer from 2 to {MAX_LATTICE}, got {lattice}")
+        self.lattice = lattice
+        self.n_params = 2 * lattice**2
+
+    @property
+    def control_points(self) -> Tensor:
+        """The lattice (k², 2) in float64: normalized (x, y) in the output frame, corners at ±1."""
+        return _lattice(self.lattice)
+
+    def map(self, theta: Tensor, points: Tensor) -> Tensor:
+        return points + self._displacement(theta, _features(points, self.lattice))
+
+    def grid(self, theta: Tensor, size: Size) -> Tensor:
+        base = base_grid(size, dtype=theta.dtype, device=theta.device)
+        if size[0] * size[1] * (self.lattice**2 + 3) <= CACHED_FEATURES:
+            features = _grid_features(self.lattice, tuple(size), theta.dtype, theta.device)
+            flow = self._displacement(theta, features)
+        else:
+            flow = torch.cat(
+                [
+                    self._displacement(theta, _features(chunk, self.lattice))
+                    for chunk in base.reshape(-1, 2).split(CHUNK_POINTS)
+                ],
+                1,
+            )
+        return base + flow.reshape(-1, *base.shape)
+
+    def _displacement(self, theta: Tensor, features: Tensor) -> Tensor:
+        """(B, N, 2) from features (N, K + 3) or (B, N, K + 3)."""
+        with torch.autocast(theta.device.type, enabled=False):
+            offsets = theta.double().unflatten(-1, (-1, 2))
+            weights = _solver(self.lattice).to(offsets.device) @ offsets
+            return features @ weights.to(features.dtype)
+
+    def bending_energy(self, theta: Tensor) -> Tensor:
+        """∫ f_xx² + 2·f_xy² + f_yy² over the plane, of x plus of y: (B,) for theta (B, P)."""
+        offsets = theta.double().unflatten(-1, (-1, 2))
+        bending = _bending(self.lattice).to(offsets.device)
+        return (offsets * (bending @ offsets)).sum((-1, -2)).to(theta.dtype)
+
+    def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
+        count = len(p)
+        basis = _features(p, self.lattice) @ _solver(self.lattice).to(p.device)
+        if smoothing:
+            values, vectors = torch.linalg.eigh(_bending(self.lattice).to(p.device))
+            root = values.clamp_min(0).sqrt()[:, None] * vectors.mT
+            basis = torch.cat((basis, math.sqrt(smoothing * count) * root))
+        rows = len(basis) - count
+        target = torch.cat((q - p, p.new_zeros(rows, 2)))
+        weights = torch.cat((weights, weights.new_ones(rows)))
+        return least_squares(basis, target, weights).reshape(-1)
+
+    def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:
+        """Each control point shifted by up to `jitter` of the shorter spacing in pixels."""
+        spacing = min(size) / (self.lattice - 1)
+        shift = rng.uniform(-1, 1, (self.lattice**2, 2)) * ranges.jitter * spacing
+        return (shift / (size[1] / 2, size[0] / 2)).reshape(-1)
+
+    def describe(self, theta: Tensor) -> dict[str, Any]:
+        rows = zip(self.control_points.tolist(), theta.reshape(-1, 2).tolist(), strict=True)
+        return {"control_points": [{"at": at, "offset": offset} for at, offset in rows]}
+
+    def parse(self, description: Mapping[str, Any]) -> list[float]:
+        check_keys(description, {"control_points"})
+        points = description["control_points"]
+        if not isinstance(points, list) or len(points) != self.lattice**2:
+            raise InputError(f"control_points: expected a list of {self.lattice**2} entries")
+        theta: list[float] = []
+        for point, expected in zip(points, self.control_points.tolist(), strict=True):
+            check_keys(point, {"at", "offset"}, "control_points")
+            at = check_numbers(point["at"], 2, "at")
+            if math.dist(at, expected) > 1e-6:
+                raise InputError(f"at: expected the lattice point {expected}, got {at}")
+            theta += check_numbers(point["offset"], 2, "offset")
+        return theta
+
+
+@lru_cache
+def _lattice(k: int) -> Tensor:
+    axis = torch.linspace(-1, 1, k, dtype=torch.float64)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack((x, y), -1).reshape(-1, 2)
+
+
+def _features(points: Tensor, k: int) -> Tensor:
+    """(..., K + 3): the kernels U(r) = r² log r, then 1, x, y, at points (..., 2)."""
+    centres = _lattice(k).to(points)
+    x, y = points[..., :1], points[..., 1:]
+    squared = (x - centres[:, 0]).square() + (y - centres[:, 1]).square()
+    # The clamp keeps both U and its gradient at zero where a point meets a centre.
+    kernels = squared / 2 * squared.clamp_min(torch.finfo(squared.dtype).tiny).log()
+    return torch.cat((kernels, torch.ones_like(x), x, y), -1)
+
+
+@lru_cache(maxsize=4)
+def _grid_features(k: int, size: Size, dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False), torch.no_grad():
+        return _features(base_grid(size, dtype=dtype, device=device).reshape(-1, 2), k)
+
+
+@lru_cache
+def _solver(k: int) -> Tensor:
+    """(K + 3, K): offsets at the lattice → weights of the features."""
+    with torch.inference_mode(False), torch.no_grad():
+        features = _features(_lattice(k), k)
+        system = torch.zeros(k * k + 3, k * k + 3, dtype=torch.float64)
+        system[: k * k] = features
+        system[k * k :, : k * k] = features[:, k * k :].T
+        return torch.linalg.inv(system)[:, : k * k]
+
+
+@lru_cache
+def _bending(k: int) -> Tensor:
+    """(K, K): offsets at the lattice → bending energy, a quadratic form."""
+    weights = _solver(k)[: k * k]
+    energy = 8 * math.pi * weights  # wᵀKw with Kw = offsets - affine, and wᵀ·affine = 0
+    return (energy + energy.T) / 2
