@@ -39,7 +39,7 @@ def save_checkpoint(
         "config": json.dumps(config, sort_keys=True),
         "sha256": tensor_hash(plain),
     }
-    write_bytes(path, safetensors.torch.save(plain, metadata), name="checkpoint")
+    write_bytes(path, _in_order(safetensors.torch.save(plain, metadata)), name="checkpoint")
 
 
 def load_checkpoint(
@@ -87,3 +87,13 @@ def tensor_hash(tensors: Mapping[str, Tensor]) -> str:
         digest.update(f"{key}\0{tensor.dtype}\0{list(tensor.shape)}\0".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _in_order(data: bytes) -> bytes:
+    """Sort the metadata, which safetensors writes in random order: equal contents, equal files."""
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # tensors start at multiples of 8 bytes
+    return len(text).to_bytes(8, "little") + text + data[8 + size :]

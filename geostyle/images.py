@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import io
 import logging
+import re
 import stat
 import threading
 import warnings
@@ -175,8 +177,6 @@ def save_picture(
             data = cv2.imencode(suffix, np.ascontiguousarray(array[..., ::-1]))[1].tobytes()
         else:
             data = _encode(Image.fromarray(to_uint8(tensor)), suffix, quality, icc)
-    except ImageCms.PyCMSError as error:
-        raise InputError(f"icc: expected an RGB colour profile, got another ({error})") from error
     except (OSError, ValueError, cv2.error) as error:
         if isinstance(error, InputError):
             raise
@@ -188,9 +188,14 @@ def save_picture(
 def _encode(image: Image.Image, suffix: str, quality: int, icc: bytes | None) -> bytes:
     """Encode an sRGB image with 8 bits, converted to a profile where one is given."""
     if icc is not None:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        srgb = ImageCms.createProfile("sRGB")
-        image = ImageCms.profileToProfile(image, srgb, profile, outputMode="RGB") or image
+        try:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            srgb = ImageCms.createProfile("sRGB")
+            image = ImageCms.profileToProfile(image, srgb, profile, outputMode="RGB") or image
+        except (ImageCms.PyCMSError, OSError) as error:
+            raise InputError(
+                f"icc: expected an RGB colour profile, got another ({error})"
+            ) from error
     options: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": quality, "subsampling": 0},
         "WEBP": {"lossless": True},
@@ -209,19 +214,30 @@ def fit_size(size: tuple[int, int], size_px: int) -> tuple[int, int]:
     return height, width
 
 
-def list_pictures(folder: str | Path, *, name: str = "folder") -> list[Path]:
-    """List the picture files of a folder by suffix, sorted by name, hidden ones left out.
+def is_validation(path: str | Path) -> bool:
+    """Whether a picture belongs to the tenth that no training sees, by a hash of its file name."""
+    return int(hashlib.sha256(Path(path).name.encode()).hexdigest(), 16) % 10 == 0
+
+
+def list_pictures(
+    folder: str | Path, *, recursive: bool = False, name: str = "folder"
+) -> list[Path]:
+    """List the picture files of a folder by suffix, sorted, hidden files and folders left out.
 
     Raises: InputError when it is not a folder or has no picture.
     """
     folder = Path(folder)
     try:
-        files = sorted(folder.iterdir())
+        inside = sorted(folder.iterdir())
     except OSError as error:
-        reason = error.strerror
-        raise InputError(f"{name}: expected a folder, got {str(folder)!r} ({reason})") from error
-    shown = (file for file in files if not file.name.startswith("."))
-    found = [file for file in shown if file.suffix.lower() in SUFFIXES and file.is_file()]
+        raise InputError(
+            f"{name}: expected a folder, got {str(folder)!r} ({error.strerror})"
+        ) from error
+    files = sorted(folder.rglob("*")) if recursive else inside
+    found = [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
+    found = [
+        file for file in found if not re.search(r"(^|/)\.", file.relative_to(folder).as_posix())
+    ]
     if not found:
         raise InputError(f"{name}: expected a folder with pictures, got {str(folder)!r} (none)")
     return found
@@ -415,7 +431,7 @@ def _to_srgb(
                 ImageCms.createProfile("sRGB"),
                 renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
                 outputMode="RGB",
-                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.HIGHRESPRECALC,
             )
             assert converted is not None
             return converted
