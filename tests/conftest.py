@@ -27,3 +27,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def shared() -> Path:
     """The folder of shared pictures and weights, beside the clone."""
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of a very narrow `lite` network, for tests of everything around it."""
+    from geostyle.checkpoint import save_checkpoint
+    from geostyle.features import FeatureExtractor
+
+    torch.manual_seed(0)
+    channels = [8, 12, 16, 24, 24]
+    network = FeatureExtractor("lite", channels=channels, taps=True)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_checkpoint(path, network.state_dict(), {"channels": channels}, kind="features")
+    return path
