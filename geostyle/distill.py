@@ -1,0 +1,464 @@
+"""Distillation of VGG-19 into the bundled network `lite`.
+
+Gram matrices and correlation tensors see features only through inner products between positions. So
+the student need not imitate the teacher's channels: it is enough that a linear map M of its
+features imitates the teacher's, f_t ≈ M f_s, and then to keep any L with LᵀL = MᵀM (here from the
+singular value decomposition of M) as the layer's tap: ⟨L f_i, L f_j⟩ = ⟨M f_i, M f_j⟩ ≈ ⟨t_i, t_j⟩,
+at the student's own width.
+
+Three ideas carry the training:
+
+1. *Start from the teacher.* Each student convolution is the teacher's, cut to a spanning subset of
+its channels
+   (column-pivoted QR on activations) and composed with the least-squares map from student to
+   teacher features.
+2. *Regress features and Gram matrices* at every layer, relative to the teacher's own energy.
+3. *Train where optimisation goes.* A pool of pictures is optimised against the student's own
+texture loss while the
+   student trains, and is fed back as training data: what fools the student but not the teacher is
+       unlearned.
+
+Source: the linear maps follow Wang et al., "Collaborative Distillation for Ultra-Resolution
+Universal Style
+    Transfer", CVPR 2020, section 3.2.
+Differs: inner products instead of a decoder's reconstruction; the maps are folded into taps instead
+of dropped;
+    ideas 1 and 3.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geostyle.checkpoint import save_checkpoint
+from geostyle.config import check, setting
+from geostyle.coords import resize
+from geostyle.errors import InputError
+from geostyle.features import FeatureExtractor, load_features
+from geostyle.images import is_validation, list_pictures, load_picture
+from geostyle.runs import atomic_path, resolve_device
+
+GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+@dataclass(frozen=True)
+class DistillSettings:
+    """Settings of a distillation run."""
+
+    images: tuple[str, ...] = setting((), help="folders of training pictures")
+    teacher_weights: str | None = setting(None, help="VGG-19 weights file (default: torchvision's)")
+    output: str = setting("lite.safetensors", help="file the student is written to")
+    channels: tuple[int, ...] = setting((16, 40, 80, 160, 192), help="width of the five blocks")
+    crop_px: int = setting(128, help="side of a training crop", min=32)
+    batch: int = setting(8, help="crops per step", min=1)
+    on_policy: int = setting(2, help="crops of a batch taken from the optimised pool", min=0)
+    pool: int = setting(48, help="pictures under optimisation", min=1)
+    steps: int = setting(2500, help="optimiser steps", min=0)
+    lr: float = setting(5e-4, help="peak learning rate", min=0.0)
+    gram_weight: float = setting(
+        0.3, help="weight of the Gram term beside the feature term", min=0.0
+    )
+    init_crops: int = setting(48, help="crops the closed-form start is computed from", min=1)
+    calibration_crops: int = setting(256, help="crops the taps are solved from in the end", min=8)
+    save_every: int = setting(100, help="steps between saved states", min=1)
+    seed: int = setting(0, help="seed of crops and pool", min=0)
+    device: str = setting("auto", help="auto, cpu, cuda or mps")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class CropSource:
+    """Random square crops of a list of pictures, item i the same whatever was drawn before.
+
+    Args:
+        paths: the pictures; decoded once and kept as uint8.
+        crop_px: side of a crop.
+        seed: crops are drawn from (seed, index).
+    """
+
+    def __init__(self, paths: list[Path], crop_px: int, seed: int) -> None:
+        if not paths:
+            raise InputError("images: expected at least one picture, got none")
+        self.crop_px, self.seed = crop_px, seed
+        self.pictures = [
+            (load_picture(p, name="images").tensor[0] * 255).round().byte() for p in paths
+        ]
+
+    def crop(self, index: int) -> Tensor:
+        """Crop number `index`, (3, crop_px, crop_px) in [0, 1]: random scale, place and flip."""
+        rng = np.random.default_rng((self.seed, index))
+        picture = self.pictures[rng.integers(len(self.pictures))]
+        height, width = picture.shape[-2:]
+        # From the whole short side down to half the crop's own size (a magnified detail).
+        side = int(
+            round(np.exp(rng.uniform(np.log(0.6 * self.crop_px), np.log(min(height, width)))))
+        )
+        side = min(max(side, 16), height, width)
+        y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        crop = picture[None, :, y : y + side, x : x + side].float() / 255
+        crop = resize(crop, (self.crop_px, self.crop_px)).clamp(0, 1)[0]
+        if rng.random() < 0.5:
+            crop = crop.flip(-1)
+        if rng.random() < 0.15:  # optimisation starts from noise, or passes through it
+            crop = crop + rng.uniform(0.02, 0.3) * torch.from_numpy(
+                rng.standard_normal(crop.shape).astype(np.float32)
+            )
+        return crop.clamp(0, 1)
+
+    def batch(self, start: int, count: int) -> Tensor:
+        """Crops `start` … `start + count - 1`: (count, 3, crop_px, crop_px)."""
+        return torch.stack([self.crop(i) for i in range(start, start + count)])
+
+
+class Student(nn.Module):
+    """The network under training, with its linear maps to the teacher's features.
+
+    The maps are not trained by gradient: each is the least-squares solution on running second
+        moments of
+    student and teacher, so the network always sees the best map for what it is now.
+    """
+
+    def __init__(self, channels: tuple[int, ...], teacher: FeatureExtractor) -> None:
+        super().__init__()
+        self.net = FeatureExtractor("lite", channels=channels)
+        self.maps: dict[str, Tensor] = {}
+        self.moments: dict[str, tuple[Tensor, Tensor]] = {}
+
+    @torch.no_grad()
+    def update_map(self, layer: str, own: Tensor, cross: Tensor, decay: float = 0.0) -> None:
+        """Solve a map from moments E[f fᵀ] (C_s, C_s) and E[t fᵀ] (C_t, C_s), running by `decay`."""
+        if decay and layer in self.moments:
+            old_own, old_cross = self.moments[layer]
+            own, cross = old_own.lerp(own, 1 - decay), old_cross.lerp(cross, 1 - decay)
+        self.moments[layer] = (own, cross)
+        ridge = 1e-4 * own.diagonal().mean() * torch.eye(len(own), device=own.device)
+        self.maps[layer] = torch.linalg.solve(own + ridge, cross.T).T.contiguous()
+
+    def export(self) -> dict[str, Tensor]:
+        """Tensors of the shipped network: convolutions, and maps folded into taps."""
+        tensors = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+        for layer, m in self.maps.items():
+            _, s, vh = torch.linalg.svd(m.double(), full_matrices=False)
+            tensors[f"taps.{layer}.weight"] = (s[:, None] * vh).float()[:, :, None, None]
+        return {k: v.contiguous().half() for k, v in tensors.items()}
+
+
+def _columns(x: Tensor) -> Tensor:
+    """(B, C, H, W) → (B·H·W, C) in float64."""
+    return x.movedim(1, -1).reshape(-1, x.shape[1]).double()
+
+
+def _moments(f_s: Tensor, f_t: Tensor) -> tuple[Tensor, Tensor]:
+    """E[f_s f_sᵀ] and E[f_t f_sᵀ] over all positions of a batch."""
+    s, t = (x.movedim(1, -1).reshape(-1, x.shape[1]) for x in (f_s, f_t))
+    return s.T @ s / len(s), t.T @ s / len(s)
+
+
+def _spanning_channels(columns: Tensor, count: int) -> list[int]:
+    """Indices of the `count` channels that span `columns` best: pivoted QR on the covariance."""
+    residual = (columns.T @ columns).clone()
+    chosen: list[int] = []
+    for _ in range(count):
+        energy = residual.diagonal().clone()
+        energy[chosen] = -1
+        # The channel whose removal explains most of all the others.
+        gain = residual.pow(2).sum(0) / residual.diagonal().clamp_min(1e-9 * energy.max())
+        gain[chosen] = -1
+        best = int(gain.argmax())
+        chosen.append(best)
+        column = residual[:, best] / residual[best, best].clamp_min(1e-12).sqrt()
+        residual = residual - torch.outer(column, column)
+    return sorted(chosen)
+
+
+@torch.no_grad()
+def initialise_from_teacher(
+    student: Student, teacher: FeatureExtractor, crops: Tensor, scales: dict[str, float]
+) -> None:
+    """Fill `student` in closed form from `teacher` on `crops` (B, 3, H, W), layer by layer.
+
+    Args:
+        scales: RMS of each teacher layer; the student's features are of unit RMS.
+    """
+    features_t = teacher(crops, student.net.layer_names)
+    x = (crops - student.net.mean) / student.net.std
+    to_teacher = torch.eye(3, dtype=torch.float64, device=crops.device)
+    previous_scale = 1.0
+    for layer in student.net.layer_names:
+        f_t = features_t[layer] / scales[layer]
+        if layer.startswith("relu"):
+            name = layer.replace("relu", "conv")
+            conv_t, conv_s = teacher.convs[name], student.net.convs[name]
+            assert isinstance(conv_t, nn.Conv2d) and isinstance(conv_s, nn.Conv2d)
+            keep = _spanning_channels(_columns(f_t), conv_s.out_channels)
+            weight = conv_t.weight[keep].double() * previous_scale / scales[layer]
+            conv_s.weight.copy_(torch.einsum("ochw,cs->oshw", weight, to_teacher))
+            assert conv_t.bias is not None and conv_s.bias is not None
+            conv_s.bias.copy_(conv_t.bias[keep] / scales[layer])
+            x = F.relu(conv_s(x))
+        else:
+            x = F.max_pool2d(x, 2)
+        own, cross = _moments(x, f_t)
+        student.update_map(layer, own, cross)
+        to_teacher = student.maps[layer].double()
+        previous_scale = scales[layer]
+
+
+def _gram(x: Tensor) -> Tensor:
+    flat = x.flatten(2)
+    return flat @ flat.transpose(1, 2) / flat.shape[-1]
+
+
+def _relative(x: Tensor, target: Tensor) -> Tensor:
+    """‖x − target‖² / ‖target‖² per item, (B,)."""
+    dims = tuple(range(1, x.ndim))
+    return (x - target).pow(2).sum(dims) / target.pow(2).sum(dims).clamp_min(1e-12)
+
+
+def distillation_loss(
+    student: Student,
+    crops: Tensor,
+    targets: dict[str, Tensor],
+    *,
+    gram_weight: float = 0.0,
+    decay: float | None = None,
+) -> tuple[Tensor, dict[str, float]]:
+    """Mean relative feature error over layers, plus the relative Gram error of the style layers.
+
+    ‖M f − t‖² is expanded into second moments, so that maps of the teacher's width are never
+    formed.
+
+    Args:
+        crops: (B, 3, H, W); targets: the teacher's features on them, of unit RMS.
+        decay: memory of the running moments the maps are solved from; None leaves the maps alone.
+
+    Returns:
+        the loss, and the relative feature error of each layer.
+    """
+    features = student.net(crops, list(targets))
+    total = crops.new_zeros(())
+    errors: dict[str, float] = {}
+    for layer, f_s in features.items():
+        f_t = targets[layer]
+        own, cross = _moments(f_s, f_t)
+        if decay is not None:
+            student.update_map(layer, own.detach(), cross.detach(), decay)
+        m = student.maps[layer]
+        energy = f_t.pow(2).mean() * f_t.shape[1]
+        error = ((m @ own * m).sum() - 2 * (m * cross).sum() + energy) / energy
+        errors[layer] = float(error.detach())
+        total = total + error / len(features)
+        if layer in GRAM_LAYERS and gram_weight:
+            gram_error = _relative(m @ _gram(f_s) @ m.T, _gram(f_t)).clamp(max=4)
+            total = total + gram_weight * gram_error.mean() / len(GRAM_LAYERS)
+    return total, errors
+
+
+class OnPolicyPool:
+    """Pictures on their way from a crop or noise to another's texture under the student."""
+
+    def __init__(self, source: CropSource, size: int, device: torch.device) -> None:
+        self.source, self.size, self.device = source, size, device
+        self.pictures = torch.empty(size, 3, source.crop_px, source.crop_px, device=device)
+        self.styles = torch.empty_like(self.pictures)
+        for i in range(size):
+            self.restart(i, i)
+
+    def restart(self, slot: int, draw: int) -> None:
+        """Put a fresh picture and texture in `slot`; `draw` numbers the crops used."""
+        rng = np.random.default_rng((self.source.seed, 77, draw))
+        first = 10**9 + 2 * draw  # far from the indices that training itself uses
+        self.pictures[slot] = self.source.crop(first).to(self.device)
+        if rng.random() < 0.3:
+            noise = torch.from_numpy(rng.random(self.pictures[slot].shape, dtype=np.float32))
+            self.pictures[slot] = noise.to(self.device)
+        self.styles[slot] = self.source.crop(first + 1).to(self.device)
+
+    def advance(self, student: Student, slots: Tensor) -> None:
+        """One normalised gradient step of pictures `slots` on the student's style loss."""
+        picture = self.pictures[slots].requires_grad_(True)
+        layers = GRAM_LAYERS
+        with torch.no_grad():
+            goal = {k: _gram(v) for k, v in student.net(self.styles[slots], layers).items()}
+        loss = picture.new_zeros(())
+        for layer, f in student.net(picture, layers).items():
+            m = student.maps[layer]
+            loss = loss + _relative(m @ _gram(f) @ m.T, m @ goal[layer] @ m.T).clamp(max=10).sum()
+        (grad,) = torch.autograd.grad(loss, picture)
+        rms = grad.pow(2).mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
+        stepped = picture.detach() - 0.012 * (grad / rms).clamp(-4, 4)
+        self.pictures[slots] = stepped.clamp(0, 1)
+
+
+def split_pictures(folders: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
+    """(training, validation) pictures of all folders, split by a hash of the file name."""
+    paths = [p for folder in folders for p in list_pictures(Path(folder), recursive=True)]
+    return [p for p in paths if not is_validation(p)], [p for p in paths if is_validation(p)]
+
+
+def teacher_targets(
+    teacher: FeatureExtractor, crops: Tensor, layers: list[str], scales: dict[str, float]
+) -> dict[str, Tensor]:
+    """The teacher's features of `crops` at unit RMS per layer."""
+    with torch.no_grad():
+        return {k: v.float() / scales[k] for k, v in teacher(crops, layers).items()}
+
+
+def distill(
+    settings: DistillSettings,
+    state_path: Path,
+    *,
+    log: Callable[[dict[str, float]], None] = lambda _: None,
+) -> Path:
+    """Train a student and write it; resumes from `state_path` where that exists.
+
+    Args:
+        settings: see `DistillSettings`.
+        state_path: where the training state is kept (atomically replaced every ``save_every``
+            steps).
+        log: receives the figures of each logged step.
+
+    Returns:
+        the path of the written checkpoint (``settings.output``).
+    """
+    device = resolve_device(settings.device)
+    torch.manual_seed(settings.seed)
+    teacher = load_features("vgg19", weights=settings.teacher_weights, device=device)
+    train_paths, val_paths = split_pictures(settings.images)
+    source = CropSource(train_paths, settings.crop_px, settings.seed)
+    student = Student(settings.channels, teacher).to(device)
+    student.net.convs.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    layers = student.net.layer_names
+
+    init = source.batch(2 * 10**9, settings.init_crops).to(device)
+    with torch.no_grad():
+        scales = {k: float(v.pow(2).mean().sqrt()) for k, v in teacher(init, layers).items()}
+    initialise_from_teacher(student, teacher, init, scales)
+    pool = OnPolicyPool(source, settings.pool, device)
+    optimiser = torch.optim.Adam(student.parameters(), lr=settings.lr, betas=(0.9, 0.99))
+    ema = {k: v.detach().clone() for k, v in student.net.state_dict().items()}
+    step = 0
+    if state_path.exists():
+        state = torch.load(state_path, map_location=device, weights_only=True)
+        student.net.load_state_dict(state["net"])
+        student.maps, student.moments = state["maps"], state["moments"]
+        optimiser.load_state_dict(state["optimiser"])
+        ema, step, scales = state["ema"], state["step"], state["scales"]
+        pool.pictures, pool.styles = state["pool"]
+
+    val = None
+    if val_paths:
+        val_crops = CropSource(val_paths, settings.crop_px, 1).batch(0, 16).to(device)
+        val = (val_crops, teacher_targets(teacher, val_crops, layers, scales))
+
+    @torch.no_grad()
+    def validate() -> dict[str, float]:
+        errors = distillation_loss(student, *val)[1] if val is not None else {}
+        return {f"val_{k}": v for k, v in errors.items()}
+
+    def save() -> None:
+        with atomic_path(state_path) as temporary:
+            torch.save(
+                {
+                    "net": student.net.state_dict(),
+                    "maps": student.maps,
+                    "moments": student.moments,
+                    "optimiser": optimiser.state_dict(),
+                    "ema": ema,
+                    "step": step,
+                    "scales": scales,
+                    "pool": (pool.pictures, pool.styles),
+                },
+                temporary,
+            )
+
+    if step == 0:
+        log({"step": 0.0, **validate()})
+    # The shallow pools are calibrated at the end; training them only repeats the layer before.
+    trained = [k for k in layers if k.startswith("relu") or k == "pool4"]
+    started = time.monotonic()
+    while step < settings.steps:
+        lr = settings.lr * _schedule(step, settings.steps)
+        for group in optimiser.param_groups:
+            group["lr"] = lr
+        n_pool = min(settings.on_policy, settings.batch)
+        rng = np.random.default_rng((settings.seed, 5, step))
+        crops = source.batch(step * settings.batch, settings.batch - n_pool).to(device)
+        if n_pool:
+            slots = torch.from_numpy(rng.choice(settings.pool, n_pool, replace=False)).to(device)
+            pool.advance(student, slots)
+            crops = torch.cat([crops, pool.pictures[slots]])
+            for slot in slots.tolist():
+                if rng.random() < 1 / 60:
+                    pool.restart(slot, settings.pool + step * settings.pool + slot)
+        targets = teacher_targets(teacher, crops, trained, scales)
+        loss, errors = distillation_loss(
+            student, crops, targets, gram_weight=settings.gram_weight, decay=0.98
+        )
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimiser.step()
+        step += 1
+        decay = min(0.995, step / (step + 20))
+        for key, value in student.net.state_dict().items():
+            ema[key].lerp_(value, 1 - decay)
+        if step % 20 == 0 or step == settings.steps:
+            figures = {"step": float(step), "loss": float(loss.detach()), "lr": lr}
+            figures |= {"seconds": time.monotonic() - started}
+            if step % settings.save_every == 0:
+                figures |= validate()
+            log(figures | errors)
+        if step % settings.save_every == 0:
+            save()
+    student.net.load_state_dict(ema)
+    calibrate(student, teacher, source, scales, settings.calibration_crops, device)
+    save_checkpoint(
+        Path(settings.output),
+        student.export(),
+        {
+            "channels": list(settings.channels),
+            "teacher": "vgg19",
+            "steps": step,
+            "seed": settings.seed,
+        },
+        kind="features",
+    )
+    log({"step": float(step), **validate()})
+    return Path(settings.output)
+
+
+@torch.no_grad()
+def calibrate(
+    student: Student,
+    teacher: FeatureExtractor,
+    source: CropSource,
+    scales: dict[str, float],
+    crops: int,
+    device: torch.device,
+) -> None:
+    """Solve every layer's map anew on `crops` training crops for the network as it is."""
+    student.moments = {}
+    for n, first in enumerate(range(0, crops, 8)):
+        batch = source.batch(3 * 10**9 + first, 8).to(device)
+        features = student.net(batch, student.net.layer_names)
+        targets = teacher_targets(teacher, batch, student.net.layer_names, scales)
+        for layer, f_s in features.items():
+            student.update_map(layer, *_moments(f_s, targets[layer]), decay=n / (n + 1))
+
+
+def _schedule(step: int, steps: int) -> float:
+    """Linear warm-up over 4 %, then a cosine to zero; 1 at the peak."""
+    warm = max(1, steps // 25)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 * (1 + float(np.cos(np.pi * (step - warm) / max(1, steps - warm))))

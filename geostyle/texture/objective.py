@@ -1,0 +1,92 @@
+"""What is minimised over the picture: style, content and smoothness under one feature extractor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from geostyle.features import FeatureExtractor
+from geostyle.texture.losses import ContentLoss, GramLoss, MomentLoss, gram, total_variation
+from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
+
+
+class TextureObjective(nn.Module):
+    """Style + content loss of a picture, targets computed once.
+
+    Args:
+        extractor: a frozen feature extractor.
+        tex_styles: exemplars (1, 3, h, w); their statistics are averaged with `mixture`.
+        content: (1, 3, H, W) whose relu4_2 is kept, or None (texture synthesis).
+        mixture: one non-negative weight an exemplar, default equal; normalised to sum 1.
+        style_weight, content_weight, moment_weight, tv_weight: weights of the terms; a term of
+            weight 0 costs nothing.
+        style_layers: layers whose Gram matrices count, equally.
+
+    Source: Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style", equation 7.
+    Differs: all terms relative (see `losses`); styles mix through the average of their Gram
+        matrices.
+    """
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        tex_styles: Sequence[Tensor],
+        content: Tensor | None,
+        *,
+        mixture: Sequence[float] | None = None,
+        style_weight: float = 1.0,
+        content_weight: float = 0.1,
+        moment_weight: float = 0.0,
+        tv_weight: float = 0.0,
+        style_layers: Sequence[str] = STYLE_LAYERS,
+        content_layer: str = CONTENT_LAYER,
+    ) -> None:
+        super().__init__()
+        self.extractor = extractor
+        self.style_weight, self.moment_weight = style_weight, moment_weight
+        self.content_weight = content_weight if content is not None else 0.0
+        self.tv_weight = tv_weight
+        self.content_layer = content_layer
+        shares = torch.tensor([1.0] * len(tex_styles) if mixture is None else list(mixture))
+        shares = shares / shares.sum()
+        grams: dict[str, Tensor] = {}
+        moments: dict[str, Tensor] = {}
+        with torch.no_grad():
+            if style_weight:
+                for share, style in zip(shares.tolist(), tex_styles, strict=True):
+                    for layer, found in extractor(style, style_layers).items():
+                        grams[layer] = grams.get(layer, 0) + share * gram(found)
+                        moments[layer] = moments.get(layer, 0) + share * MomentLoss.statistics(
+                            found
+                        )
+            self.gram_losses = nn.ModuleDict({k: GramLoss(v) for k, v in grams.items()})
+            self.moment_losses = nn.ModuleDict({k: MomentLoss(v) for k, v in moments.items()})
+            self.content_loss: ContentLoss | None = None
+            if self.content_weight and content is not None:
+                self.content_loss = ContentLoss(
+                    extractor(content, [content_layer])[content_layer].float()
+                )
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(total, style, content) of `image` (1, 3, H, W), scalars; total carries the weights."""
+        layers = [*self.gram_losses]
+        if self.content_loss is not None:
+            layers.append(self.content_layer)
+        found = self.extractor(image, layers) if layers else {}
+        zero = image.new_zeros(())
+        style, content, total = zero, zero, zero
+        for layer, loss in self.gram_losses.items():
+            style = style + loss(found[layer]) / len(self.gram_losses)
+        if self.gram_losses:
+            total = total + self.style_weight * style
+        if self.moment_weight and self.moment_losses:
+            for layer, loss in self.moment_losses.items():
+                total = total + self.moment_weight * loss(found[layer]) / len(self.moment_losses)
+        if self.content_loss is not None:
+            content = self.content_loss(found[self.content_layer].float())
+            total = total + self.content_weight * content
+        if self.tv_weight:
+            total = total + self.tv_weight * total_variation(image)
+        return total, style, content
