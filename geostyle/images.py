@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import logging
+import os
 import re
 import stat
 import threading
@@ -33,7 +34,15 @@ MAX_PIXELS = 200e6
 _ORIENTATION = 0x0112  # EXIF tag
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
 _pillow_lock = threading.Lock()
+if hasattr(os, "register_at_fork"):  # a worker must not start with the lock of another thread
+    os.register_at_fork(
+        before=_pillow_lock.acquire,
+        after_in_parent=_pillow_lock.release,
+        after_in_child=_pillow_lock.release,
+    )
 _log = logging.getLogger(__name__)
+# Pillow reports damage as an exception, too; unless the application listens, once is enough.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,6 +284,23 @@ def _readable(expected: str, max_pixels: float) -> Iterator[list[str]]:
             Image.MAX_IMAGE_PIXELS = before
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep off the screen what libtiff, libpng and OpenCV print by themselves (under the lock)."""
+    try:
+        kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # no stderr to keep clean
+        yield
+        return
+    os.dup2(nothing, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
 def _over(max_pixels: float) -> str:
     return f"over {max_pixels / 1e6:g} million pixels; raise the limit if you trust it"
 
@@ -293,7 +319,8 @@ def _check_size(
 def _decode(image: Image.Image, path: Path | None, name: str) -> Picture:
     """Turn an opened PIL image, of a file where it has one, into an upright sRGB picture."""
     turn = _orientation(image)
-    image.load()  # also finds out whether the file is whole
+    with _quiet() if image.format == "TIFF" else contextlib.nullcontext():
+        image.load()  # also finds out whether the file is whole
     icc = image.info.get("icc_profile") or None
     profile = _profile(icc, name)
     transparent = image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info
@@ -382,13 +409,11 @@ def _read_16_bits(image: Image.Image, path: Path | None, turn: int) -> np.ndarra
     # A PNG holds its bit depth at a fixed place of its first chunk.
     if not (data[24] == 16 if image.format == "PNG" else tags and set(bits) == {16}):
         return None
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        with _quiet():
+            array = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except cv2.error:
         return None
-    finally:
-        cv2.utils.logging.setLogLevel(level)
     if array is None or array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] < 3:
         return None
     array = array[..., [2, 1, 0, 3][: array.shape[2]]]
@@ -421,7 +446,7 @@ def _to_srgb(
     """Convert an opaque PIL image of any mode to RGB, through its profile where it has one."""
     if image.mode == "LAB":
         profile = profile or ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-    elif image.mode not in ("L", "CMYK"):
+    elif image.mode not in ("L", "RGB", "CMYK"):
         image = image.convert("RGB")
     if profile is not None:
         try:
@@ -437,4 +462,4 @@ def _to_srgb(
             return converted
         except ImageCms.PyCMSError:
             _log.warning("%s: its colour profile does not fit its mode; taken as sRGB", name)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")

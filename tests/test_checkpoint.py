@@ -157,15 +157,20 @@ def test_wrong_metadata_is_noticed(tmp_path: Path, key: str, value: str | None) 
     assert failure(path).startswith("damaged: ")
 
 
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return saved(tmp_path_factory.mktemp("checkpoint")).read_bytes()
+
+
 @settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(where=st.floats(0, 0.999), piece=st.binary(min_size=1, max_size=8), cut=st.booleans())
 def test_mutations_are_noticed_or_harmless(
-    tmp_path: Path, where: float, piece: bytes, cut: bool
+    tmp_path: Path, original: bytes, where: float, piece: bytes, cut: bool
 ) -> None:
-    path = saved(tmp_path)
-    data = bytearray(path.read_bytes())
+    path = tmp_path / "a.safetensors"
+    data = bytearray(original)
     at = int(where * len(data))
     data[at : at + len(piece)] = b"" if cut else piece
     path.write_bytes(data)

@@ -450,6 +450,16 @@ def jpeg_bytes(side: int = 64) -> bytes:
     return buffer.getvalue()
 
 
+def compressed_tiff() -> bytes:
+    """A TIFF whose damage libtiff itself would print."""
+    buffer = io.BytesIO()
+    noise = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(buffer, "TIFF", compression="tiff_adobe_deflate")
+    data = bytearray(buffer.getvalue())
+    data[2000:4000] = bytes(2000)
+    return bytes(data)
+
+
 WRONG: dict[str, tuple[bytes, str]] = {
     "empty.jpg": (b"", "expected a picture file, got '{}' (0 bytes)"),
     "text.jpg": (b"hello\n" * 50, "(not a picture, or of an unknown format)"),
@@ -457,6 +467,7 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "head.jpg": (jpeg_bytes()[:60], "expected a picture file, got '{}' ("),
     "cut.png": (png(RGB, 2)[:500], "expected a picture file, got '{}' ("),
     "deep.png": (png(DEEP[..., :3], 2)[:1200], "expected a picture file, got '{}' ("),
+    "lzw.tif": (compressed_tiff(), "expected a picture file, got '{}' ("),
     "cut.tif": (tiff(RGB, 2)[:900], "expected a picture file, got '{}' ("),
     "eps.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", "(not a picture"),
     "svg.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "(not a picture"),
