@@ -162,9 +162,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return saved(tmp_path_factory.mktemp("checkpoint")).read_bytes()
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.floats(0, 0.999), piece=st.binary(min_size=1, max_size=8), cut=st.booleans())
 def test_mutations_are_noticed_or_harmless(
     tmp_path: Path, original: bytes, where: float, piece: bytes, cut: bool

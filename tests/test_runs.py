@@ -318,6 +318,16 @@ def test_devices_are_checked_before_they_are_used() -> None:
             runs.resolve_device(absent)
 
 
+def test_precision_is_what_was_asked_for() -> None:
+    cpu = torch.device("cpu")
+    assert runs.resolve_precision("float32", cpu) == torch.float32
+    assert runs.resolve_precision("bfloat16", cpu) == torch.bfloat16
+    assert runs.resolve_precision("auto", cpu) in (torch.float32, torch.bfloat16)
+    assert runs.resolve_precision("auto", torch.device("mps")) == torch.float32
+    with pytest.raises(InputError, match="precision: expected auto, float32 or .* got 'half'"):
+        runs.resolve_precision("half", cpu)
+
+
 def test_wandb_is_asked_for_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
 
