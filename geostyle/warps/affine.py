@@ -21,10 +21,9 @@ class Affine(WarpFamily):
     min_points = 3
 
     def map(self, theta: Tensor, points: Tensor) -> Tensor:
-        # Element by element: exact at zero, and out of reach of autocast's low precision.
-        a, b, c, d, e, f = theta.unsqueeze(-1).unbind(1)  # each (B, 1)
-        x, y = points.unbind(-1)
-        return torch.stack((x + (a * x + b * y + c), y + (d * x + e * y + f)), -1)
+        linear, shift = theta.unflatten(1, (2, 3)).split((2, 1), 2)
+        with torch.autocast(theta.device.type, enabled=False):
+            return points + (points @ linear.mT + shift.mT)  # exact where theta is zero
 
     def scale(self, theta: Tensor, strength: float) -> Tensor:
         """The affine power A^strength; see `affine_power`."""

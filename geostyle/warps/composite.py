@@ -42,10 +42,6 @@ class AffineThinPlate(WarpFamily):
     def map(self, theta: Tensor, points: Tensor) -> Tensor:
         return self.affine.map(theta[:, :6], self.spline.map(theta[:, 6:], points))
 
-    def grid(self, theta: Tensor, size: Size) -> Tensor:
-        bent = self.spline.grid(theta[:, 6:], size)
-        return self.affine.map(theta[:, :6], bent.flatten(1, 2)).unflatten(1, tuple(size))
-
     def scale(self, theta: Tensor, strength: float) -> Tensor:
         """A^strength (see `affine_power`) and strength times the spline's offsets."""
         parts = [part.scale(theta[:, columns], strength) for part, columns in self.parts()]

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geostyle.coords import Size, base_grid
+from geostyle.coords import Size
 from geostyle.errors import InputError
 from geostyle.warps.base import (
     RandomRanges,
@@ -22,8 +22,7 @@ from geostyle.warps.base import (
 )
 
 MAX_LATTICE = 32
-CACHED_FEATURES = 1 << 23  # numbers; 32 MB in float32
-CHUNK_POINTS = 1 << 16  # so that the features of larger grids never stand in memory at once
+CHUNK_POINTS = 1 << 13  # mapped at once, so that the kernels stay in the processor's cache
 
 
 class ThinPlate(WarpFamily):
@@ -49,29 +48,14 @@ class ThinPlate(WarpFamily):
         return _lattice(self.lattice)
 
     def map(self, theta: Tensor, points: Tensor) -> Tensor:
-        return points + self._displacement(theta, _features(points, self.lattice))
-
-    def grid(self, theta: Tensor, size: Size) -> Tensor:
-        base = base_grid(size, dtype=theta.dtype, device=theta.device)
-        if size[0] * size[1] * (self.lattice**2 + 3) <= CACHED_FEATURES:
-            features = _grid_features(self.lattice, tuple(size), theta.dtype, theta.device)
-            flow = self._displacement(theta, features)
-        else:
-            flow = torch.cat(
-                [
-                    self._displacement(theta, _features(chunk, self.lattice))
-                    for chunk in base.reshape(-1, 2).split(CHUNK_POINTS)
-                ],
-                1,
-            )
-        return base + flow.reshape(-1, *base.shape)
-
-    def _displacement(self, theta: Tensor, features: Tensor) -> Tensor:
-        """(B, N, 2) from features (N, K + 3) or (B, N, K + 3)."""
+        offsets = theta.double().unflatten(-1, (-1, 2))
         with torch.autocast(theta.device.type, enabled=False):
-            offsets = theta.double().unflatten(-1, (-1, 2))
-            weights = _solver(self.lattice).to(offsets.device) @ offsets
-            return features @ weights.to(features.dtype)
+            weights = (_solver(self.lattice).to(offsets.device) @ offsets).mT.to(points.dtype)
+            moved = [
+                chunk + (weights @ _features(chunk, self.lattice)).mT
+                for chunk in points.split(CHUNK_POINTS, 1)
+            ]
+        return torch.cat(moved, 1)
 
     def bending_energy(self, theta: Tensor) -> Tensor:
         """∫ f_xx² + 2·f_xy² + f_yy² over the plane, of x plus of y: (B,) for theta (B, P)."""
@@ -81,7 +65,7 @@ class ThinPlate(WarpFamily):
 
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
         count = len(p)
-        basis = _features(p, self.lattice) @ _solver(self.lattice).to(p.device)
+        basis = _features(p, self.lattice).T @ _solver(self.lattice).to(p.device)
         if smoothing:
             values, vectors = torch.linalg.eigh(_bending(self.lattice).to(p.device))
             root = values.clamp_min(0).sqrt()[:, None] * vectors.mT
@@ -117,6 +101,7 @@ class ThinPlate(WarpFamily):
 
 
 @lru_cache
+@torch.inference_mode(False)
 def _lattice(k: int) -> Tensor:
     axis = torch.linspace(-1, 1, k, dtype=torch.float64)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
@@ -124,35 +109,32 @@ def _lattice(k: int) -> Tensor:
 
 
 def _features(points: Tensor, k: int) -> Tensor:
-    """(..., K + 3): the kernels U(r) = r² log r, then 1, x, y, at points (..., 2)."""
+    """(..., K + 3, N): the kernels 2·r² log r, then 1, x, y, at points (..., N, 2)."""
     centres = _lattice(k).to(points)
-    x, y = points[..., :1], points[..., 1:]
-    squared = (x - centres[:, 0]).square() + (y - centres[:, 1]).square()
-    # The clamp keeps both U and its gradient at zero where a point meets a centre.
-    kernels = squared / 2 * squared.clamp_min(torch.finfo(squared.dtype).tiny).log()
-    return torch.cat((kernels, torch.ones_like(x), x, y), -1)
-
-
-@lru_cache(maxsize=4)
-def _grid_features(k: int, size: Size, dtype: torch.dtype, device: torch.device) -> Tensor:
-    with torch.inference_mode(False), torch.no_grad():
-        return _features(base_grid(size, dtype=dtype, device=device).reshape(-1, 2), k)
+    x, y = points.mT.contiguous().split(1, -2)  # each (..., 1, N)
+    dx, dy = x - centres[:, :1], y - centres[:, 1:]
+    squared = torch.addcmul(dx * dx, dy, dy)
+    # The clamp keeps the kernel and its gradient at zero where a point meets a centre.
+    kernels = squared * squared.clamp_min(torch.finfo(squared.dtype).tiny).log()
+    return torch.cat((kernels, torch.ones_like(x), x, y), -2)
 
 
 @lru_cache
+@torch.inference_mode(False)
 def _solver(k: int) -> Tensor:
     """(K + 3, K): offsets at the lattice → weights of the features."""
-    with torch.inference_mode(False), torch.no_grad():
-        features = _features(_lattice(k), k)
-        system = torch.zeros(k * k + 3, k * k + 3, dtype=torch.float64)
-        system[: k * k] = features
-        system[k * k :, : k * k] = features[:, k * k :].T
-        return torch.linalg.inv(system)[:, : k * k]
+    features = _features(_lattice(k), k)  # (K + 3, K)
+    system = torch.zeros(k * k + 3, k * k + 3, dtype=torch.float64)
+    system[:, : k * k] = features
+    system[: k * k, k * k :] = features[k * k :].T
+    return torch.linalg.inv(system)[:, : k * k]
 
 
 @lru_cache
+@torch.inference_mode(False)
 def _bending(k: int) -> Tensor:
     """(K, K): offsets at the lattice → bending energy, a quadratic form."""
-    weights = _solver(k)[: k * k]
-    energy = 8 * math.pi * weights  # wᵀKw with Kw = offsets - affine, and wᵀ·affine = 0
+    # 8π·wᵀUw with w = 2·weights of the kernels r² log r, where Uw = offsets - affine part and the
+    # affine part is orthogonal to w.
+    energy = 16 * math.pi * _solver(k)[: k * k]
     return (energy + energy.T) / 2

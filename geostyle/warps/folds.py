@@ -1,0 +1,102 @@
+"""Folds, and the guard against them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from geostyle.coords import Size, check_grid, check_size
+from geostyle.warps.base import WarpFamily
+from geostyle.warps.grid import check_theta, sampling_grid
+
+GUARD_CELLS = 64  # per side of the coarse lattice, at least 8 between control points
+GUARD_STEPS = 20  # halvings of the strength's interval
+
+
+def _corner_jacobians(grid: Tensor, spacing: tuple[float, float]) -> tuple[Tensor, Tensor]:
+    """Columns d/dx and d/dy, (B, 4, H-1, W-1, 2), at the corners of every cell."""
+    dx = (grid[:, :, 1:] - grid[:, :, :-1]) / spacing[0]
+    dy = (grid[:, 1:] - grid[:, :-1]) / spacing[1]
+    top, bottom, left, right = dx[:, :-1], dx[:, 1:], dy[:, :, :-1], dy[:, :, 1:]
+    return torch.stack((top, top, bottom, bottom), 1), torch.stack((left, right, left, right), 1)
+
+
+def _cross(a: Tensor, b: Tensor) -> Tensor:
+    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+
+
+def _corner_determinants(grid: Tensor) -> Tensor:
+    height, width = check_grid(grid).shape[1:3]
+    return _cross(*_corner_jacobians(grid, (2 / width, 2 / height)))
+
+
+def jacobian_determinant(grid: Tensor) -> Tensor:
+    """How much `grid` (B, H, W, 2) enlarges area on the way output → content, with its sign.
+
+    One value per cell between four neighbouring pixel centres: (B, H-1, W-1), the mean over the
+    cell of the bilinear map's determinant, both frames in normalized units. The base grid has 1.
+    """
+    return _corner_determinants(grid).mean(1)
+
+
+def fold_mask(grid: Tensor) -> Tensor:
+    """True in each cell (B, H-1, W-1) of `grid` (B, H, W, 2) that folds anywhere.
+
+    The determinant of a bilinear cell is least at a corner; a fold is one that is not above 0,
+    NaN included.
+    """
+    return ~(_corner_determinants(grid) > 0).all(1)
+
+
+def fold_guard(family: WarpFamily, theta: Tensor, size: Size, margin: float = 0.02) -> Tensor:
+    """Weaken what folds: the returned theta (B, P) has no fold on its dense grid of `size` (H, W).
+
+    Each part of the family (affine part, spline) is multiplied by the largest factor up to 1 at
+    which det J stays above `margin` times the mean of |dT/dx|·|dT/dy| all over the frame, on a
+    coarse lattice; the measure is blind to scale. The dense grid is checked last, in theta's
+    dtype. A theta that passes is returned bit for bit; gradients pass the factors by.
+
+    Raises: InputError for theta of a wrong shape or with values that are not finite.
+    """
+    check_theta(family, theta)
+    check_size(size)
+    factor = torch.ones_like(theta)
+    with torch.no_grad():
+        for part, columns in family.parts():
+            factor[:, columns] = _largest_factor(part, theta[:, columns], margin)[:, None]
+        step = 0.01
+        while bool((bad := _folds(sampling_grid(family, theta * factor, size))).any()):
+            factor[bad] *= 1 - step
+            step = min(2 * step, 1.0)  # after a few rounds, the identity
+    return theta * factor
+
+
+def _folds(grid: Tensor) -> Tensor:
+    return fold_mask(grid).flatten(1).any(1)
+
+
+def _largest_factor(family: WarpFamily, theta: Tensor, margin: float) -> Tensor:
+    """(B,) by bisection between no warp, which is sound, and the whole."""
+    factor = torch.ones(len(theta), dtype=torch.float64, device=theta.device)
+    bad = ~_sound(family, theta, margin)
+    low, high = torch.zeros_like(factor[bad]), factor[bad]
+    for _ in range(GUARD_STEPS if len(low) else 0):
+        middle = (low + high) / 2
+        sound = _sound(family, theta[bad] * middle[:, None], margin)
+        low, high = torch.where(sound, middle, low), torch.where(sound, high, middle)
+    factor[bad] = low
+    return factor.to(theta.dtype)
+
+
+def _sound(family: WarpFamily, theta: Tensor, margin: float) -> Tensor:
+    """(B,): whether each theta keeps its margin, in float64, frame edges included."""
+    cells = max(GUARD_CELLS, 8 * getattr(family, "lattice", 0))
+    axis = torch.linspace(-1, 1, cells + 1, dtype=torch.float64, device=theta.device)
+    points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)
+    sound = torch.ones(len(theta), dtype=torch.bool, device=theta.device)
+    for rows in torch.arange(len(theta), device=theta.device).split(64):
+        mapped = family.map(theta[rows].double(), points.reshape(1, -1, 2))
+        dx, dy = _corner_jacobians(mapped.unflatten(1, points.shape[:2]), (2 / cells, 2 / cells))
+        reach = (dx.norm(dim=-1) * dy.norm(dim=-1)).flatten(1).mean(1)
+        sound[rows] = _cross(dx, dy).flatten(1).amin(1) > margin * reach
+    return sound
