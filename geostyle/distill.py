@@ -99,9 +99,8 @@ class CropSource:
         picture = self.pictures[rng.integers(len(self.pictures))]
         height, width = picture.shape[-2:]
         # From the whole short side down to half the crop's own size (a magnified detail).
-        side = int(
-            round(np.exp(rng.uniform(np.log(0.6 * self.crop_px), np.log(min(height, width)))))
-        )
+        low = min(0.6 * self.crop_px, height, width)
+        side = int(round(np.exp(rng.uniform(np.log(low), np.log(min(height, width))))))
         side = min(max(side, 16), height, width)
         y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
         crop = picture[None, :, y : y + side, x : x + side].float() / 255
@@ -144,7 +143,7 @@ class Student(nn.Module):
         self.maps[layer] = torch.linalg.solve(own + ridge, cross.T).T.contiguous()
 
     def export(self) -> dict[str, Tensor]:
-        """Tensors of the shipped network: convolutions, and maps folded into taps."""
+        """Tensors of the shipped network: convolutions, maps folded into taps."""
         tensors = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
         for layer, m in self.maps.items():
             _, s, vh = torch.linalg.svd(m.double(), full_matrices=False)
@@ -336,7 +335,7 @@ def distill(
     train_paths, val_paths = split_pictures(settings.images)
     source = CropSource(train_paths, settings.crop_px, settings.seed)
     student = Student(settings.channels, teacher).to(device)
-    student.net.convs.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    student.net.convs.to(memory_format=torch.channels_last)
     layers = student.net.layer_names
 
     init = source.batch(2 * 10**9, settings.init_crops).to(device)

@@ -50,6 +50,9 @@ class FeatureExtractor(nn.Module):
     Source: Simonyan & Zisserman, "Very Deep Convolutional Networks", configurations D and E.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(
         self,
         name: str = "vgg19",
@@ -135,7 +138,9 @@ class FeatureExtractor(nn.Module):
             )
         found: dict[str, Tensor] = {}
         x = ((image - self.mean) / self.std).to(self.dtype)
-        if self.convs["conv1_1"].weight.is_contiguous(memory_format=torch.channels_last):
+        first = self.convs["conv1_1"].weight
+        assert isinstance(first, Tensor)
+        if first.is_contiguous(memory_format=torch.channels_last):
             x = x.contiguous(memory_format=torch.channels_last)
         for layer in self.layer_names:
             x = self._step(layer, x)
@@ -177,7 +182,7 @@ def load_features(
 
     Args:
         name: ``"lite"`` (bundled, offline), ``"vgg19"`` or ``"vgg16"``.
-        weights: a local file: for VGG a safetensors or state-dict file under torchvision's names
+        weights: a local file; for VGG a safetensors or state-dict file under torchvision's names
             (``features.N.weight``), for lite a file written by ``geostyle distill``. Without it
             lite is read from the package and VGG through torchvision's own loader (cached,
             hash-checked, downloaded once).
@@ -200,7 +205,7 @@ def load_features(
     model.taps.to(dtype=dtype)
     model.to(device=device)
     if channels_last:
-        model.convs.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model.convs.to(memory_format=torch.channels_last)
     return model
 
 

@@ -46,7 +46,7 @@ def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
         features = features.float()
     flat = features.flatten(2)
     if weights is None:
-        return _Gram.apply(flat)  # type: ignore[no-any-return]
+        return _Gram.apply(flat)
     w = weights.flatten(2).to(flat.dtype)
     weighted: Tensor = flat * w
     return weighted @ flat.transpose(1, 2) / w.sum(-1, keepdim=True).clamp_min(1e-8)
