@@ -19,6 +19,7 @@ from geostyle.coords import (
 )
 from geostyle.errors import InputError
 from geostyle.warps.base import WarpFamily
+from geostyle.warps.fill import push_pull
 
 
 def check_theta(family: WarpFamily, theta: Tensor) -> Tensor:
@@ -48,53 +49,75 @@ def sampling_grid(family: WarpFamily, theta: Tensor, size: Size) -> Tensor:
     return family.grid(theta, check_size(size))
 
 
+# How far from the picture's edge its mirror image still shows, as a share of the shorter side.
+REACH = {"mirror": 0.5, "inpaint": 0.1}
+SOFTENING = 0.15  # radius of the mirror image's blur, as a share of the distance from the edge
+MARGIN = 0.01  # share of the shorter side that fills nothing: many photographs end in a dark rim
+
+
 def warp_image(image: Tensor, grid: Tensor, *, extend: str = "mirror") -> Tensor:
     """Read `image` (B, C, H, W) through the backward `grid` (B, h, w, 2), bicubic and antialiased.
 
-    Where the grid leaves the picture, `extend` says what stands there:
-    "mirror" reflects about the edges, ever softer with the distance; "border" repeats the edge.
+    Where the grid leaves the picture, `extend` says what stands there: "mirror" reflects about
+    the edges, softer and fainter with the distance, over a smooth fill; "inpaint" is the fill but
+    for a narrow transition; "border" repeats the outermost pixels.
 
     Returns: (B, C, h, w) within each channel's range; `image` bit for bit on its own base grid.
+    Raises: InputError for wrong shapes or an unknown `extend`.
     """
     check_image(image)
-    size = (check_grid(grid).shape[1], grid.shape[2])
-    if image.shape[2:] == size and not grid.requires_grad:
-        base = base_grid(size, dtype=grid.dtype, device=grid.device)
+    if extend not in (*REACH, "border"):
+        raise InputError(f"extend: expected mirror, inpaint or border, got {extend!r}")
+    height, width = check_grid(grid).shape[1:3]
+    if image.shape[2:] == (height, width) and not grid.requires_grad:
+        base = base_grid((height, width), dtype=grid.dtype, device=grid.device)
         if torch.equal(grid, base.expand_as(grid)):
             return image.clone()
     half = grid.new_tensor([image.shape[3], image.shape[2]]) / 2
-    grid_y, grid_x = torch.gradient(grid, dim=(1, 2))
-    stretch_x, stretch_y = ((step * half).norm(dim=-1) for step in (grid_x, grid_y))
+    outside = ((grid.abs() - 1).clamp_min(0) * half).norm(dim=-1)  # (B, h, w), content pixels
+    softening = 0 if extend == "border" else SOFTENING
+    padding = "border" if extend == "border" else "reflection"
+    result = _filtered(image, grid, half, outside * softening, padding)
+    if extend == "border" or not bool((outside > 0).any()):
+        return result
+    short = 2 * half.min()
+    known = (((grid.abs() - 1) * half).amax(-1) < -MARGIN * short)[:, None].to(result.dtype)
+    mean = image.mean((2, 3), keepdim=True)
+    fill = mean + push_pull(result - mean, known)
+    return torch.lerp(fill, result, (-outside / (REACH[extend] * short)).exp()[:, None])
 
-    level = _level(torch.maximum(stretch_x, stretch_y))
-    if extend == "mirror":
-        outside = ((grid.abs() - 1).clamp_min(0) * half).norm(dim=-1)
-        level = torch.maximum(level, (outside * SOFTENING).clamp_min(1).log2())
+
+def _filtered(image: Tensor, grid: Tensor, half: Tensor, blur: Tensor, padding: str) -> Tensor:
+    """Sample so that nothing aliases, and blur further by a radius `blur` (B, h, w) in pixels.
+
+    Up to a shrinking by two, four samples cover a pixel's footprint, spread only as far as the
+    map shrinks; beyond, a pyramid of smaller pictures takes over.
+    """
+    grid_y, grid_x = torch.gradient(grid, dim=(1, 2))
+    stretch_x, stretch_y = (_length(step * half) for step in (grid_x, grid_y))
+    # Two samples at ±s of a unit box have its variance of 1/12 if s² = 1/12; what the reading of
+    # the picture blurs by itself, 1/stretch², is taken off.
     offset_x, offset_y = (
         step * ((1 - stretch.clamp_min(1) ** -2).clamp_min(1e-12) / 12).sqrt()[..., None]
         for step, stretch in ((grid_x, stretch_x), (grid_y, stretch_y))
     )
-    padding = "reflection" if extend == "mirror" else "border"
-    result = (
-        sum(
-            sample(image, grid + i * offset_x + j * offset_y, "bicubic", padding)
-            for i in (-1, 1)
-            for j in (-1, 1)
-        )
-        / 4
-    )
-    result = within_range_of(image, result) * (1 - level).clamp_min(0)[:, None]
+    finest = [
+        sample(image, grid + i * offset_x + j * offset_y, "bicubic", padding)
+        for i in (-1, 1)
+        for j in (-1, 1)
+    ]
+    stretch = torch.maximum(stretch_x, stretch_y)
+    level = torch.minimum(stretch.log2(), 2 * (stretch / 2).log2())
+    level = torch.maximum(level, blur.clamp_min(1).log2()).clamp_min(0)
     last = min(math.ceil(float(level.max())), int(math.log2(max(image.shape[2:]))))
-    level = level.clamp_max(last)
+    level = level.clamp_max(last)[:, None]
+    result = (1 - level).clamp_min(0) * torch.stack(finest).mean(0)
     for k in range(1, last + 1):
-        smaller = resize(image, tuple(-(-side // 2**k) for side in image.shape[2:]))
-        weight = (1 - (level - k).abs()).clamp_min(0)[:, None]
-        result = result + weight * within_range_of(image, sample(smaller, grid, "bicubic", padding))
-    return result
+        smaller = resize(image, (-(-image.shape[2] // 2**k), -(-image.shape[3] // 2**k)))
+        weight = (1 - (level - k).abs()).clamp_min(0)
+        result = result + weight * sample(smaller, grid, "bicubic", padding)
+    return within_range_of(image, result)
 
 
-def _level(stretch: Tensor) -> Tensor:
-    return torch.minimum(stretch.log2(), 2 * (stretch / 2).log2()).clamp_min(0)
-
-
-SOFTENING = 0.15
+def _length(step: Tensor) -> Tensor:
+    return step.square().sum(-1).clamp_min(1e-12).sqrt()
