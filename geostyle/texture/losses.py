@@ -56,7 +56,7 @@ def relative_error(x: Tensor, target: Tensor) -> Tensor:
     """‖x − target‖² / ‖target‖² as a scalar; targets of no energy count absolutely."""
     energy = target.pow(2).sum()
     # A constant black picture has features of (almost) no energy; dividing by them would explode.
-    floor = 1e-8 * target.numel()
+    floor = 1e-16 * target.numel()
     return (x - target).pow(2).sum() / energy.clamp_min(floor)
 
 

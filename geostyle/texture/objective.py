@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor
 from geostyle.texture.losses import ContentLoss, GramLoss, MomentLoss, gram, total_variation
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
@@ -18,11 +19,13 @@ class TextureObjective(nn.Module):
     Args:
         extractor: a frozen feature extractor.
         tex_styles: exemplars (1, 3, h, w); their statistics are averaged with `mixture`.
-        content: (1, 3, H, W) whose relu4_2 is kept, or None (texture synthesis).
+        content: (1, 3, H, W) whose content layer is kept, or None (texture synthesis).
         mixture: one non-negative weight an exemplar, default equal; normalised to sum 1.
         style_weight, content_weight, moment_weight, tv_weight: weights of the terms; a term of
             weight 0 costs nothing.
         style_layers: layers whose Gram matrices count, equally.
+        content_layer: layer whose features are kept, or several that count equally.
+        reader: network that reads the exemplars, where it is not `extractor` (another padding).
 
     Source: Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style", equation 7.
     Differs: all terms relative (see `losses`); styles mix through the average of their Gram
@@ -41,39 +44,38 @@ class TextureObjective(nn.Module):
         moment_weight: float = 0.0,
         tv_weight: float = 0.0,
         style_layers: Sequence[str] = STYLE_LAYERS,
-        content_layer: str = CONTENT_LAYER,
+        content_layer: str | Sequence[str] = CONTENT_LAYER,
+        reader: FeatureExtractor | None = None,
     ) -> None:
         super().__init__()
         self.extractor = extractor
         self.style_weight, self.moment_weight = style_weight, moment_weight
         self.content_weight = content_weight if content is not None else 0.0
         self.tv_weight = tv_weight
-        self.content_layer = content_layer
-        shares = torch.tensor([1.0] * len(tex_styles) if mixture is None else list(mixture))
-        shares = shares / shares.sum()
+        self.content_layers = (
+            [content_layer] if isinstance(content_layer, str) else list(content_layer)
+        )
         grams: dict[str, Tensor] = {}
         moments: dict[str, Tensor] = {}
         with torch.no_grad():
             if style_weight:
-                for share, style in zip(shares.tolist(), tex_styles, strict=True):
-                    for layer, found in extractor(style, style_layers).items():
+                shares = mixture_shares(mixture, len(tex_styles))
+                for share, style in zip(shares, tex_styles, strict=True):
+                    for layer, found in (reader or extractor)(style, style_layers).items():
                         grams[layer] = grams.get(layer, 0) + share * gram(found)
                         moments[layer] = moments.get(layer, 0) + share * MomentLoss.statistics(
                             found
                         )
             self.gram_losses = nn.ModuleDict({k: GramLoss(v) for k, v in grams.items()})
             self.moment_losses = nn.ModuleDict({k: MomentLoss(v) for k, v in moments.items()})
-            self.content_loss: ContentLoss | None = None
+            self.content_losses = nn.ModuleDict()
             if self.content_weight and content is not None:
-                self.content_loss = ContentLoss(
-                    extractor(content, [content_layer])[content_layer].float()
-                )
+                for layer, found in extractor(content, self.content_layers).items():
+                    self.content_losses[layer] = ContentLoss(found.float())
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(total, style, content) of `image` (1, 3, H, W), scalars; total carries the weights."""
-        layers = [*self.gram_losses]
-        if self.content_loss is not None:
-            layers.append(self.content_layer)
+        layers = [*self.gram_losses, *self.content_losses]
         found = self.extractor(image, layers) if layers else {}
         zero = image.new_zeros(())
         style, content, total = zero, zero, zero
@@ -84,9 +86,23 @@ class TextureObjective(nn.Module):
         if self.moment_weight and self.moment_losses:
             for layer, loss in self.moment_losses.items():
                 total = total + self.moment_weight * loss(found[layer]) / len(self.moment_losses)
-        if self.content_loss is not None:
-            content = self.content_loss(found[self.content_layer].float())
+        for layer, loss in self.content_losses.items():
+            content = content + loss(found[layer].float()) / len(self.content_losses)
+        if self.content_losses:
             total = total + self.content_weight * content
         if self.tv_weight:
             total = total + self.tv_weight * total_variation(image)
         return total, style, content
+
+
+def mixture_shares(mixture: Sequence[float] | None, n_styles: int) -> list[float]:
+    """Weights of a mixture of `n_styles` textures, normalised to sum 1; None means equal ones.
+
+    Raises: InputError for a wrong number of weights, negative ones, or none above 0.
+    """
+    weights = [1.0] * n_styles if mixture is None else list(mixture)
+    if not weights or len(weights) != n_styles or min(weights) < 0 or sum(weights) <= 0:
+        raise InputError(
+            f"mixture: expected {n_styles} non-negative weights, one a texture style, got {weights}"
+        )
+    return [weight / sum(weights) for weight in weights]

@@ -1,0 +1,43 @@
+"""distil the bundled feature network from VGG-19"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from geostyle import config
+from geostyle.distill import DistillSettings, distill
+from geostyle.runs import RunFolder
+
+
+def main(argv: Sequence[str]) -> int:
+    """Train (or go on training) a student network; 0 when its file is written."""
+    parser = config.Parser(
+        prog="geostyle distill",
+        description="Distil VGG-19 into a small network with the same layer names. A run that was "
+        "stopped goes on from its last saved state when called again with the same --run.",
+    )
+    parser.add_argument("config", type=Path, nargs="?", help="YAML file with settings")
+    parser.add_argument(
+        "--run", type=Path, help="run folder to go on in; default: a new one below runs/"
+    )
+    config.add_arguments(parser, DistillSettings)
+    args = parser.parse_args(argv)
+    settings = config.resolve(DistillSettings, args.config, config.overrides(args, DistillSettings))
+    run = RunFolder(args.run) if args.run else RunFolder.create(Path("runs"), "distill")
+    with run.lock(), tqdm(total=settings.steps, unit="step", dynamic_ncols=True) as bar:
+        run.save_settings(settings)
+        run.save_environment(seed=settings.seed)
+
+        def log(figures: dict[str, float]) -> None:
+            run.log(**figures)
+            bar.update(int(figures["step"]) - bar.n)
+            if "loss" in figures:
+                bar.set_postfix(loss=f"{figures['loss']:.4f}")
+
+        written = distill(settings, run.file("state.pt"), log=log)
+    run.close()
+    print(f"network: {written}\nlog: {run.file('metrics.jsonl')}")
+    return 0

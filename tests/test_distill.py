@@ -1,0 +1,205 @@
+"""Distillation on tiny networks and pictures: the algebra, the closed-form start, resume."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import geostyle.distill as module
+from geostyle.checkpoint import load_checkpoint
+from geostyle.cli import main
+from geostyle.distill import (
+    CropSource,
+    DistillSettings,
+    OnPolicyPool,
+    Student,
+    distill,
+    distillation_loss,
+    initialise_from_teacher,
+    teacher_targets,
+)
+from geostyle.features import FeatureExtractor, load_features
+from geostyle.texture.losses import gram
+
+LAYERS = FeatureExtractor("lite", channels=(4, 4, 4, 4, 4)).layer_names
+
+
+@pytest.fixture
+def teacher() -> FeatureExtractor:
+    torch.manual_seed(3)
+    return FeatureExtractor("vgg19", channels=(6, 8, 8, 8, 8)).requires_grad_(False)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for i in range(6):
+        small = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((70, 50 - 5 * i)).save(tmp_path / f"{i}.png")
+    return tmp_path
+
+
+def source(pictures: Path, crop_px: int = 32) -> CropSource:
+    return CropSource(sorted(pictures.glob("*.png")), crop_px, seed=1)
+
+
+def test_crops_depend_on_their_index_alone(pictures: Path) -> None:
+    first, second = source(pictures), source(pictures)
+    later = first.batch(5, 3)
+    second.crop(0)
+    assert torch.equal(later, second.batch(5, 3))
+    assert later.shape == (3, 3, 32, 32)
+    assert later.min() >= 0
+    assert later.max() <= 1
+    assert not torch.equal(later[0], later[1])
+
+
+def test_loss_by_moments_equals_the_direct_one(teacher: FeatureExtractor) -> None:
+    student = Student((4, 4, 4, 4, 4), teacher)
+    torch.manual_seed(0)
+    crops = torch.rand(3, 3, 32, 32)
+    scales = {k: 0.5 for k in LAYERS}
+    targets = teacher_targets(teacher, crops, LAYERS, scales)
+    initialise_from_teacher(student, teacher, crops, scales)
+    with torch.no_grad():
+        loss, errors = distillation_loss(student, crops, targets, gram_weight=0.3)
+        features = student.net(crops, LAYERS)
+    want = 0.0
+    for layer in LAYERS:
+        mapped = torch.einsum("ts,bshw->bthw", student.maps[layer], features[layer])
+        direct = (mapped - targets[layer]).pow(2).sum() / targets[layer].pow(2).sum()
+        assert errors[layer] == pytest.approx(float(direct), rel=1e-3, abs=1e-5)
+        want += float(direct) / len(LAYERS)
+        if layer in ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"):
+            a, b = gram(mapped), gram(targets[layer])
+            per_crop = ((a - b).pow(2).sum((1, 2)) / b.pow(2).sum((1, 2))).clamp(max=4)
+            want += 0.3 * float(per_crop.mean()) / 5
+    assert float(loss) == pytest.approx(want, rel=1e-3)
+
+
+def test_a_student_as_wide_as_its_teacher_starts_as_the_teacher() -> None:
+    torch.manual_seed(3)
+    teacher = FeatureExtractor("vgg19", channels=(4, 4, 4, 4, 4)).requires_grad_(False)
+    student = Student((4, 4, 4, 4, 4), teacher)
+    crops = torch.rand(4, 3, 48, 48)
+    with torch.no_grad():
+        scales = {k: float(v.pow(2).mean().sqrt()) for k, v in teacher(crops, LAYERS).items()}
+        initialise_from_teacher(student, teacher, crops, scales)
+        targets = teacher_targets(teacher, crops, LAYERS, scales)
+        _, errors = distillation_loss(student, crops, targets)
+    assert max(errors.values()) < 0.02
+
+
+def test_taps_keep_the_inner_products_of_the_maps(teacher: FeatureExtractor) -> None:
+    student = Student((4, 4, 4, 4, 4), teacher)
+    student.maps = {k: torch.randn(teacher.channels(k), 4) for k in LAYERS}
+    tensors = {k: v.float() for k, v in student.export().items()}
+    f = torch.randn(4, 9)
+    for layer, m in student.maps.items():
+        tap = tensors[f"taps.{layer}.weight"][:, :, 0, 0]
+        assert tap.shape == (4, 4)
+        torch.testing.assert_close(
+            (tap @ f).T @ (tap @ f), (m @ f).T @ (m @ f), rtol=0.02, atol=0.05
+        )
+
+
+def test_pool_moves_towards_its_textures(teacher: FeatureExtractor, pictures: Path) -> None:
+    src = source(pictures)
+    student = Student((4, 4, 4, 4, 4), teacher)
+    crops = src.batch(0, 4)
+    initialise_from_teacher(student, teacher, crops, {k: 1.0 for k in LAYERS})
+    pool = OnPolicyPool(src, 2, torch.device("cpu"))
+
+    def distance() -> float:
+        with torch.no_grad():
+            a, b = (
+                gram(student.net(x, ["relu2_1"])["relu2_1"]) for x in (pool.pictures, pool.styles)
+            )
+        return float((a - b).pow(2).sum() / b.pow(2).sum())
+
+    before = distance()
+    for _ in range(15):
+        pool.advance(student, torch.tensor([0, 1]))
+    assert distance() < before
+    assert pool.pictures.min() >= 0
+    assert pool.pictures.max() <= 1
+
+
+def small(pictures: Path, teacher_file: Path, output: Path, steps: int) -> DistillSettings:
+    return DistillSettings(
+        images=(str(pictures),),
+        teacher_weights=str(teacher_file),
+        output=str(output),
+        channels=(4, 4, 4, 4, 4),
+        crop_px=32,
+        batch=3,
+        on_policy=1,
+        pool=2,
+        steps=steps,
+        init_crops=2,
+        calibration_crops=8,
+        save_every=2,
+        device="cpu",
+    )
+
+
+@pytest.fixture
+def narrow_vgg(monkeypatch: pytest.MonkeyPatch, teacher: FeatureExtractor) -> None:
+    """Let the command distil from a narrow teacher instead of a full VGG-19."""
+    monkeypatch.setattr("geostyle.distill.load_features", lambda *args, **kwargs: teacher)
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+def test_a_stopped_run_resumes_to_the_same_network(pictures: Path, tmp_path: Path) -> None:
+    settings = small(pictures, tmp_path, tmp_path / "whole.safetensors", 6)
+    distill(settings, tmp_path / "whole.pt")
+    whole = load_checkpoint(Path(settings.output), kind="features")[0]
+    # Stopped after the state of step 4 was written, in the middle of step 5's work.
+    settings = small(pictures, tmp_path, tmp_path / "cut.safetensors", 6)
+    state = tmp_path / "cut.pt"
+    calls = 0
+    original = module.distillation_loss
+
+    def killed(*args: object, **kwargs: object) -> object:
+        nonlocal calls
+        calls += kwargs.get("decay") is not None
+        if calls == 5:
+            raise KeyboardInterrupt
+        return original(*args, **kwargs)  # type: ignore[arg-type]
+
+    module.distillation_loss = killed  # type: ignore[assignment]
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            distill(settings, state)
+    finally:
+        module.distillation_loss = original
+    assert torch.load(state, weights_only=True)["step"] == 4
+    distill(settings, state)
+    resumed = load_checkpoint(Path(settings.output), kind="features")[0]
+    assert whole.keys() == resumed.keys()
+    for key in whole:
+        assert torch.equal(whole[key], resumed[key]), key
+
+
+@pytest.mark.usefixtures("narrow_vgg")
+def test_the_command_writes_a_network_that_loads(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    args = ["--channels", "4", "4", "4", "4", "4", "--crop-px", "32", "--batch", "2", "--on-policy", "1", "--pool", "2", "--steps", "2"]
+    args += ["--init-crops", "2", "--calibration-crops", "8", "--output", "net.safetensors", "--device", "cpu"]
+    assert main(["distill", "--images", str(pictures), *args]) == 0
+    network = load_features("lite", weights=tmp_path / "net.safetensors")
+    assert network.channels("pool4") == 4
+    lines = (tmp_path / "runs/00001-distill/metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["step"] == 2
+
+
+def test_no_pictures_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["distill", "--images", str(tmp_path), "--run", str(tmp_path / "r")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

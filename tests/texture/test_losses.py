@@ -1,0 +1,91 @@
+"""Losses against closed forms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from geostyle.texture.losses import (
+    ContentLoss,
+    GramLoss,
+    MomentLoss,
+    gram,
+    relative_error,
+    total_variation,
+)
+
+
+def test_gram_is_the_mean_outer_product() -> None:
+    f = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    want = torch.zeros(2, 3, 3, dtype=torch.float64)
+    for b in range(2):
+        for y in range(4):
+            for x in range(5):
+                want[b] += torch.outer(f[b, :, y, x], f[b, :, y, x])
+    torch.testing.assert_close(gram(f), want / 20)
+
+
+def test_gram_gradient() -> None:
+    f = torch.randn(1, 3, 2, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(
+        3, 3, dtype=torch.float64
+    )  # not symmetric: the backward must not assume it
+    assert torch.autograd.gradcheck(lambda x: (gram(x) * weight).sum(), (f,))
+    mask = torch.rand(1, 1, 2, 3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: gram(x, mask), (f,))
+
+
+def test_weighted_gram_sees_only_the_mask() -> None:
+    f = torch.randn(1, 4, 6, 6)
+    mask = torch.zeros(1, 1, 6, 6)
+    mask[..., :3] = 1
+    torch.testing.assert_close(gram(f, mask), gram(f[..., :3]))
+    torch.testing.assert_close(gram(f, torch.full((1, 1, 6, 6), 0.3)), gram(f))
+
+
+def test_half_precision_products_are_taken_in_float32() -> None:
+    f = torch.full((1, 2, 64, 64), 300.0, dtype=torch.float16)  # 300² overflows float16
+    assert gram(f).dtype == torch.float32
+    assert torch.isfinite(gram(f)).all()
+
+
+@pytest.mark.parametrize("scale", [1e-2, 1.0, 500.0])
+def test_losses_do_not_depend_on_the_scale_of_features(scale: float) -> None:
+    torch.manual_seed(0)
+    x, t = torch.randn(1, 3, 5, 5), torch.randn(1, 3, 5, 5)
+    plain = (
+        GramLoss(gram(t))(x),
+        ContentLoss(t)(x),
+        MomentLoss(MomentLoss.statistics(t))(x),
+    )
+    scaled = (
+        GramLoss(gram(scale * t))(scale * x),
+        ContentLoss(scale * t)(scale * x),
+        MomentLoss(MomentLoss.statistics(scale * t))(scale * x),
+    )
+    torch.testing.assert_close(torch.stack(scaled), torch.stack(plain), rtol=1e-3, atol=1e-5)
+
+
+def test_relative_error_closed_form() -> None:
+    assert float(relative_error(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0]))) == 25 / 16
+    t = torch.randn(7)
+    assert float(relative_error(t, t)) == 0
+    assert float(relative_error(2 * t, t)) == pytest.approx(1)
+    assert torch.isfinite(relative_error(torch.zeros(3), torch.zeros(3)))
+
+
+def test_moments_are_mean_and_deviation() -> None:
+    f = torch.randn(1, 3, 8, 8)
+    found = MomentLoss.statistics(f)[0]
+    torch.testing.assert_close(found[:, 0], f[0].mean((1, 2)))
+    torch.testing.assert_close(found[:, 1], f[0].std((1, 2), correction=0))
+
+
+def test_total_variation_of_a_checkerboard() -> None:
+    board = (torch.arange(6)[:, None] + torch.arange(8)) % 2
+    image = board.float().expand(1, 3, 6, 8)
+    assert float(total_variation(image)) == 2  # every neighbour differs by 1, both ways
+    assert float(total_variation(torch.full((1, 3, 6, 8), 0.4))) == 0
+    ramp = torch.arange(8.0).expand(1, 1, 5, 8)
+    assert float(total_variation(ramp)) == 1
+    assert float(total_variation(torch.rand(1, 3, 1, 1))) == 0

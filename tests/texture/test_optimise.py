@@ -1,0 +1,107 @@
+"""The optimiser on objectives whose minimum is known."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from torch import Tensor
+
+from geostyle.texture.optimise import NotFiniteError, Step, optimise
+
+TARGET = torch.linspace(0.1, 0.9, 3 * 6 * 5).reshape(1, 3, 6, 5)
+CURVATURE = torch.linspace(0.5, 20, 3 * 6 * 5).reshape(1, 3, 6, 5)
+
+
+def quadratic(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    total = (CURVATURE * (x - TARGET).pow(2)).sum()
+    return total, 0.75 * total, 0.25 * total
+
+
+@pytest.mark.parametrize(("method", "steps", "within"), [("lbfgs", 60, 1e-3), ("adam", 400, 1e-2)])
+def test_reaches_a_known_minimum(method: str, steps: int, within: float) -> None:
+    start = torch.full_like(TARGET, 0.5)
+    done = optimise(start, quadratic, steps, method=method)
+    assert torch.allclose(done.image, TARGET, atol=within)
+    assert torch.equal(start, torch.full_like(TARGET, 0.5)), "the start picture was changed"
+    assert [s.step for s in done.steps] == list(range(steps))
+    assert done.steps[0].style == pytest.approx(0.75 * done.steps[0].total)
+
+
+def test_returns_the_best_picture_it_saw_not_the_last() -> None:
+    seen: list[tuple[float, Tensor]] = []
+    done = optimise(
+        torch.rand(1, 3, 6, 5, generator=torch.Generator().manual_seed(3)),
+        quadratic,
+        25,
+        method="adam",
+        lr=0.5,  # far too large: it overshoots
+        on_step=lambda step, image: seen.append((step.total, image.clone())),
+    )
+    best = min(seen, key=lambda pair: pair[0])
+    assert torch.equal(done.image, best[1].clamp(0, 1))
+    for total, image in seen:
+        assert total == pytest.approx(float(quadratic(image)[0]), rel=1e-5)
+
+
+def test_same_bytes_twice() -> None:
+    start = torch.rand(1, 3, 6, 5, generator=torch.Generator().manual_seed(4))
+    first, second = (optimise(start, quadratic, 20).image for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_interrupt_keeps_the_best_so_far() -> None:
+    def stop(step: Step, image: Tensor) -> None:
+        if step.step == 4:
+            raise KeyboardInterrupt
+
+    done = optimise(torch.zeros_like(TARGET), quadratic, 50, on_step=stop)
+    assert done.interrupted
+    assert len(done.steps) == 5
+    assert float(quadratic(done.image)[0]) < float(quadratic(torch.zeros_like(TARGET))[0])
+
+
+def test_deadline_and_plateau_end_early() -> None:
+    start = torch.zeros_like(TARGET)
+    assert optimise(start, quadratic, 50, deadline=time.monotonic() - 1).steps == []
+    done = optimise(start, quadratic, 500, plateau=0.01)
+    assert 10 < len(done.steps) < 500
+
+
+def test_a_loss_that_is_not_finite_hands_back_the_last_good_picture() -> None:
+    calls = 0
+
+    def breaks(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        nonlocal calls
+        calls += 1
+        total, style, content = quadratic(x)
+        return (total * torch.nan if calls > 5 else total), style, content
+
+    with pytest.raises(NotFiniteError, match="step 5") as error:
+        optimise(torch.zeros_like(TARGET), breaks, 50)
+    assert torch.isfinite(error.value.best).all()
+    assert not torch.equal(error.value.best, torch.zeros_like(TARGET))
+
+
+def test_recovers_from_a_single_bad_step() -> None:
+    calls = 0
+
+    def hiccup(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        nonlocal calls
+        calls += 1
+        total, style, content = quadratic(x)
+        return (total * torch.inf if calls == 7 else total), style, content
+
+    done = optimise(torch.zeros_like(TARGET), hiccup, 80)
+    assert torch.allclose(done.image, TARGET, atol=1e-2)
+
+
+def test_pixels_stay_in_range() -> None:
+    def wants_outside(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        total = (x - 3).pow(2).mean()
+        return total, total, total
+
+    done = optimise(torch.full((1, 3, 4, 4), 0.5), wants_outside, 30)
+    assert done.image.min() >= 0
+    assert done.image.max() <= 1

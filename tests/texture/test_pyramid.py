@@ -1,0 +1,126 @@
+"""Coarse-to-fine transfer with a very narrow network."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from geostyle.errors import InputError
+from geostyle.features import FeatureExtractor, load_features
+from geostyle.texture import Progress, TextureSettings, level_sizes, score, transfer_texture
+from geostyle.texture.pyramid import steps_done, style_size
+
+TINY = TextureSettings(iterations=(4, 3, 2))
+
+
+@pytest.fixture(scope="module")
+def extractor(tiny_weights: Path) -> FeatureExtractor:
+    return load_features("lite", weights=tiny_weights)
+
+
+def picture(seed: int, height: int, width: int) -> Tensor:
+    """A smooth random picture (noise has no coarse level)."""
+    noise = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.interpolate(noise, (height, width), mode="bicubic").clamp(0, 1)
+
+
+def test_levels_double() -> None:
+    assert level_sizes((512, 256), 4) == [(64, 32), (128, 64), (256, 128), (512, 256)]
+    assert level_sizes((101, 70), 3) == [(25, 18), (50, 35), (101, 70)]
+    assert level_sizes((16, 300), 4) == [(16, 38), (16, 75), (16, 150), (16, 300)]
+
+
+def test_style_long_side_follows_the_canvas() -> None:
+    style = torch.zeros(1, 3, 100, 50)
+    assert style_size(style, (64, 128), 1.0) == (128, 64)
+    assert style_size(style, (64, 128), 0.5) == (64, 32)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (67, 41), (16, 130)])
+def test_lowers_the_score_at_any_size(extractor: FeatureExtractor, size: tuple[int, int]) -> None:
+    content, style = picture(0, *size), picture(1, 80, 60)
+    result = transfer_texture(content, style, extractor, replace(TINY, iterations=(15, 15, 15)))
+    assert result.image.shape == content.shape
+    assert result.image.min() >= 0
+    assert result.image.max() <= 1
+    seen = torch.nn.functional.interpolate(style, style_size(style, size, 1.0), mode="bilinear")
+    before = score(content, content, seen, extractor).total
+    assert score(result.image, content, seen, extractor).total < 0.8 * before
+
+
+def test_same_seed_same_bytes_and_noise_follows_the_seed(extractor: FeatureExtractor) -> None:
+    content, style = picture(0, 48, 40), picture(1, 40, 40)
+    settings = replace(TINY, init="noise")
+    first, again, other = (
+        transfer_texture(content, style, extractor, settings, seed=seed).image for seed in (5, 5, 6)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_strength_zero_keeps_the_content(extractor: FeatureExtractor) -> None:
+    content, style = picture(0, 48, 48), picture(1, 48, 48)
+    one_level = TextureSettings(iterations=(10,), tex_strength=0.0)
+    kept = transfer_texture(content, style, extractor, one_level).image
+    assert torch.allclose(kept, content, atol=2e-3)
+
+
+def test_a_mixture_of_one_is_that_style(extractor: FeatureExtractor) -> None:
+    content, a, b = picture(0, 32, 32), picture(1, 32, 32), picture(2, 32, 32)
+    alone = transfer_texture(content, a, extractor, TINY).image
+    mixed = transfer_texture(content, [a, b], extractor, TINY, mixture=[1, 0]).image
+    half = transfer_texture(content, [a, b], extractor, TINY, mixture=[1, 1]).image
+    assert torch.allclose(alone, mixed, atol=1e-5)
+    assert not torch.allclose(alone, half, atol=1e-3)
+    for bad in ([1.0], [1.0, -1.0], [0.0, 0.0]):
+        with pytest.raises(InputError, match="^mixture: expected 2 non-negative weights"):
+            transfer_texture(content, [a, b], extractor, TINY, mixture=bad)
+
+
+def test_callback_sees_every_step_and_may_stop(extractor: FeatureExtractor) -> None:
+    content, style = picture(0, 64, 48), picture(1, 40, 40)
+    seen: list[Progress] = []
+    transfer_texture(content, style, extractor, TINY, callback=seen.append)
+    assert [(p.level, p.step) for p in seen] == [
+        (level, step) for level, steps in enumerate((4, 3, 2)) for step in range(steps)
+    ]
+    assert all(p.image.shape[-2:] == p.size for p in seen)
+
+    def stop(progress: Progress) -> None:
+        if progress.level == 1:
+            raise KeyboardInterrupt
+
+    cut = transfer_texture(content, style, extractor, TINY, callback=stop)
+    assert cut.interrupted
+    assert cut.image.shape == content.shape
+    assert [len(level.steps) for level in cut.history] == [4, 1]
+
+
+def test_a_run_cut_by_the_clock_repeats_without_it(extractor: FeatureExtractor) -> None:
+    content, style = picture(0, 48, 48), picture(1, 40, 40)
+    settings = TextureSettings(iterations=(200, 200, 200), time_budget_s=0.6)
+    cut = transfer_texture(content, style, extractor, settings)
+    replay = steps_done(settings, cut)
+    assert sum(replay.iterations) < 600
+    again = transfer_texture(content, style, extractor, replay)
+    assert torch.equal(cut.image, again.image)
+
+
+def test_constant_and_identical_pictures_stay_sane(extractor: FeatureExtractor) -> None:
+    flat, style = torch.full((1, 3, 48, 48), 0.5), picture(1, 48, 48)
+    for content, texture in ((flat, style), (style, flat), (style, style), (flat * 0, flat * 0)):
+        image = transfer_texture(content, texture, extractor, TINY).image
+        assert torch.isfinite(image).all()
+    same = transfer_texture(style, style, extractor, TextureSettings(iterations=(5,))).image
+    assert torch.allclose(same, style, atol=5e-3)
+
+
+def test_iterations_are_checked() -> None:
+    with pytest.raises(InputError, match="iterations"):
+        TextureSettings(iterations=())
+    with pytest.raises(InputError, match="iterations"):
+        TextureSettings(iterations=(3, -1))
