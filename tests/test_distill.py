@@ -191,9 +191,9 @@ def test_the_command_writes_a_network_that_loads(
     pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    args = ["--channels", "4", "4", "4", "4", "4", "--crop-px", "32", "--batch", "2", "--on-policy", "1", "--pool", "2", "--steps", "2"]
-    args += ["--init-crops", "2", "--calibration-crops", "8", "--output", "net.safetensors", "--device", "cpu"]
-    assert main(["distill", "--images", str(pictures), *args]) == 0
+    flags = "--channels 4 4 4 4 4 --crop-px 32 --batch 2 --on-policy 1 --pool 2 --steps 2"
+    flags += " --init-crops 2 --calibration-crops 8 --output net.safetensors --device cpu"
+    assert main(["distill", "--images", str(pictures), *flags.split()]) == 0
     network = load_features("lite", weights=tmp_path / "net.safetensors")
     assert network.channels("pool4") == 4
     lines = (tmp_path / "runs/00001-distill/metrics.jsonl").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Feature extractors: against torchvision's own network, by name, and with every kind of bad weights."""
+"""Feature extractors: against torchvision's networks, by name, with every kind of bad weights."""
 
 from __future__ import annotations
 
