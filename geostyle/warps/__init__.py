@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from geostyle.errors import InputError
-from geostyle.warps.affine import Affine
-from geostyle.warps.base import NoWarp, RandomRanges, WarpFamily
-from geostyle.warps.biquadratic import Biquadratic
-from geostyle.warps.composite import AffineThinPlate
-from geostyle.warps.grid import sampling_grid
-from geostyle.warps.homography import Homography
-from geostyle.warps.thin_plate import ThinPlate
-
-# A further family is one file and one line here.
-FAMILIES: dict[str, Callable[[int], WarpFamily]] = {
-    "none": lambda lattice: NoWarp(),
-    "affine": lambda lattice: Affine(),
-    "tps": ThinPlate,
-    "affine+tps": AffineThinPlate,
-    "homography": lambda lattice: Homography(),
-    "biquadratic": lambda lattice: Biquadratic(),
-}
-
-
-def make_family(name: str, lattice: int = 4) -> WarpFamily:
-    """The family called `name`; `lattice` is k of the k×k control points of the splines.
-
-    Raises: InputError for an unknown name.
-    """
-    if name not in FAMILIES:
-        raise InputError(f"family: expected one of {', '.join(FAMILIES)}, got {name!r}")
-    return FAMILIES[name](lattice)
-
+from geostyle.warps.base import RandomRanges, WarpFamily
+from geostyle.warps.families import FAMILIES, make_family
+from geostyle.warps.folds import fold_guard, fold_mask, jacobian_determinant
+from geostyle.warps.grid import sampling_grid, warp_image
+from geostyle.warps.inverse import compose_grids, invert_grid, round_trip_error
+from geostyle.warps.parameters import WarpParameters, WarpResult
+from geostyle.warps.random import random_theta
 
 __all__ = [
     "FAMILIES",
-    "Affine",
-    "AffineThinPlate",
-    "Biquadratic",
-    "Homography",
-    "NoWarp",
     "RandomRanges",
-    "ThinPlate",
     "WarpFamily",
+    "WarpParameters",
+    "WarpResult",
+    "compose_grids",
+    "fold_guard",
+    "fold_mask",
+    "invert_grid",
+    "jacobian_determinant",
     "make_family",
+    "random_theta",
+    "round_trip_error",
     "sampling_grid",
+    "warp_image",
 ]

@@ -52,6 +52,8 @@ def sampling_grid(family: WarpFamily, theta: Tensor, size: Size) -> Tensor:
 # How far from the picture's edge its mirror image still shows, as a share of the shorter side.
 REACH = {"mirror": 0.5, "inpaint": 0.1}
 SOFTENING = 0.15  # radius of the mirror image's blur, as a share of the distance from the edge
+SHRINKS = 1.01  # least stretch, output → content pixels, that asks for more than one sample
+TILE = 256  # pixels a side
 MARGIN = 0.01  # share of the shorter side that fills nothing: many photographs end in a dark rim
 
 
@@ -91,33 +93,48 @@ def _filtered(image: Tensor, grid: Tensor, half: Tensor, blur: Tensor, padding: 
     """Sample so that nothing aliases, and blur further by a radius `blur` (B, h, w) in pixels.
 
     Up to a shrinking by two, four samples cover a pixel's footprint, spread only as far as the
-    map shrinks; beyond, a pyramid of smaller pictures takes over.
+    map shrinks; beyond, a pyramid of smaller pictures takes over. Tile by tile, so that only
+    tiles that need it pay for it.
     """
-    grid_y, grid_x = torch.gradient(grid, dim=(1, 2))
-    stretch_x, stretch_y = (_length(step * half) for step in (grid_x, grid_y))
-    # Two samples at ±s of a unit box have its variance of 1/12 if s² = 1/12; what the reading of
-    # the picture blurs by itself, 1/stretch², is taken off.
-    offset_x, offset_y = (
-        step * ((1 - stretch.clamp_min(1) ** -2).clamp_min(1e-12) / 12).sqrt()[..., None]
-        for step, stretch in ((grid_x, stretch_x), (grid_y, stretch_y))
-    )
-    finest = [
-        sample(image, grid + i * offset_x + j * offset_y, "bicubic", padding)
-        for i in (-1, 1)
-        for j in (-1, 1)
+    pyramid = [image]
+    while max(pyramid[-1].shape[2:]) > 1:
+        height, width = pyramid[-1].shape[2:]
+        pyramid.append(resize(pyramid[-1], (-(-height // 2), -(-width // 2))))
+    fields = (grid, *torch.gradient(grid, dim=(1, 2)), blur)
+    rows = [
+        torch.cat([_tile(pyramid, half, padding, *tile) for tile in _tiles(row, 2)], 3)
+        for row in _tiles(fields, 1)
     ]
+    return within_range_of(image, torch.cat(rows, 2))
+
+
+def _tiles(fields: tuple[Tensor, ...], dim: int) -> zip[tuple[Tensor, ...]]:
+    return zip(*(field.split(TILE, dim) for field in fields), strict=True)
+
+
+def _tile(
+    pyramid: list[Tensor], half: Tensor, padding: str, grid: Tensor, *fields: Tensor
+) -> Tensor:
+    step_y, step_x, blur = fields
+    stretch_x, stretch_y = (
+        (step * half).square().sum(-1).clamp_min(1e-12).sqrt() for step in (step_x, step_y)
+    )
     stretch = torch.maximum(stretch_x, stretch_y)
     level = torch.minimum(stretch.log2(), 2 * (stretch / 2).log2())
-    level = torch.maximum(level, blur.clamp_min(1).log2()).clamp_min(0)
-    last = min(math.ceil(float(level.max())), int(math.log2(max(image.shape[2:]))))
-    level = level.clamp_max(last)[:, None]
-    result = (1 - level).clamp_min(0) * torch.stack(finest).mean(0)
-    for k in range(1, last + 1):
-        smaller = resize(image, (-(-image.shape[2] // 2**k), -(-image.shape[3] // 2**k)))
+    level = torch.maximum(level, blur.clamp_min(1).log2()).clamp(0, len(pyramid) - 1)
+
+    points = [grid]
+    if bool((stretch > SHRINKS).any()):
+        # Two samples at ±s of a unit box have its variance of 1/12 if s² = 1/12; what the reading
+        # of the picture blurs by itself, 1/stretch², is taken off.
+        x, y = (
+            step * ((1 - length.clamp_min(1) ** -2).clamp_min(1e-12) / 12).sqrt()[..., None]
+            for step, length in ((step_x, stretch_x), (step_y, stretch_y))
+        )
+        points = [grid - x - y, grid + x - y, grid - x + y, grid + x + y]
+    result = pyramid[0].new_zeros(())
+    for k in range(math.floor(float(level.min())), math.ceil(float(level.max())) + 1):
+        reads = [sample(pyramid[k], p, "bicubic", padding) for p in (points if k == 0 else [grid])]
         weight = (1 - (level - k).abs()).clamp_min(0)
-        result = result + weight * sample(smaller, grid, "bicubic", padding)
-    return within_range_of(image, result)
-
-
-def _length(step: Tensor) -> Tensor:
-    return step.square().sum(-1).clamp_min(1e-12).sqrt()
+        result = result + weight[:, None] * (sum(reads) / len(reads))
+    return result

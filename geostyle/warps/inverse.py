@@ -1,0 +1,92 @@
+"""Composition and inversion of sampling grids."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from geostyle.coords import (
+    Size,
+    base_grid,
+    check_grid,
+    check_size,
+    normalized_to_pixel,
+    sample,
+)
+from geostyle.warps.fill import push_pull
+
+NEWTON_STEPS = 20
+MAX_STEP = 0.5  # of a Newton step, normalized, so that one bad Jacobian cannot throw a point away
+
+
+def compose_grids(outer: Tensor, inner: Tensor) -> Tensor:
+    """`outer` after `inner`: (B, h, w, 2) for `outer` (B, H, W, 2) and `inner` (B, h, w, 2).
+
+    `outer` is read bilinearly, and continued linearly beyond its outermost pixel centres.
+    """
+    value, _ = _read(_with_jacobian(outer), check_grid(inner, "inner"))
+    return value
+
+
+def invert_grid(grid: Tensor, size: Size | None = None) -> Tensor:
+    """The forward map of a backward `grid` (B, H, W, 2) without folds: content → output points.
+
+    size: (h, w) of the content; default the grid's own. Content that the grid does not show has
+    its output point extrapolated, so outside [-1, 1].
+
+    Returns: (B, h, w, 2), normalized output (x, y) for every pixel centre of the content, with
+    compose_grids(grid, result) the content's base grid.
+    """
+    height, width = check_grid(grid).shape[1:3]
+    size = (height, width) if size is None else check_size(size)
+    target = base_grid(size, dtype=grid.dtype, device=grid.device).expand(len(grid), -1, -1, -1)
+    fields = _with_jacobian(grid)
+    point = sample(_scattered(grid), target).movedim(1, -1)
+    for _ in range(NEWTON_STEPS):
+        value, jacobian = _read(fields, point)
+        step = torch.linalg.solve_ex(jacobian, (target - value)[..., None]).result[..., 0]
+        length = step.norm(dim=-1, keepdim=True)
+        step = step * (MAX_STEP / length.clamp_min(MAX_STEP))
+        point = point + torch.where(step.isfinite(), step, torch.zeros_like(step))
+    return point
+
+
+def round_trip_error(grid: Tensor, inverse: Tensor) -> Tensor:
+    """How far `grid` (B, H, W, 2) after `inverse` (B, h, w, 2) ends from where it began.
+
+    Returns: (B, h, w), distances in normalized units; they mean little where `inverse` points
+    outside the frame of `grid` (see `inside_mask(inverse)`).
+    """
+    size = (inverse.shape[1], inverse.shape[2])
+    base = base_grid(size, dtype=grid.dtype, device=grid.device)
+    return (compose_grids(grid, inverse) - base).norm(dim=-1)
+
+
+def _with_jacobian(grid: Tensor) -> Tensor:
+    """(B, 6, H, W): the grid, its d/dx and its d/dy."""
+    height, width = check_grid(grid).shape[1:3]
+    dy, dx = torch.gradient(grid, dim=(1, 2))
+    return torch.cat((grid, dx * (width / 2), dy * (height / 2)), -1).movedim(-1, 1)
+
+
+def _read(fields: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (B, h, w, 2) and Jacobians (B, h, w, 2, 2), with columns d/dx and d/dy."""
+    edge = 1 - 1 / points.new_tensor([fields.shape[3], fields.shape[2]])
+    held = torch.minimum(torch.maximum(points, -edge), edge)
+    read = sample(fields, held).movedim(1, -1)
+    jacobian = read[..., 2:].unflatten(-1, (2, 2)).mT
+    return read[..., :2] + (jacobian @ (points - held)[..., None])[..., 0], jacobian
+
+
+def _scattered(grid: Tensor) -> Tensor:
+    """A rough inverse (B, 2, n, n): each output point dropped where it reads, the holes filled."""
+    batch, height, width, _ = grid.shape
+    side = max(2, min(height, width) // 4)
+    cells = normalized_to_pixel(grid, (side, side)).round().flatten(1, 2)
+    inside = ((cells >= 0) & (cells < side)).all(-1)
+    index = (cells.clamp(0, side - 1) @ cells.new_tensor([1.0, side])).long()[:, None]
+    values = torch.cat((base_grid((height, width)).to(grid), grid.new_ones(height, width, 1)), -1)
+    values = values.reshape(1, -1, 3).mT * inside[:, None]
+    total = values.new_zeros(batch, 3, side * side).scatter_add(2, index.expand_as(values), values)
+    total = total.unflatten(2, (side, side))
+    return push_pull(total[:, :2] / total[:, 2:].clamp_min(1), (total[:, 2:] > 0).to(grid.dtype))

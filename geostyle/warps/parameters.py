@@ -1,0 +1,153 @@
+"""A warp as it is handed on and kept: its family, theta and frames, in a file people can edit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from geostyle.coords import Size, check_size
+from geostyle.errors import InputError
+from geostyle.runs import write_text
+from geostyle.warps.base import WarpFamily, check_keys
+from geostyle.warps.families import make_family
+from geostyle.warps.folds import fold_guard
+from geostyle.warps.grid import check_theta, sampling_grid
+
+FORMAT = "geostyle-warp-1"
+MAX_BYTES = 1 << 20
+MAX_SIDE_PX = 1 << 20
+KEYS = {"format", "family", "lattice", "output_size", "content_size", "confidence", "meta", "theta"}
+
+
+@dataclass(frozen=True)
+class WarpParameters:
+    """One warp, output frame → content frame, valid at any size.
+
+    family: a name that `make_family` knows. lattice: k of the splines' k×k control points.
+    theta: (P,), offsets from the identity; kept as float32 on the CPU.
+    output_size, content_size: (H, W) in pixels of the pictures whose frames theta relates.
+    confidence: in [0, 1], or None where nothing was estimated. meta: whatever JSON holds.
+
+    Raises: InputError where these do not fit together.
+    """
+
+    family: str
+    lattice: int
+    theta: Tensor
+    output_size: Size
+    content_size: Size
+    confidence: float | None = None
+    meta: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        theta = self.theta.detach().to("cpu", torch.float32)
+        if theta.ndim != 1:
+            raise InputError(f"theta: expected one dimension, got {tuple(theta.shape)}")
+        check_theta(self.warp_family, theta[None])
+        object.__setattr__(self, "theta", theta)
+        for name in ("output_size", "content_size"):
+            size = check_size(getattr(self, name), name)
+            if max(size) > MAX_SIDE_PX:
+                raise InputError(f"{name}: expected sides up to {MAX_SIDE_PX} pixels, got {size}")
+            object.__setattr__(self, name, size)
+        if self.confidence is not None and not 0 <= self.confidence <= 1:
+            raise InputError(f"confidence: expected a number in [0, 1], got {self.confidence}")
+
+    @property
+    def warp_family(self) -> WarpFamily:
+        """The family itself."""
+        return make_family(self.family, self.lattice)
+
+    def grid(self, size: Size | None = None, strength: float = 1.0) -> Tensor:
+        """The sampling grid (1, H, W, 2) at `size` (H, W), by default the output's; never folds."""
+        size = self.output_size if size is None else check_size(size)
+        family = self.warp_family
+        theta = fold_guard(family, family.scale(self.theta[None], strength), size)
+        return sampling_grid(family, theta, size)
+
+    def save(self, path: str | Path) -> None:
+        """Write JSON, whole or not at all; reading it back gives the same theta bit for bit."""
+        document = {
+            "format": FORMAT,
+            "family": self.family,
+            "lattice": self.lattice,
+            "output_size": list(self.output_size),
+            "content_size": list(self.content_size),
+            "confidence": self.confidence,
+            "meta": self.meta,
+            "theta": self.warp_family.describe(self.theta),
+        }
+        write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path) -> WarpParameters:
+        """Read what `save` wrote, edited by hand or not.
+
+        Raises: InputError, one line, for anything that is not such a file.
+        """
+        path = Path(path)
+        try:
+            if not path.is_file():
+                raise InputError("expected a file")
+            if path.stat().st_size > MAX_BYTES:
+                raise InputError(f"expected a file of at most {MAX_BYTES} bytes")
+            text = path.read_text("utf-8")
+            document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+            return cls._from(document)
+        except (OSError, ValueError, RecursionError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise InputError(f"theta file {str(path)!r}: {reason}") from None
+
+    @classmethod
+    def _from(cls, document: Mapping[str, Any]) -> WarpParameters:
+        check_keys(document, KEYS, "file")
+        if document["format"] != FORMAT:
+            raise InputError(f"format: expected {FORMAT!r}, got {document['format']!r:.40}")
+        name, lattice, meta = (document[key] for key in ("family", "lattice", "meta"))
+        if not isinstance(name, str) or not _is_integer(lattice) or not isinstance(meta, dict):
+            raise InputError(
+                "file: expected a family's name, an integer lattice and a meta mapping"
+            )
+        sizes = [document[key] for key in ("output_size", "content_size")]
+        for size in sizes:
+            if not isinstance(size, list) or not all(map(_is_integer, size)):
+                raise InputError(f"size: expected [height, width] in pixels, got {size!r:.40}")
+        confidence = document["confidence"]
+        if not (confidence is None or _is_integer(confidence) or isinstance(confidence, float)):
+            raise InputError(f"confidence: expected a number or null, got {confidence!r:.40}")
+        theta = make_family(name, lattice).parse(document["theta"])
+        return cls(name, lattice, torch.tensor(theta), sizes[0], sizes[1], confidence, meta)
+
+
+@dataclass(frozen=True)
+class WarpResult:
+    """What a warp gave.
+
+    theta: (B, P) as applied. grid: (B, H, W, 2). image: (B, C, H, W). inside_mask: (B, H, W),
+    True where the picture was read inside its frame.
+    """
+
+    theta: Tensor
+    grid: Tensor
+    image: Tensor
+    inside_mask: Tensor
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(keys := {key for key, _ in pairs}) < len(pairs):
+        raise InputError(f"file: expected every key once, got one of {sorted(keys)} twice")
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise InputError(f"file: expected finite numbers, got {name}")

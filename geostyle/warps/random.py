@@ -1,0 +1,52 @@
+"""Random warps: drawn per index, never folding, most of the picture kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geostyle.coords import Size, check_size, inside_mask
+from geostyle.errors import InputError
+from geostyle.warps.base import RandomRanges, WarpFamily
+from geostyle.warps.folds import fold_guard, jacobian_determinant
+from geostyle.warps.grid import sampling_grid
+
+CHECK_PX = 64  # side of the square grid on which a draw is judged
+MAX_DRAWS = 1000
+
+
+def random_theta(
+    family: WarpFamily,
+    seed: int | Sequence[int],
+    size: Size,
+    ranges: RandomRanges | None = None,
+) -> Tensor:
+    """Draw theta for pictures of `size` (H, W), the same in both frames.
+
+    seed: non-negative integers, such as (seed, index); they alone decide, whatever was drawn
+    before. Draws that the fold guard would touch, or that lose more of the picture than
+    `ranges` allows, are drawn anew.
+
+    Returns: (P,) in float32.
+    Raises: InputError where the ranges let hardly any draw pass.
+    """
+    size, ranges = check_size(size), ranges or RandomRanges()
+    rng = np.random.default_rng(seed)
+    for _ in range(MAX_DRAWS):
+        theta = torch.from_numpy(family.draw(rng, size, ranges)).float()[None]
+        guarded = fold_guard(family, theta, (CHECK_PX, CHECK_PX))
+        if torch.equal(guarded, theta) and _keeps_enough(family, theta, ranges):
+            return theta[0]
+    raise InputError(f"ranges: expected some warps that pass, got none in {MAX_DRAWS} draws")
+
+
+def _keeps_enough(family: WarpFamily, theta: Tensor, ranges: RandomRanges) -> bool:
+    grid = sampling_grid(family, theta, (CHECK_PX, CHECK_PX))
+    inside = float(inside_mask(grid).float().mean())
+    # The central quarter of the content has area 1; the Jacobian counts what is seen of it.
+    centre = (grid[:, :-1, :-1].abs() <= 0.5).all(-1)
+    seen = float((jacobian_determinant(grid) * centre).sum()) * 4 / CHECK_PX**2
+    return inside >= ranges.min_inside and seen >= ranges.min_subject
