@@ -195,23 +195,26 @@ def draw_grid(content: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return canvas
 
 
-def contact_sheet(rows: Sequence[Sequence[Panel]], height_px: int = 420) -> np.ndarray:
+def contact_sheet(
+    rows: Sequence[Sequence[Panel]], height_px: int = 420, *, joined: bool = True
+) -> np.ndarray:
     """Set rows of panels on one sheet, aligned in columns, joined by plus signs and arrows.
 
     Args:
         rows: as `panels` returns them.
         height_px: the height of a panel; wide pictures lower it so that the sheet stays legible.
+        joined: False for a plain table: no signs, every panel in the column of its number.
 
     Returns: (H, W, 3) uint8.
     """
     n_columns = max(map(len, rows))
-    columns = [[row[_column(row, i, n_columns)] for row in rows if _has(row, i, n_columns)]
-               for i in range(n_columns)]  # fmt: skip
+    places = [[_place(row, i, n_columns, joined) for i in range(n_columns)] for row in rows]
+    columns = [[panel for panel in column if panel] for column in zip(*places, strict=True)]
     widest = [max(panel.aspect for panel in column) for column in columns]
     height = min(height_px, round(height_px * 1.5 * n_columns / sum(widest)), height_px)
     height = max(height, 120)
     widths = [max(40, round(min(aspect, 2.4) * height)) for aspect in widest]
-    gap, margin, caption = 64, 40, 46
+    gap, margin, caption = (64 if joined else 20), 40, 46
     sheet = Image.new(
         "RGB",
         (2 * margin + sum(widths) + gap * (n_columns - 1),
@@ -227,9 +230,9 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], height_px: int = 420) -> np.n
     for r, row in enumerate(rows):
         top = margin + r * (height + caption + 24)
         for i in range(n_columns):
-            if not _has(row, i, n_columns):
+            panel = places[r][i]
+            if panel is None:
                 continue
-            panel = row[_column(row, i, n_columns)]
             left = margin + sum(widths[:i]) + gap * i
             draw.text((left, top), panel.title, INK, bold)
             space = widths[i] - draw.textlength(panel.title, bold) - 14
@@ -239,10 +242,17 @@ def contact_sheet(rows: Sequence[Sequence[Panel]], height_px: int = 420) -> np.n
                 draw.text((left, top + 25), panel.note, MUTED, plain)
             picture = _fit(panel.image, (height, widths[i]))
             sheet.paste(picture, (left + (widths[i] - picture.width) // 2, top + caption))
-            if panel is not row[-1]:
+            if joined and panel is not row[-1]:
                 centre = (left + widths[i] + gap // 2, top + caption + height // 2)
                 draw.text(centre, "→" if panel is row[-2] else "+", MUTED, sign, anchor="mm")
     return np.asarray(sheet)
+
+
+def save_sheet(
+    rows: Sequence[Sequence[Panel]], path: Path, height_px: int = 320, *, joined: bool = False
+) -> None:
+    """Write `contact_sheet(rows)` as a PNG file, whole or not at all."""
+    write_bytes(path, _encode(contact_sheet(rows, height_px, joined=joined), "PNG"))
 
 
 def texture_steps(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -258,6 +268,7 @@ def loss_plot(metrics: Sequence[dict[str, Any]]) -> str:
         {"svg.fonttype": "none", "svg.hashsalt": "geostyle", "font.size": 10}
     ):
         from matplotlib.figure import Figure
+        from matplotlib.ticker import NullFormatter
 
         steps = texture_steps(metrics)
         figure = Figure(figsize=(9, 3.4), layout="constrained")
@@ -288,6 +299,8 @@ def loss_plot(metrics: Sequence[dict[str, Any]]) -> str:
                 fontsize=9,
             )
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlim(-0.5, max(len(steps) - 0.5, 0.5))
         axes.set_xlabel("step", color="#888888")
         axes.legend(frameon=False, labelcolor="#888888", ncols=3, loc="upper right")
@@ -333,13 +346,13 @@ def _dimensions(image: np.ndarray) -> str:
     return f"{image.shape[1]}×{image.shape[0]}"
 
 
-def _column(row: Sequence[Panel], i: int, n_columns: int) -> int:
-    """The last panel of every row, its outcome, stands in the last column."""
-    return len(row) - 1 if i == n_columns - 1 else i
-
-
-def _has(row: Sequence[Panel], i: int, n_columns: int) -> bool:
-    return i < len(row) - 1 or (i == n_columns - 1 and len(row) > 1) or (i == 0 and len(row) == 1)
+def _place(row: Sequence[Panel], i: int, n_columns: int, joined: bool) -> Panel | None:
+    """What stands in column `i`; the last panel of a joined row, its outcome, in the last."""
+    if not joined:
+        return row[i] if i < len(row) else None
+    if i == n_columns - 1 and len(row) > 1:
+        return row[-1]
+    return row[i] if i < len(row) - 1 or i == 0 else None
 
 
 def _polyline(
@@ -363,7 +376,8 @@ def _fit(image: np.ndarray, box: tuple[int, int]) -> Image.Image:
 def _encode(image: np.ndarray | Image.Image, kind: str) -> bytes:
     buffer = io.BytesIO()
     picture = Image.fromarray(image) if isinstance(image, np.ndarray) else image
-    picture.save(buffer, kind, **({"quality": 92, "subsampling": 0} if kind == "JPEG" else {}))
+    options = {"quality": 92, "subsampling": 0} if kind == "JPEG" else {"compress_level": 4}
+    picture.save(buffer, kind, **options)
     return buffer.getvalue()
 
 

@@ -1,0 +1,195 @@
+"""warp a content picture after one style and repaint it with the texture of another
+
+The main job, top to bottom: read the pictures, estimate and apply the warp, open a run folder,
+paint, and leave in the folder everything the result was made from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import yaml
+from torch import Tensor
+from tqdm import tqdm
+
+from geostyle import config, pipeline
+from geostyle.cli import EXIT_INTERRUPTED
+from geostyle.config import check, setting
+from geostyle.coords import resize
+from geostyle.errors import InputError
+from geostyle.images import SUFFIXES, Picture, fit_size, load_picture, save_picture
+from geostyle.pipeline import Bent, TransferSettings
+from geostyle.report import save_grid, write_report
+from geostyle.runs import RunFolder
+from geostyle.texture import Progress
+from geostyle.warps import WarpParameters
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one run is made of; its YAML file is the run folder's settings.yaml."""
+
+    content: Path | None = setting(None, help="picture to transform; default: a bundled one")
+    geo_style: Path | None = setting(None, help="picture whose geometry the content takes on")
+    tex_style: Path | None = setting(None, help="picture whose texture it is repainted with")
+    theta: Path | None = setting(None, help="a theta.json to apply instead of estimating a warp")
+    output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
+    preview: bool = setting(False, help="stop after the warp")
+    transfer: TransferSettings = setting(TransferSettings())
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.geo_style is None and self.tex_style is None and self.theta is None:
+            raise InputError("geo_style, tex_style: expected at least one of the two, got neither")
+        if self.geo_style is not None and self.theta is not None:
+            raise InputError("theta: expected either --theta or --geo-style, got both")
+        if self.output.suffix.lower() in SUFFIXES:
+            raise InputError(f"output: expected a folder for the run, got {str(self.output)!r}")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the main job; 0 when done, 130 when Ctrl-C cut the painting short."""
+    job, dry_run = parse(argv)
+    settings = job.transfer
+    content = load_picture(job.content or bundled_content(), name="content")
+    geo_style = load_picture(job.geo_style, name="geo_style") if job.geo_style else None
+    tex_style = load_picture(job.tex_style, name="tex_style") if job.tex_style else None
+    parameters = WarpParameters.load(job.theta) if job.theta else None
+    networks = pipeline.load_networks(
+        settings, geometry=geo_style is not None, texture=tex_style is not None and not job.preview
+    )
+    print(
+        yaml.safe_dump({"settings": config.to_dict(job)}, sort_keys=False, default_flow_style=None)
+    )
+    if job.content is None:
+        print("content: none given, taking the bundled one")
+    if dry_run:
+        return 0
+
+    started = time.monotonic()
+    bent = pipeline.bend(
+        content.tensor,
+        geo_style.tensor if geo_style else None,
+        settings,
+        networks,
+        parameters,
+        painted=tex_style is not None,
+    )
+    print(f"geometry: {describe(bent)} ({time.monotonic() - started:.1f} s)")
+
+    run = RunFolder.create(job.output, "transfer")
+    with run.lock():
+        run.save_settings(job)
+        run.save_environment(seed=settings.seed, networks=networks.describe())
+        save_inputs(run, bent.image, content=content, geo_style=geo_style, tex_style=tex_style)
+        save_geometry(run, bent, content.bit_depth)
+        interrupted = False
+        if job.preview:
+            result = run.file("warped.png")
+        else:
+            image = bent.image
+            if tex_style is not None:
+                with progress_bar(settings, run) as callback:
+                    painted = pipeline.paint(
+                        bent.image, tex_style.tensor, settings, networks, callback
+                    )
+                image, interrupted = painted.image, painted.interrupted
+            result = run.file("result.png")
+            save_picture(image, result, bit_depth=content.bit_depth)
+        report = write_report(run.path)
+    run.close()
+    print(
+        f"{'interrupted; the best so far' if interrupted else 'result'}: {result}\nreport: {report}"
+    )
+    return EXIT_INTERRUPTED if interrupted else 0
+
+
+def parse(argv: Sequence[str]) -> tuple[Job, bool]:
+    """Read defaults < --config < flags; also whether it is a dry run."""
+    parser = config.Parser(
+        prog="geostyle transfer",
+        description="Warp a content picture so that its geometry takes after one picture, then "
+        "repaint it with the texture of another. Either style may be left out.",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="YAML", help="settings, such as a run's settings.yaml"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check and print everything, then stop"
+    )
+    config.add_arguments(parser, Job)
+    args = parser.parse_args(argv)
+    return config.resolve(Job, args.config, config.overrides(args, Job)), args.dry_run
+
+
+def bundled_content() -> Path:
+    """The picture that stands in where no content is given."""
+    return Path(str(resources.files("geostyle") / "assets" / "pictures" / "content" / "coffee.jpg"))
+
+
+def describe(bent: Bent) -> str:
+    """The warp in a few words."""
+    if bent.parameters is None:
+        return "no warp"
+    sure = bent.parameters.confidence
+    return bent.parameters.family + ("" if sure is None else f", confidence {sure:.2f}")
+
+
+def save_inputs(run: RunFolder, canvas: Tensor, **pictures: Picture | None) -> None:
+    """Save each picture at no more than the scale of the result."""
+    for name, picture in pictures.items():
+        if picture is not None:
+            size_px = min(max(picture.size), max(canvas.shape[-2:]))
+            save_picture(
+                resize(picture.tensor, fit_size(picture.size, size_px)),
+                run.file(f"inputs/{name}.png"),
+            )
+
+
+def save_geometry(run: RunFolder, bent: Bent, bit_depth: int) -> None:
+    """Save the warped picture and, where there is a warp, its parameters and grid."""
+    save_picture(bent.image, run.file("warped.png"), bit_depth=bit_depth)
+    if bent.parameters is not None and bent.warp is not None:
+        bent.parameters.save(run.file("theta.json"))
+        save_grid(run.file("grid.safetensors"), bent.warp.grid)
+        run.log(
+            stage="geometry", family=bent.parameters.family, confidence=bent.parameters.confidence
+        )
+
+
+@contextlib.contextmanager
+def progress_bar(
+    settings: TransferSettings, run: RunFolder
+) -> Iterator[Callable[[Progress], None]]:
+    """Show and log every step; Ctrl-C ends the painting after its step, a second one at once."""
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, before)
+        bar.write("stopping after this step; once more to stop at once")
+
+    def show(p: Progress) -> None:
+        losses = {"total": p.total, "style": p.style, "content": p.content}
+        height, width = p.size
+        bar.set_description_str(f"level {p.level + 1}/{p.levels} {width}x{height}", refresh=False)
+        bar.set_postfix({key: f"{value:.4f}" for key, value in losses.items()}, refresh=False)
+        bar.update()
+        run.log(stage="texture", level=p.level, step=p.step, size=p.size, **losses)
+        if asked:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with tqdm(total=sum(settings.texture.iterations), unit="step", dynamic_ncols=True) as bar:
+        signal.signal(signal.SIGINT, ask)
+        try:
+            yield show
+        finally:
+            signal.signal(signal.SIGINT, before)

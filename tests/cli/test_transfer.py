@@ -1,0 +1,327 @@
+"""The main job, driven as a user drives it: through its flags, on small pictures."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from safetensors.torch import load_file
+
+from geostyle.cli import run as run_verb
+from geostyle.images import load_picture
+from geostyle.runs import RunFolder, read_metrics
+from geostyle.warps import WarpParameters
+
+ROOT = Path(__file__).resolve().parents[2]
+
+Transfer = Callable[..., tuple[int, Any]]
+Pictures = dict[str, Path]
+Capture = pytest.CaptureFixture[str]
+
+
+def picture(path: Path, size: tuple[int, int], seed: int) -> Path:
+    """A smooth random picture, so that features have something to match."""
+    small = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
+    Image.fromarray(small).resize(size[::-1], Image.Resampling.BICUBIC).save(path)
+    return path
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> dict[str, Path]:
+    return {
+        "content": picture(tmp_path / "content.png", (70, 90), 1),
+        "geo_style": picture(tmp_path / "geo.jpg", (80, 64), 2),
+        "tex_style": picture(tmp_path / "tex.png", (50, 120), 3),
+    }
+
+
+@pytest.fixture
+def transfer(tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Transfer:
+    """Call the verb with quick settings; gives the exit status and the run folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*argv: object, quick: bool = True) -> tuple[int, Path | None]:
+        flags = ["--weights", tiny_weights, "--iterations", 3, 2, 1] if quick else []
+        try:
+            status = run_verb("transfer", [str(a) for a in (*flags, *argv)])
+        except SystemExit as stop:  # argparse's way out
+            status = int(stop.code or 0)
+        folders = sorted(Path(tmp_path / "runs").glob("*"))
+        return status, folders[-1] if folders else None
+
+    return call
+
+
+def both(pictures: dict[str, Path]) -> list[object]:
+    return [
+        *("--content", pictures["content"]),
+        *("--geo-style", pictures["geo_style"]),
+        *("--tex-style", pictures["tex_style"]),
+    ]
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_three_pictures_in_one_run_folder_out(
+    transfer: Transfer, pictures: Pictures, capsys: Capture
+) -> None:
+    status, run = transfer(*both(pictures))
+    assert status == 0
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    assert files - {".lock"} == {
+        "result.png", "warped.png", "theta.json", "grid.safetensors", "contact_sheet.png",
+        "report.html", "settings.yaml", "environment.json", "metrics.jsonl",
+        "inputs/content.png", "inputs/geo_style.png", "inputs/tex_style.png",
+    }  # fmt: skip
+    assert pixels(run / "result.png").shape == pixels(run / "warped.png").shape == (70, 90, 3)
+    assert (pixels(run / "result.png") != pixels(run / "warped.png")).any()
+    assert json.loads((run / "environment.json").read_text())["seed"] == 0
+    steps = [line for line in read_metrics(run / "metrics.jsonl") if line["stage"] == "texture"]
+    assert [line["level"] for line in steps] == [0, 0, 0, 1, 1, 2]
+    assert steps[0]["size"] == [18, 22] and steps[-1]["size"] == [70, 90]
+    assert str(run / "result.png") in capsys.readouterr().out.replace("runs/", f"{run.parent}/")
+
+
+def test_saved_settings_repeat_the_run(transfer: Transfer, pictures: Pictures) -> None:
+    _, first = transfer(*both(pictures), "--seed", 5, "--geo-strength", 1.2)
+    status, second = transfer("--config", first / "settings.yaml", quick=False)
+    assert status == 0 and second != first
+    for name in ("result.png", "warped.png", "theta.json", "grid.safetensors", "settings.yaml"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_theta_and_grid_on_disk_agree(transfer: Transfer, pictures: Pictures) -> None:
+    _, run = transfer(*both(pictures), "--preview")
+    grid = load_file(run / "grid.safetensors")["grid"]
+    parameters = WarpParameters.load(run / "theta.json")
+    torch.testing.assert_close(parameters.grid((70, 90)).float(), grid, atol=1e-5, rtol=0)
+
+
+def test_a_saved_theta_can_be_applied_again(transfer: Transfer, pictures: Pictures) -> None:
+    _, first = transfer(*both(pictures), "--preview")
+    status, second = transfer(
+        *("--content", pictures["content"], "--theta", first / "theta.json", "--size", 90)
+    )
+    assert status == 0
+    difference = pixels(second / "warped.png").astype(int) - pixels(first / "warped.png")
+    assert np.abs(difference).max() <= 1
+    np.testing.assert_array_equal(pixels(second / "result.png"), pixels(second / "warped.png"))
+
+
+def test_preview_stops_after_the_warp(transfer: Transfer, pictures: Pictures) -> None:
+    status, run = transfer(*both(pictures), "--preview")
+    assert status == 0
+    assert (run / "warped.png").exists() and (run / "report.html").exists()
+    assert not (run / "result.png").exists()
+
+
+def test_strength_zero_keeps_the_content_bit_for_bit(
+    transfer: Transfer, pictures: Pictures, tmp_path: Path
+) -> None:
+    status, run = transfer("--content", pictures["content"], "--geo-style", pictures["geo_style"],
+                           "--geo-strength", 0)  # fmt: skip
+    assert status == 0
+    np.testing.assert_array_equal(pixels(run / "result.png"), pixels(pictures["content"]))
+    deep = tmp_path / "deep.png"
+    values = np.random.default_rng(0).integers(0, 65535, (40, 50, 3), dtype=np.uint16)
+    cv2.imwrite(str(deep), values)
+    _, run = transfer("--content", deep, "--geo-style", pictures["geo_style"], "--geo-strength", 0)
+    np.testing.assert_array_equal(cv2.imread(str(run / "result.png"), cv2.IMREAD_UNCHANGED), values)
+
+
+def test_either_style_works_alone(transfer: Transfer, pictures: Pictures) -> None:
+    status, run = transfer("--content", pictures["content"], "--geo-style", pictures["geo_style"])
+    assert status == 0
+    np.testing.assert_array_equal(pixels(run / "result.png"), pixels(run / "warped.png"))
+    assert not (run / "inputs" / "tex_style.png").exists()
+    status, run = transfer("--content", pictures["content"], "--tex-style", pictures["tex_style"])
+    assert status == 0
+    np.testing.assert_array_equal(pixels(run / "warped.png"), pixels(pictures["content"]))
+    assert not (run / "theta.json").exists()
+
+
+def test_without_content_the_bundled_one_is_taken_and_named(
+    transfer: Transfer, pictures: Pictures, capsys: Capture
+) -> None:
+    status, run = transfer("--tex-style", pictures["tex_style"], "--size", 48)
+    assert status == 0
+    assert "bundled" in capsys.readouterr().out
+    assert max(pixels(run / "result.png").shape) == 48
+
+
+@pytest.mark.parametrize("size", [(17, 203), (203, 17), (16, 16), (33, 47)])
+def test_thin_and_odd_pictures(
+    transfer: Transfer, pictures: Pictures, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    odd = picture(tmp_path / "odd.png", size, 4)
+    status, run = transfer("--content", odd, "--geo-style", pictures["geo_style"],
+                           "--tex-style", pictures["tex_style"])  # fmt: skip
+    assert status == 0
+    assert pixels(run / "result.png").shape[:2] == size
+
+
+def test_the_geometry_styles_frame_sets_the_canvas(transfer: Transfer, pictures: Pictures) -> None:
+    status, run = transfer(*both(pictures), "--frame", "geo", "--size", 64, "--preview")
+    assert status == 0
+    assert pixels(run / "warped.png").shape[:2] == (64, 51)  # 80x64 at a long side of 64
+
+
+@pytest.mark.parametrize("family", ["affine", "tps", "affine+tps", "none"])
+def test_every_geometry(transfer: Transfer, pictures: Pictures, family: str) -> None:
+    status, run = transfer(*both(pictures), "--geometry", family, "--preview")
+    assert status == 0
+    if family == "none":
+        np.testing.assert_array_equal(pixels(run / "warped.png"), pixels(pictures["content"]))
+
+
+def test_ctrl_c_saves_the_best_so_far(
+    transfer: Transfer, pictures: Pictures, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    log = RunFolder.log
+
+    def log_then_interrupt(self: RunFolder, **metrics: object) -> None:
+        log(self, **metrics)
+        if metrics.get("step") == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(RunFolder, "log", log_then_interrupt)
+    status, run = transfer(*both(pictures))
+    assert status == 130
+    assert pixels(run / "result.png").shape == (70, 90, 3)
+    assert len(read_metrics(run / "metrics.jsonl")) <= 3
+    assert "interrupted" in capsys.readouterr().out
+    assert (run / "report.html").exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def refused(transfer: Transfer, capsys: Capture, *argv: object, quick: bool = True) -> str:
+    status, run = transfer(*argv, quick=quick)
+    errors = capsys.readouterr().err
+    assert status == 2, errors
+    assert re.fullmatch(r"geostyle transfer: error: [^\n]+\n", errors)
+    assert run is None
+    return errors
+
+
+@pytest.mark.parametrize("which", ["content", "geo_style", "tex_style"])
+@pytest.mark.parametrize("fault", ["missing", "folder", "empty", "truncated", "text", "small"])
+def test_unusable_pictures_are_refused_in_one_line(
+    transfer: Transfer, pictures: Pictures, tmp_path: Path, capsys: Capture, which: str, fault: str
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    if fault == "folder":
+        bad.mkdir()
+    elif fault == "truncated":
+        data = picture(tmp_path / "whole.jpg", (64, 64), 1).read_bytes()
+        bad.write_bytes(data[: len(data) // 2])
+    elif fault == "small":
+        picture(bad, (15, 200), 1)
+    elif fault != "missing":
+        bad.write_text("" if fault == "empty" else "no picture")
+    pictures[which] = bad
+    assert f"error: {which}: " in refused(transfer, capsys, *both(pictures))
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--geo-stile", "x"], "did you mean '--geo-style'"),
+        (["--size", "8"], "size_px: expected 16 to"),
+        (["--size", "many"], "size_px: expected an integer"),
+        (["--geo-strength", "-1"], "geo_strength: expected 0.0 to"),
+        (["--geometry", "afine"], "did you mean 'affine'"),
+        (["--frame", "style"], "frame: expected one of 'content', 'geo'"),
+        (["--device", "abacus"], "device: expected one of"),
+        (["--precision", "float8"], "precision: expected one of"),
+        (["--iterations", "-3"], "iterations"),
+        (["--seed", "-1"], "seed: expected"),
+        (["--weights", "none.safetensors"], "none.safetensors"),
+        (["--features", "vgg19", "--weights", "none.safetensors"], "weights: expected"),
+        (["--output", "picture.png"], "output: expected a folder"),
+        (["--output", "/dev/null/x"], "output: expected a writable path"),
+        (["--theta", "theta.json"], "expected either --theta or --geo-style"),
+        (["--config", "none.yaml"], "config: expected a readable YAML file"),
+    ],
+)
+def test_unusable_arguments_are_refused_in_one_line(
+    transfer: Transfer, pictures: Pictures, capsys: Capture, argv: list[str], message: str
+) -> None:
+    assert message in refused(transfer, capsys, *both(pictures), *argv)
+
+
+def test_no_style_at_all_is_refused(
+    transfer: Transfer, pictures: Pictures, capsys: Capture
+) -> None:
+    assert "expected at least one" in refused(transfer, capsys, "--content", pictures["content"])
+
+
+def test_corrupt_weights_are_refused(
+    transfer: Transfer, pictures: Pictures, tmp_path: Path, tiny_weights: Path, capsys: Capture
+) -> None:
+    data = bytearray(tiny_weights.read_bytes())
+    data[-5] ^= 0xFF
+    bad = tmp_path / "bad.safetensors"
+    bad.write_bytes(data)
+    message = refused(transfer, capsys, *both(pictures), "--weights", bad)
+    assert "bad.safetensors" in message
+
+
+def test_an_unknown_config_key_is_refused_with_a_suggestion(
+    transfer: Transfer, pictures: Pictures, tmp_path: Path, capsys: Capture
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("transfer:\n  texture:\n    iteration: [1]\n")
+    message = refused(transfer, capsys, *both(pictures), "--config", config)
+    assert "did you mean 'transfer.texture.iterations'" in message
+
+
+def test_a_dry_run_prints_the_settings_and_writes_nothing(
+    transfer: Transfer, pictures: Pictures, capsys: Capture
+) -> None:
+    status, run = transfer(*both(pictures), "--dry-run", "--seed", 3)
+    assert status == 0 and run is None
+    settings = yaml.safe_load(capsys.readouterr().out)["settings"]
+    assert settings["transfer"]["seed"] == 3
+
+
+@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
+def test_the_shipped_configs_are_valid(
+    transfer: Transfer, monkeypatch: pytest.MonkeyPatch, config: Path, tiny_weights: Path
+) -> None:
+    monkeypatch.chdir(ROOT)
+    assert transfer("--config", config, "--weights", tiny_weights, "--dry-run", quick=False)[0] == 0
+
+
+def test_the_script_runs_from_anywhere(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    for command in (["transfer.py"], ["-m", "geostyle", "transfer"]):
+        script = [str(ROOT / command[0])] if command[0].endswith(".py") else command
+        extra = {} if command[0].endswith(".py") else {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, *script, "--help"],
+            cwd=tmp_path, env=environment | extra, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "--geo-style" in done.stdout and "--tex-style" in done.stdout
+
+
+def test_transparency_shows_white(transfer: Transfer, pictures: Pictures, tmp_path: Path) -> None:
+    clear = tmp_path / "clear.png"
+    Image.new("RGBA", (40, 30), (255, 0, 0, 0)).save(clear)
+    _, run = transfer("--content", clear, "--geo-style", pictures["geo_style"])
+    assert load_picture(run / "result.png").tensor.min() == 1
