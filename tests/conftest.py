@@ -45,3 +45,49 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save_checkpoint(path, network.state_dict(), {"channels": channels}, kind="features")
     return path
+
+
+def draw_pictures(folder: Path, count: int, seed: int, cells: int = 12) -> Path:
+    """Write `count` smooth random pictures of 96×80 px."""
+    from geostyle.coords import resize
+    from geostyle.images import save_picture
+
+    generator = torch.Generator().manual_seed(seed)
+    for number in range(count):
+        noise = torch.rand(1, 3, cells, cells, generator=generator)
+        save_picture(resize(noise, (80, 96)).clamp(0, 1), folder / f"{number:02d}.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `photos` and `paintings`, a handful of random pictures each."""
+    folder = tmp_path_factory.mktemp("pictures")
+    draw_pictures(folder / "photos", 8, seed=1)
+    draw_pictures(folder / "paintings", 4, seed=2, cells=30)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_pairs(
+    tmp_path_factory: pytest.TempPathFactory, pictures: Path, tiny_weights: Path
+) -> Path:
+    """A finished set of 10 training and 6 validation pairs at 64 px. Do not change it."""
+    from geostyle.generate import Generator, MakeSettings, make_all
+
+    settings = MakeSettings(
+        output=tmp_path_factory.mktemp("pairs") / "set",
+        images=pictures / "photos",
+        styles=pictures / "paintings",
+        weights=tiny_weights,
+        count=10,
+        val_count=6,
+        size_px=64,
+        iterations=(2, 1),
+        workers=1,
+    )
+    generator = Generator(settings)
+    generator.open()
+    make_all(generator)
+    generator.finish()
+    return settings.output

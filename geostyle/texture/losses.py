@@ -53,11 +53,12 @@ def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
 
 
 def relative_error(x: Tensor, target: Tensor) -> Tensor:
-    """‖x − target‖² / ‖target‖² as a scalar; targets of no energy count absolutely."""
-    energy = target.pow(2).sum()
+    """‖x − target‖² / ‖target‖² summed over items; targets of no energy count absolutely."""
+    energy = target.flatten(1).pow(2).sum(1)
     # A constant black picture has features of (almost) no energy; dividing by them would explode.
-    floor = 1e-16 * target.numel()
-    return (x - target).pow(2).sum() / energy.clamp_min(floor)
+    floor = 1e-16 * target[0].numel()
+    # Item by item, so that pictures of one batch are optimised as each would be alone.
+    return ((x - target).flatten(1).pow(2).sum(1) / energy.clamp_min(floor)).sum()
 
 
 class GramLoss(nn.Module):

@@ -1,0 +1,104 @@
+"""Make training pairs for the geometry network: photographs warped, then repainted.
+
+    python data_gen/make.py                                        a small set, in minutes
+    python data_gen/make.py --images PHOTOS --styles PAINTINGS --config configs/make.yaml
+    torchrun --nproc_per_node 4 data_gen/make.py ...               shared among processes
+
+Run the same command again to continue a set that was cut short, or to extend it with a larger
+--count; the pairs are the same whatever the order, the workers or the processes.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone needs no installation
+
+from tqdm import tqdm  # noqa: E402
+
+from geostyle import config  # noqa: E402
+from geostyle.errors import GeostyleError  # noqa: E402
+from geostyle.generate import Generator, MakeSettings, claim, make_all  # noqa: E402
+from geostyle.manifest import PREVIEW, SKIPPED, Pair  # noqa: E402
+from geostyle.training import Processes, join_processes  # noqa: E402
+
+
+def main(argv: Sequence[str]) -> int:
+    """Parse, build, loop, save."""
+    settings, dry_run = parse(argv)
+    with join_processes(settings.device) as processes:
+        generator = Generator(settings)
+        if processes.first:
+            print("settings:", *config.dump_yaml(settings).splitlines(), sep="\n  ")
+            print(describe(generator))
+        if dry_run:
+            return 0
+        if processes.first:
+            folder = claim(generator)
+            generator.open()
+        processes.wait()
+        make(generator, processes)
+        processes.wait()
+        if processes.first:
+            summarise(generator, generator.finish())
+            folder.close()
+    return 0
+
+
+def parse(argv: Sequence[str]) -> tuple[MakeSettings, bool]:
+    """Read defaults < --config < flags; also whether it is a dry run."""
+    parser = config.Parser(
+        prog="make.py", description="Make training pairs for the geometry network."
+    )
+    parser.add_argument("--config", type=Path, metavar="YAML", help="settings, such as a set's own")
+    parser.add_argument("--dry-run", action="store_true", help="check and print, then stop")
+    config.add_arguments(parser, MakeSettings)
+    args = parser.parse_args(argv)
+    overrides = config.overrides(args, MakeSettings)
+    return config.resolve(MakeSettings, args.config, overrides), args.dry_run
+
+
+def describe(generator: Generator) -> str:
+    """What the pairs are made of, in one line."""
+    parts = []
+    for pool in (generator.photographs, generator.paintings):
+        if pool is not None:
+            known, held_out = (len(pool.splits[split]) for split in ("train", "val"))
+            parts.append(f"{known} {pool.name} to train on and {held_out} held out")
+    left = len(generator.missing()) * generator.settings.batch
+    return f"{', '.join(parts)}; {left} pairs to make"
+
+
+def make(generator: Generator, processes: Processes) -> None:
+    """Make this process's share, with a bar that counts pairs."""
+    batch = generator.settings.batch
+    share = len(generator.missing(processes.rank, processes.world)) * batch
+    started = time.monotonic()
+    with tqdm(total=share, unit="pair", disable=not processes.first, dynamic_ncols=True) as bar:
+        make_all(generator, processes.rank, processes.world, lambda: bar.update(batch))
+    minutes = (time.monotonic() - started) / 60
+    if processes.first and share:
+        print(f"{share} pairs in {minutes:.1f} minutes, {share / minutes:.1f} a minute")
+
+
+def summarise(generator: Generator, pairs: list[Pair]) -> None:
+    """Say what is there now."""
+    skipped = dict(item for pair in pairs for item in pair.skipped)
+    print(f"pairs: {len(pairs)} in {generator.folder}")
+    if skipped:
+        print(f"skipped: {len(skipped)} pictures, listed in {generator.folder / SKIPPED}")
+    print(f"preview: {generator.folder / PREVIEW}")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except GeostyleError as error:
+        print(f"make.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("make.py: interrupted; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)

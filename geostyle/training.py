@@ -1,0 +1,508 @@
+"""Training of the geometry network: schedule, averaging, validation, several processes, resume.
+
+What a step reads follows from (seed, step) alone: which pairs, which of their pictures, how they
+are turned. So the state of a run is its weights, averages, optimiser and step; nothing of the
+order of data or of random numbers is left to be restored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from geostyle.checkpoint import load_checkpoint, save_checkpoint
+from geostyle.config import check, setting, to_dict
+from geostyle.coords import inside_mask, resize
+from geostyle.datasets import (
+    SYMMETRIES,
+    TRUTH_CELLS,
+    Batch,
+    CorrelationCache,
+    PairSet,
+    features_hash,
+    fresh_pair,
+    load_pictures,
+    symmetric,
+)
+from geostyle.errors import GeostyleError, InputError
+from geostyle.features import FeatureExtractor, load_features
+from geostyle.geo_losses import (
+    bending_penalty,
+    distance_loss,
+    fold_penalty,
+    grid_loss,
+    image_loss,
+)
+from geostyle.geonet import (
+    GeoNet,
+    NetSettings,
+    cells_of,
+    correlate_squares,
+    describe_square,
+    save_geonet,
+)
+from geostyle.runs import (
+    atomic_path,
+    read_metrics,
+    resolve_device,
+    resolve_precision,
+    seed_everything,
+    write_text,
+)
+from geostyle.warps.folds import fold_mask
+
+STATE_KIND = "geonet-state"
+# These may change when a run is resumed: no weight depends on them.
+FREE = ("output", "wandb", "save_every")
+REFERENCE_PX = 240  # grid errors are stated in pixels of a picture of this side
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a geometry network is trained."""
+
+    data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make.py writes it")
+    output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
+    net: NetSettings = setting(NetSettings())
+    features: str = setting(
+        "lite", choices=("lite", "vgg19", "vgg16"), help="network whose features are correlated"
+    )
+    weights: Path | None = setting(None, help="file of its weights; default: the usual ones")
+    feature_precision: str = setting(
+        "float32", choices=("auto", "float32", "bfloat16"), help="of its convolutions"
+    )
+    loss: str = setting(
+        "distance",
+        choices=("distance", "grid", "image"),
+        help="distance of the mapped points, its square, or the paper's on pictures",
+    )
+    outside_weight: float = setting(
+        0.25, min=0.0, max=1.0, help="weight of points whose content lies out of the picture"
+    )
+    fold_weight: float = setting(0.1, min=0.0, help="weight of the penalty on folds")
+    bending_weight: float = setting(1e-5, min=0.0, help="weight of the spline's bending energy")
+    image_px: int = setting(120, min=16, max=1024, help="side at which the image loss compares")
+    steps: int = setting(3000, min=1, help="optimiser steps")
+    batch: int = setting(32, min=1, help="pairs a step, of all processes together")
+    lr: float = setting(1e-3, min=0.0, max=1.0, help="peak learning rate")
+    warmup: int = setting(100, min=0, help="steps until the peak")
+    weight_decay: float = setting(0.02, min=0.0, help="AdamW's weight decay")
+    clip: float = setting(1.0, min=1e-6, help="largest norm of the gradient")
+    ema: float = setting(0.998, min=0.0, max=0.99999, help="decay of the averaged weights")
+    plain: float = setting(
+        0.4, min=0.0, max=1.0, help="share of pairs seen warped but not repainted"
+    )
+    symmetries: bool = setting(True, help="flip and transpose the pairs at random")
+    fresh: float = setting(
+        0.0, min=0.0, max=1.0, help="share of pairs warped anew (their features cost time)"
+    )
+    validate_every: int = setting(100, min=1, help="steps between validations")
+    patience: int = setting(
+        0, min=0, help="validations without a better one before it stops (0: never)"
+    )
+    save_every: int = setting(100, min=1, help="steps between saved states")
+    seed: int = setting(0, min=0, max=2**31 - 1, help="of the weights and of the order of pairs")
+    device: str = setting("auto", help="auto, cpu, cuda or mps")
+    precision: str = setting(
+        "float32", choices=("auto", "float32", "bfloat16"), help="of the network's convolutions"
+    )
+    wandb: str = setting(
+        "disabled", choices=("disabled", "offline", "online"), help="mirror of the metrics"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Go on once all are here."""
+        if self.world > 1:
+            dist.barrier()
+
+    def agree(self, value: float, device: torch.device) -> float:
+        """The first process's value, in all of them."""
+        if self.world == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64, device=_float64_device(device))
+        dist.broadcast(shared, 0)
+        return float(shared)
+
+
+@contextlib.contextmanager
+def join_processes(device: str = "auto") -> Iterator[Processes]:
+    """Join the processes that torchrun started, if it did; leave them in the end.
+
+    device: where they compute; on CUDA each takes its own.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Processes()
+        return
+    cuda = resolve_device(device).type == "cuda"
+    if cuda:
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    # Correlations or pairs may take hours to compute while the others wait.
+    patience = datetime.timedelta(days=2)
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=patience)
+    try:
+        yield Processes(dist.get_rank(), world)
+    finally:
+        dist.destroy_process_group()
+
+
+class Trainer:
+    """A network in training.
+
+    Args:
+        settings: see `TrainSettings`.
+        processes: this one among its like.
+        on_block: called after each block of correlations that is computed or found.
+
+    Raises: InputError where there is no data, or the batch does not divide among the processes.
+    """
+
+    def __init__(
+        self,
+        settings: TrainSettings,
+        processes: Processes | None = None,
+        on_block: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.settings, self.processes = settings, processes or Processes()
+        if settings.batch % self.processes.world:
+            raise InputError(
+                f"batch: expected a multiple of {self.processes.world} processes, "
+                f"got {settings.batch}"
+            )
+        self.train_set = PairSet(settings.data, "train")
+        self.val_set = PairSet(settings.data, "val")
+        self.device = resolve_device(settings.device)
+        self.dtype = resolve_precision(settings.precision, self.device)
+        extractor = load_features(
+            settings.features,
+            weights=settings.weights,
+            device=self.device,
+            dtype=resolve_precision(settings.feature_precision, self.device),
+        )
+        self.features = {"name": extractor.name, "hash": features_hash(extractor)}
+        self.extractor: FeatureExtractor | None = extractor if settings.fresh else None
+        self.caches = {}
+        for pairs in (self.train_set, self.val_set):
+            cache = CorrelationCache(pairs, extractor, settings.net)
+            cache.build(self.processes.rank, self.processes.world, on_block)
+            self.caches[pairs] = cache
+        self.processes.wait()
+
+        seed_everything(settings.seed)
+        self.net = GeoNet(settings.net, cells_of(settings.net, extractor)).to(self.device)
+        self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
+        self.model: nn.Module = self.net
+        if self.processes.world > 1:
+            self.model = DistributedDataParallel(self.net)
+        self.optimiser = torch.optim.AdamW(
+            self.net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+        )
+        self.step = 0
+        self.best = math.inf
+        self.waited = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are taken, or validation has stopped getting better."""
+        stopped = self.settings.patience and self.waited >= self.settings.patience
+        return bool(self.step >= self.settings.steps or stopped)
+
+    def train_step(self) -> dict[str, float]:
+        """Take one step; the figures of it."""
+        started = time.monotonic()
+        rate = self.settings.lr * schedule(self.step, self.settings.steps, self.settings.warmup)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        batch = self.batch(self.step).to(self.device)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.loss(batch)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip)
+        if not bool(norm.isfinite()):
+            raise GeostyleError(f"training: the gradient is not finite at step {self.step}")
+        self.optimiser.step()
+        self.step += 1
+        decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
+        for key, value in self.net.state_dict().items():
+            self.average[key].lerp_(value, 1 - decay)
+        return {
+            "step": self.step,
+            "loss": float(loss.detach()),
+            "lr": rate,
+            "gradient_norm": float(norm),
+            "seconds": time.monotonic() - started,
+        }
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The loss of the network as it is on a batch; a scalar."""
+        settings, family = self.settings, self.net.family
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            theta = self.model(batch.correlation)
+        grid = family.grid(theta, (TRUTH_CELLS, TRUTH_CELLS))
+        inside = inside_mask(batch.truth).float()
+        weights = inside + settings.outside_weight * (1 - inside)
+        if settings.loss == "image":
+            assert batch.content is not None and batch.target is not None
+            size = (batch.target.shape[-2], batch.target.shape[-1])
+            loss = image_loss(batch.content, batch.target, family.grid(theta, size))
+        else:
+            compare = distance_loss if settings.loss == "distance" else grid_loss
+            loss = compare(grid, batch.truth, weights)
+        if settings.fold_weight:
+            loss = loss + settings.fold_weight * fold_penalty(grid)
+        if settings.bending_weight:
+            loss = loss + settings.bending_weight * bending_penalty(family, theta)
+        return loss
+
+    def batch(self, step: int) -> Batch:
+        """This process's share of the batch of a step."""
+        settings, pairs = self.settings, self.train_set
+        places = range(step * settings.batch, (step + 1) * settings.batch)
+        indices, kinds, turns, items = [], [], [], []
+        for place in places[self.processes.rank :: self.processes.world]:
+            epoch, number = divmod(place, len(pairs))
+            indices.append(int(_order(settings.seed, epoch, len(pairs))[number]))
+            rng = np.random.default_rng((settings.seed, 1, place))
+            plain = rng.random() < settings.plain
+            kinds.append(len(pairs.targets) - 1 if plain else 0)
+            turns.append(int(rng.integers(SYMMETRIES)) if settings.symmetries else 0)
+            items.append(rng if rng.random() < settings.fresh else None)
+        batch = Batch(
+            self.caches[pairs].read(indices, kinds),
+            pairs.truth[indices],
+            *self._pictures(indices, kinds),
+        )
+        self._refresh(batch, indices, kinds, items)
+        return symmetric(batch, turns) if settings.symmetries else batch
+
+    def _pictures(self, indices: list[int], kinds: list[int]) -> tuple[Tensor | None, ...]:
+        if self.settings.loss != "image":
+            return None, None
+        names, size_px = [self.train_set.targets[k] for k in kinds], self.settings.image_px
+        return (
+            load_pictures(self.train_set, indices, ["content"] * len(indices), size_px),
+            load_pictures(self.train_set, indices, names, size_px),
+        )
+
+    @torch.no_grad()
+    def _refresh(
+        self,
+        batch: Batch,
+        indices: list[int],
+        kinds: list[int],
+        generators: list[np.random.Generator | None],
+    ) -> None:
+        """Replace the items that have a generator by fresh pairs of the same pictures."""
+        for place, (index, kind, rng) in enumerate(zip(indices, kinds, generators, strict=True)):
+            if rng is None:
+                continue
+            assert self.extractor is not None
+            content, target, truth = fresh_pair(
+                self.train_set.picture(index, "content"),
+                self.train_set.picture(index, self.train_set.targets[kind]),
+                self.train_set.pairs[index],
+                rng,
+            )
+            source, goal = (
+                describe_square(picture, self.extractor, self.settings.net)
+                for picture in (content, target)
+            )
+            batch.correlation[place] = correlate_squares(source, goal, self.settings.net)[0].cpu()
+            batch.truth[place] = truth[0]
+            if batch.content is not None and batch.target is not None:
+                size = (batch.content.shape[-2], batch.content.shape[-1])
+                batch.content[place] = resize(content, size)[0]
+                batch.target[place] = resize(target, size)[0]
+
+    def validate(self) -> dict[str, float]:
+        """Validate the averaged weights, and note whether they are the best so far.
+
+        Returns: mean grid error on `val` pairs in pixels at 240 inside the picture, as a share of
+            doing nothing ("val" over all, and of stylised and plain pairs apart), the rate of
+            folded cells, and "best" (1 where this is).
+        """
+        figures: dict[str, float] = {}
+        if self.processes.first:
+            figures = evaluate_net(self.averaged(), self.caches[self.val_set], self.val_set)
+        value = self.processes.agree(figures.get("val", math.inf), self.device)
+        better = value < self.best
+        self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
+        return {**figures, "best": float(better)}
+
+    def averaged(self) -> GeoNet:
+        """The network with the averaged weights, for use."""
+        net = GeoNet(self.settings.net, self.net.cells).to(self.device)
+        net.load_state_dict(self.average)
+        return net.eval()
+
+    def save_net(self, path: Path) -> None:
+        """Write the averaged network as a checkpoint that estimators load."""
+        save_geonet(
+            path,
+            self.average,
+            self.settings.net,
+            cells=self.net.cells,
+            features=self.features,
+            training={"steps": self.step, "seed": self.settings.seed, "val": self.best},
+        )
+
+    def save(self, path: Path) -> None:
+        """Write all that resuming needs."""
+        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
+        tensors |= {f"average.{k}": v for k, v in self.average.items()}
+        for number, entry in self.optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{number}.{k}": v for k, v in entry.items()}
+        config: dict[str, Any] = {
+            "settings": to_dict(self.settings),
+            "step": self.step,
+            "best": None if math.isinf(self.best) else self.best,
+            "waited": self.waited,
+            "features": self.features,
+        }
+        save_checkpoint(path, tensors, config, STATE_KIND)
+
+    def load(self, path: Path) -> None:
+        """Go back to what `save` wrote.
+
+        Raises: InputError where the state is damaged, or of a run with other settings.
+        """
+        tensors, config = load_checkpoint(path, STATE_KIND, name="resume")
+        for what, old, new in (
+            ("settings", config["settings"], to_dict(self.settings)),
+            ("features", config["features"], self.features),
+        ):
+            for key in old:
+                if key not in FREE and old[key] != new.get(key):
+                    raise InputError(
+                        f"resume: expected the run's own {what} ({key} {old[key]}), "
+                        f"got {new.get(key)}"
+                    )
+        self.net.load_state_dict(_part(tensors, "net."))
+        self.average = {k: v.to(self.device) for k, v in _part(tensors, "average.").items()}
+        entries: dict[int, dict[str, Tensor]] = {}
+        for key, value in _part(tensors, "optimiser.").items():
+            number, name = key.split(".")
+            entries.setdefault(int(number), {})[name] = value
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": entries, "param_groups": groups})
+        self.step, self.waited = config["step"], config["waited"]
+        self.best = math.inf if config["best"] is None else config["best"]
+
+
+def rewind(path: Path, step: int) -> None:
+    """Cut from a metrics.jsonl what was logged after `step`, which will be logged again."""
+    if path.is_file():
+        kept = [line for line in read_metrics(path) if line["step"] <= step]
+        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+
+
+def plot(metrics: list[dict[str, Any]], path: Path) -> None:
+    """Draw the loss and the validated errors over the steps."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 6), layout="constrained")
+    top, bottom = figure.subplots(2, 1, sharex=True)
+    top.semilogy([m["step"] for m in metrics], [m["loss"] for m in metrics], linewidth=0.8)
+    top.set_ylabel("training loss")
+    for name in ("val_stylised", "val_plain"):
+        points = [(m["step"], 100 * m[name]) for m in metrics if name in m]
+        if points:
+            bottom.plot(*zip(*points, strict=True), label=name.removeprefix("val_"))
+    bottom.set_ylabel("grid error, % of doing nothing")
+    bottom.set_xlabel("step")
+    bottom.set_ylim(bottom=0)
+    if bottom.has_data():
+        bottom.legend()
+    for axes in (top, bottom):
+        axes.grid(alpha=0.3)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary)
+
+
+@torch.no_grad()
+def evaluate_net(net: GeoNet, cache: CorrelationCache, pairs: PairSet) -> dict[str, float]:
+    """Grid errors of a network on a set; see `Trainer.validate`."""
+    nothing = net.family.grid(pairs.truth.new_zeros(1, net.family.n_params), (TRUTH_CELLS,) * 2)
+    inside = inside_mask(pairs.truth)
+    errors = {"none": grid_error_px(nothing.expand_as(pairs.truth), pairs.truth, inside)}
+    figures: dict[str, float] = {}
+    folded = []
+    device = next(net.parameters()).device
+    for number, kind in enumerate(pairs.targets):
+        found = []
+        for rows in torch.arange(len(pairs)).split(64):
+            correlation = cache.read(rows.tolist(), [number] * len(rows)).to(device)
+            found.append(net.family.grid(net(correlation), (TRUTH_CELLS,) * 2).cpu())
+        grids = torch.cat(found)
+        errors[kind] = grid_error_px(grids, pairs.truth, inside)
+        folded.append(fold_rate(grids))
+        name = "plain" if kind == "warped" else kind
+        figures[f"val_{name}_px"] = float(errors[kind].mean())
+        figures[f"val_{name}"] = float(errors[kind].mean() / errors["none"].mean())
+    shares = [figures[f"val_{'plain' if k == 'warped' else k}"] for k in pairs.targets]
+    return {
+        "val": sum(shares) / len(shares),
+        **figures,
+        "val_none_px": float(errors["none"].mean()),
+        "val_folded": sum(folded) / len(folded),
+    }
+
+
+def grid_error_px(grids: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
+    """Mean distance (B,) of points (B, G, G, 2) where `inside` (B, G, G), in pixels at 240."""
+    distance = (grids - truth).norm(dim=-1) * (REFERENCE_PX / 2)
+    return (distance * inside).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
+
+
+def fold_rate(grids: Tensor) -> float:
+    """Share of cells of `grids` (B, G, G, 2) that fold."""
+    return float(fold_mask(grids).float().mean())
+
+
+def schedule(step: int, steps: int, warmup: int) -> float:
+    """Share of the peak learning rate: a linear rise, then a cosine to zero."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng((seed, 0, epoch)).permutation(count)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _float64_device(device: torch.device) -> torch.device:
+    return device if device.type == "cuda" else torch.device("cpu")
