@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -96,21 +96,20 @@ def neural_style_sheet(
     ratios: Sequence[float] = PAPER_RATIOS,
     seed: int = 0,
     callback: Callable[[Progress], None] | None = None,
-) -> dict[tuple[str, float], TextureResult]:
+) -> Iterator[tuple[tuple[str, float], TextureResult]]:
     """The paper's figure 3: style from ever more layers (down), ever more content (across).
 
     Args: as for `neural_style`; `ratios` are the values of α/β.
-    Returns: by (deepest style layer, ratio), row by row; fewer after an interruption.
+    Yields: (deepest style layer, ratio) and the picture, row by row; an interrupted one is the
+        last.
     """
     settings = settings or NeuralStyleSettings()
-    results: dict[tuple[str, float], TextureResult] = {}
     for depth, layer in enumerate(settings.style_layers, start=1):
         for ratio in ratios:
             own = replace(
                 settings, style_layers=settings.style_layers[:depth], alpha_over_beta=ratio
             )
             done = neural_style(content, tex_style, extractor, own, seed=seed, callback=callback)
-            results[layer, ratio] = done
+            yield (layer, ratio), done
             if done.interrupted:
-                return results
-    return results
+                return

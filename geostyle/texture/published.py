@@ -72,10 +72,10 @@ class PublishedObjective(nn.Module):
 
     Source: as above, equations 1 to 7.
     Differs: the paper scales each filter of its network to a mean activation of one over many
-        pictures; we divide every layer by its mean activation over these two, so that α/β means
-        the same under weights of any scale. The total minimised is α · content + β · style divided
-        by β · style of the content picture, which changes no minimum and keeps the optimiser's
-        first step moderate.
+        pictures; we divide every layer by its mean (absolute) activation over these two, so that
+        α/β means the same under weights of any scale. The total minimised is α · content +
+        β · style divided by β · style of the content picture, which changes no minimum and keeps
+        the optimiser's first step moderate.
     """
 
     def __init__(
@@ -102,7 +102,9 @@ class PublishedObjective(nn.Module):
             wanted = [*self.style_layers, content_layer]
             of_content, of_style = extractor(content, wanted), extractor(tex_style, wanted)
             for layer in wanted:
-                means = [float(found[layer].float().mean()) for found in (of_content, of_style)]
+                means = [
+                    float(found[layer].float().abs().mean()) for found in (of_content, of_style)
+                ]
                 self.scales[layer] = 2 / max(sum(means), 1e-12)
             self.content = of_content[content_layer].float() * self.scales[content_layer]
             self.grams = {k: gram(of_style[k].float() * self.scales[k]) for k in self.style_layers}

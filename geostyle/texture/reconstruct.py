@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -33,7 +33,11 @@ class ReconstructionSettings:
         check(self)
 
     def layers(self, extractor: FeatureExtractor) -> list[str]:
-        """The layers that count under `extractor`."""
+        """The layers that count under `extractor`.
+
+        Raises: InputError for a layer it has not.
+        """
+        extractor.channels(self.layer)
         up_to = self.what == "style" if self.up_to is None else self.up_to
         return layers_up_to(extractor, self.layer) if up_to else [self.layer]
 
@@ -84,39 +88,40 @@ def reconstruct_layers(
     *,
     seed: int = 0,
     callback: Callable[[Progress], None] | None = None,
-) -> dict[str, TextureResult]:
+) -> Iterator[tuple[str, TextureResult]]:
     """Reconstruct from every block's layer of the index of ``settings.layer``, shallow to deep.
 
     Args: as for `reconstruct`; ``settings.layer`` need not be deep: ``"relu1_2"`` and
         ``"relu4_2"`` both ask for relu1_2, relu2_2, … as far as the network goes.
-    Returns: by layer; fewer after an interruption.
+    Yields: each layer and its reconstruction; an interrupted one is the last.
     """
-    prefix, index = _parts(settings.layer)
-    deepest = 5 if f"{prefix}5{index}" in extractor.layer_names else 4
-    results: dict[str, TextureResult] = {}
-    for layer in layers_up_to(extractor, f"{prefix}{deepest}{index}"):
+    for layer in block_layers(extractor, settings.layer):
         own = replace(settings, layer=layer)
-        results[layer] = reconstruct(picture, extractor, own, seed=seed, callback=callback)
-        if results[layer].interrupted:
+        done = reconstruct(picture, extractor, own, seed=seed, callback=callback)
+        yield layer, done
+        if done.interrupted:
             break
-    return results
 
 
-def layers_up_to(extractor: FeatureExtractor, layer: str) -> list[str]:
-    """The layers of the same index in every block as far as `layer`: relu1_2, relu2_2, …
+def block_layers(extractor: FeatureExtractor, layer: str) -> list[str]:
+    """The layers of the same index as `layer` in every block, such as relu1_2, relu2_2, …
 
     Raises: InputError for a layer the network has not.
     """
     extractor.channels(layer)
     prefix, index = _parts(layer)
-    block = int(layer[len(prefix)])
-    wanted = [f"{prefix}{b}{index}" for b in range(1, block + 1)]
+    wanted = [f"{prefix}{block}{index}" for block in range(1, 6)]
     return [name for name in wanted if name in extractor.layer_names]
+
+
+def layers_up_to(extractor: FeatureExtractor, layer: str) -> list[str]:
+    """The layers of the same index in every block as far as `layer`: relu1_2, relu2_2, …"""
+    return [name for name in block_layers(extractor, layer) if name <= layer]
 
 
 @torch.no_grad()
 def feature_errors(
-    image: Tensor, picture: Tensor, extractor: FeatureExtractor, layers: list[str]
+    image: Tensor, picture: Tensor, extractor: FeatureExtractor, layers: Sequence[str]
 ) -> dict[str, float]:
     """‖F − P‖ / ‖P‖ (not squared) of two pictures (1, 3, H, W) at each layer.
 

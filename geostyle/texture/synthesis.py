@@ -7,7 +7,7 @@ relu5_1 whole leaves and bricks.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -67,6 +67,11 @@ class Seam:
         """The worse axis's wrap over its typical step: about 1 without a seam."""
         return max(w / max(t, 1e-8) for w, t in zip(self.wrap, self.typical, strict=True))
 
+    @property
+    def visible(self) -> bool:
+        """Whether the wrap stands out: a larger step than any other in the picture."""
+        return any(w > m for w, m in zip(self.wrap, self.worst, strict=True))
+
 
 def synthesise(
     exemplars: Tensor | Sequence[Tensor],
@@ -105,14 +110,22 @@ def synthesise(
     painter = with_padding(extractor, "circular" if settings.tile else settings.padding)
     # A tile has no border: its exemplar, which has, is continued by reflection.
     reader = with_padding(extractor, "reflect" if settings.tile else settings.padding)
-    stride = max(extractor.stride(layer) for layer in settings.layers)
+    smallest = max(MIN_SIDE_PX, *(extractor.stride(layer) for layer in settings.layers))
+    if "reflect" in (painter.padding, reader.padding):
+        smallest *= 2  # a map of one position has nothing to reflect
+    if min(full) < smallest or min(min(picture.shape[-2:]) for picture in pictures) < smallest:
+        raise InputError(
+            f"size: expected sides of at least {smallest} px, of the exemplars and of the result, "
+            f"for {settings.layers[-1]}, got {[(*picture.shape[-2:],) for picture in pictures]} "
+            f"and {full}"
+        )
     iterations = settings.descent.iterations
 
     def level(number: int, canvas: Size) -> Level:
         factor = 2.0 ** -(len(iterations) - 1 - number)
 
         def objective() -> Objective:
-            scaled = [resize(picture, _scaled(picture, factor, stride)) for picture in pictures]
+            scaled = [resize(picture, _scaled(picture, factor, smallest)) for picture in pictures]
             return TextureObjective(
                 painter, scaled, None, mixture=shares, style_layers=settings.layers, reader=reader
             )
@@ -121,7 +134,7 @@ def synthesise(
 
     levels = [level(i, size) for i, size in enumerate(level_sizes(full, len(iterations)))]
     # Too small to have features at the deepest layer, a level has nothing to say.
-    while len(levels) > 1 and min(levels[0].size) < stride:
+    while min(levels[0].size) < smallest:
         levels.pop(0)
     if start is None:
         start = _noise(pictures, shares, settings.init, levels[0].size, seed)
@@ -136,26 +149,23 @@ def synthesise_depths(
     size: Size | None = None,
     seed: int = 0,
     callback: Callable[[Progress], None] | None = None,
-) -> dict[str, TextureResult]:
+) -> Iterator[tuple[str, TextureResult]]:
     """One texture for every depth: from the first layer alone to all of them.
 
     Args: as for `synthesise`.
-    Returns: by the deepest layer of each, in order; fewer after an interruption.
+    Yields: the deepest layer and the texture of each; an interrupted one is the last.
     Source: as for `synthesise`, figure 2.
     Differs: all in a single scale (with the steps of all levels), where a layer keeps no structure
         wider than it sees; coarse to fine, even relu1_1 keeps what the coarser levels found.
     """
     settings = settings or SynthesisSettings()
     descent = replace(settings.descent, iterations=(sum(settings.descent.iterations),))
-    results: dict[str, TextureResult] = {}
     for depth, layer in enumerate(settings.layers, start=1):
         own = replace(settings, layers=settings.layers[:depth], descent=descent)
-        results[layer] = synthesise(
-            exemplar, extractor, own, size=size, seed=seed, callback=callback
-        )
-        if results[layer].interrupted:
+        done = synthesise(exemplar, extractor, own, size=size, seed=seed, callback=callback)
+        yield layer, done
+        if done.interrupted:
             break
-    return results
 
 
 def fade_weights(n_styles: int, n_pictures: int) -> list[tuple[float, ...]]:
@@ -214,11 +224,8 @@ def with_padding(extractor: FeatureExtractor, padding: str) -> FeatureExtractor:
     return twin
 
 
-def _scaled(picture: Tensor, factor: float, stride: int) -> Size:
-    smallest = max(MIN_SIDE_PX, stride)
+def _scaled(picture: Tensor, factor: float, smallest: int) -> Size:
     height, width = picture.shape[-2:]
-    if factor == 1:
-        return height, width
     return max(smallest, round(height * factor)), max(smallest, round(width * factor))
 
 
