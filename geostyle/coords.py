@@ -125,8 +125,7 @@ def resize(image: Tensor, size: Size, mode: str = "bicubic") -> Tensor:
 
 def within_range_of(image: Tensor, result: Tensor) -> Tensor:
     """Clamp `result` (B, C, h, w) to each channel's range in `image` (B, C, H, W)."""
-    low, high = image.detach().aminmax(dim=-1)
-    low, high = low.amin(-1)[..., None, None], high.amax(-1)[..., None, None]
+    low, high = (bound((2, 3), keepdim=True) for bound in (image.amin, image.amax))
     return torch.minimum(torch.maximum(result, low), high)
 
 

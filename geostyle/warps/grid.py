@@ -71,6 +71,8 @@ def warp_image(image: Tensor, grid: Tensor, *, extend: str = "mirror") -> Tensor
     if extend not in (*REACH, "border"):
         raise InputError(f"extend: expected mirror, inpaint or border, got {extend!r}")
     height, width = check_grid(grid).shape[1:3]
+    if not bool(grid.isfinite().all()) or min(height, width) < 2:
+        raise InputError("grid: expected finite points, at least 2×2 of them")
     if image.shape[2:] == (height, width) and not grid.requires_grad:
         base = base_grid((height, width), dtype=grid.dtype, device=grid.device)
         if torch.equal(grid, base.expand_as(grid)):
