@@ -204,7 +204,7 @@ def chelsea(photo: Array) -> Array:
     painted = mix(
         recolour(photo, fur, softness=9, keep=0.3), recolour(photo, room, softness=8), wall
     )
-    for place in ((-0.245, -0.165, 0.26), (0.42, -0.095, 0.24)):
+    for place in ((-0.235, -0.19, 0.235), (0.42, -0.095, 0.24)):
         painted = mix(painted, recolour(photo, eyes, keep=0.3), spot(size, *place))
     painted = mix(painted, recolour(photo, nose), spot(size, 0.17, 0.66, 0.20))
     subject = bend_picture(painted, bent_chelsea)
