@@ -106,7 +106,8 @@ def affine_power(theta: Tensor, strength: float) -> Tensor:
     # With M = m·I + N and N² = δ·I, log M = ½ log(det)·I + (φ/ω)·N, where ω² = |δ| and m ± ω (or
     # m ± iω) are the eigenvalues.
     m = (linear[..., 0, 0] + linear[..., 1, 1]) / 2
-    delta = m.square() - determinant
+    half_gap = (linear[..., 0, 0] - linear[..., 1, 1]) / 2
+    delta = half_gap.square() + linear[..., 0, 1] * linear[..., 1, 0]  # free of cancellation
     omega = delta.abs().sqrt()
     angle = torch.where(delta < 0, torch.atan2(omega, m), torch.atanh(omega / m))
     per_n = torch.where(omega > 0, angle / omega, 1 / m)

@@ -29,6 +29,8 @@ class Biquadratic(WarpFamily):
         """The map is A∘(p + A⁻¹Q): A^strength, and strength times the bend seen before it."""
         affine, bend = theta.split((6, 6), 1)
         power = affine_power(affine, strength)
+        if strength == 1:
+            return theta.clone()
         linear, linear_s = (matrix_of(part)[..., :2] for part in (affine, power))
         bend = linear_s @ torch.linalg.solve(linear, strength * bend.unflatten(1, (2, 3)))
         return torch.cat((power, bend.flatten(1)), 1)

@@ -32,6 +32,8 @@ class Homography(WarpFamily):
         shift = affine.unflatten(1, (2, 3))[..., 2:] * perspective[:, None]  # (B, 2, 2)
         outer = torch.nn.functional.pad(shift, (0, 1)).flatten(1)
         power = affine_power(affine - outer, strength)
+        if strength == 1:
+            return theta.clone()
         perspective = strength * perspective
         shift = power.unflatten(1, (2, 3))[..., 2:] * perspective[:, None]
         outer = torch.nn.functional.pad(shift, (0, 1)).flatten(1)
