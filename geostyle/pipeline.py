@@ -50,8 +50,8 @@ class TransferSettings:
         help="strength of the warp: 0 none, 1 as estimated, above 1 exaggerated",
     )
     extend: str = setting(
-        "mirror",
-        choices=("mirror", "inpaint", "border"),
+        "inpaint",
+        choices=("inpaint", "mirror", "border"),
         help="what appears where the warp reaches beyond the content",
     )
     features: str = setting(

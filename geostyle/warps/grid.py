@@ -50,7 +50,7 @@ def sampling_grid(family: WarpFamily, theta: Tensor, size: Size) -> Tensor:
 
 
 # How far from the picture's edge its mirror image still shows, as a share of the shorter side.
-REACH = {"mirror": 0.5, "inpaint": 0.1}
+REACH = {"mirror": 0.5, "inpaint": 0.05}
 SOFTENING = 0.15  # radius of the mirror image's blur, as a share of the distance from the edge
 SHRINKS = 1.01  # least stretch, output → content pixels, that asks for more than one sample
 TILE = 256  # pixels a side
