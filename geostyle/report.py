@@ -6,7 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,12 @@ MAX_EMBEDDED_PX = 1024
 
 @dataclass(frozen=True)
 class Panel:
-    """One captioned picture: `image` is (H, W, 3) uint8, `note` a smaller second line."""
+    """One captioned picture: `image` is (H, W, 3) uint8; `sign` joins it to the one before."""
 
     title: str
     image: np.ndarray
     note: str = ""
+    sign: str = ""
 
     @property
     def aspect(self) -> float:
@@ -140,27 +141,31 @@ def write_report(folder: str | Path) -> Path:
 
 def panels(run: RunFiles) -> list[list[Panel]]:
     """The pictures of a run as rows that read like sums: geometry above, texture below."""
-    content = Panel("content", run.content, _dimensions(run.content))
-    if run.grid is None and run.tex_style is None:
-        return [[content]]
-    rows = []
-    canvas = content
+    rows = [[Panel("content", run.content, _dimensions(run.content))]]
+    painted = run.result is not None and run.tex_style is not None
     if run.grid is not None:
-        overlay = draw_grid(run.content, run.grid)
-        row = [content, Panel("grid over content", overlay, _warp_note(run.theta))]
         if run.geo_style is not None:
-            row.insert(1, Panel("geometry style", run.geo_style, _dimensions(run.geo_style)))
-        rows.append(row)
-    if run.warped is not None and run.grid is not None:
-        canvas = Panel("warped", run.warped, _dimensions(run.warped))
-    last = [canvas]
-    if run.tex_style is not None:
-        last.append(Panel("texture style", run.tex_style, _dimensions(run.tex_style)))
-        if run.result is not None:
-            steps = texture_steps(run.metrics)
-            note = f"style loss {steps[-1]['style']:.3f}" if steps else ""
-            last.append(Panel("result", run.result, note))
-    return [*rows, last]
+            rows[0].append(Panel("geometry style", run.geo_style, _dimensions(run.geo_style)))
+        overlay = draw_grid(run.content, run.grid)
+        rows[0] = join([*rows[0], Panel("grid over content", overlay, _warp_note(run.theta))])
+        if run.warped is not None:
+            warped = Panel("warped", run.warped, _dimensions(run.warped))
+            if painted:
+                rows.append([warped])
+            else:
+                rows[0].append(replace(warped, sign="→"))
+    if run.result is not None and run.tex_style is not None:
+        style = Panel("texture style", run.tex_style, _dimensions(run.tex_style))
+        steps = texture_steps(run.metrics)
+        note = f"style loss {steps[-1]['style']:.3f}" if steps else ""
+        rows[-1] = join([*rows[-1], style, Panel("result", run.result, note)])
+    return rows
+
+
+def join(row: Sequence[Panel]) -> list[Panel]:
+    """The panels as a sum: a plus sign before each but the first, an arrow before the last."""
+    signs = ["", *["+"] * (len(row) - 2), "→"]
+    return [replace(panel, sign=sign) for panel, sign in zip(row, signs, strict=False)]
 
 
 def draw_grid(content: np.ndarray, grid: np.ndarray) -> np.ndarray:
@@ -195,24 +200,20 @@ def draw_grid(content: np.ndarray, grid: np.ndarray) -> np.ndarray:
     return canvas
 
 
-def contact_sheet(
-    rows: Sequence[Sequence[Panel]], height_px: int = 420, *, joined: bool = True
-) -> np.ndarray:
-    """Set rows of panels on one sheet, aligned in columns, joined by plus signs and arrows.
+def contact_sheet(rows: Sequence[Sequence[Panel]], height_px: int = 420) -> np.ndarray:
+    """Set rows of panels on one sheet, aligned in columns.
 
     Args:
-        rows: as `panels` returns them.
+        rows: of panels; their signs, if any, stand in the gaps.
         height_px: the height of a panel; wide pictures lower it so that the sheet stays legible.
-        joined: False for a plain table: no signs, every panel in the column of its number.
 
     Returns: (H, W, 3) uint8.
     """
     n_columns = max(map(len, rows))
-    places = [[_place(row, i, n_columns, joined) for i in range(n_columns)] for row in rows]
-    columns = [[panel for panel in column if panel] for column in zip(*places, strict=True)]
+    columns = [[row[i] for row in rows if i < len(row)] for i in range(n_columns)]
+    joined = any(panel.sign for row in rows for panel in row)
     widest = [max(panel.aspect for panel in column) for column in columns]
-    height = min(height_px, round(height_px * 1.5 * n_columns / sum(widest)), height_px)
-    height = max(height, 120)
+    height = max(120, min(height_px, round(height_px * 1.5 * n_columns / sum(widest))))
     widths = [max(40, round(min(aspect, 2.4) * height)) for aspect in widest]
     gap, margin, caption = (64 if joined else 20), 40, 46
     sheet = Image.new(
@@ -229,10 +230,7 @@ def contact_sheet(
     )
     for r, row in enumerate(rows):
         top = margin + r * (height + caption + 24)
-        for i in range(n_columns):
-            panel = places[r][i]
-            if panel is None:
-                continue
+        for i, panel in enumerate(row):
             left = margin + sum(widths[:i]) + gap * i
             draw.text((left, top), panel.title, INK, bold)
             space = widths[i] - draw.textlength(panel.title, bold) - 14
@@ -242,17 +240,17 @@ def contact_sheet(
                 draw.text((left, top + 25), panel.note, MUTED, plain)
             picture = _fit(panel.image, (height, widths[i]))
             sheet.paste(picture, (left + (widths[i] - picture.width) // 2, top + caption))
-            if joined and panel is not row[-1]:
-                centre = (left + widths[i] + gap // 2, top + caption + height // 2)
-                draw.text(centre, "→" if panel is row[-2] else "+", MUTED, sign, anchor="mm")
+            before = (left - gap // 2, top + caption + height // 2)
+            draw.text(before, panel.sign, MUTED, sign, anchor="mm")
     return np.asarray(sheet)
 
 
 def save_sheet(
     rows: Sequence[Sequence[Panel]], path: Path, height_px: int = 320, *, joined: bool = False
 ) -> None:
-    """Write `contact_sheet(rows)` as a PNG file, whole or not at all."""
-    write_bytes(path, _encode(contact_sheet(rows, height_px, joined=joined), "PNG"))
+    """Write a contact sheet as a PNG file, whole or not at all; `joined` makes each row a sum."""
+    sheet = contact_sheet([join(row) for row in rows] if joined else rows, height_px)
+    write_bytes(path, _encode(sheet, "PNG"))
 
 
 def texture_steps(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -344,15 +342,6 @@ def _warp_note(theta: dict[str, Any]) -> str:
 
 def _dimensions(image: np.ndarray) -> str:
     return f"{image.shape[1]}×{image.shape[0]}"
-
-
-def _place(row: Sequence[Panel], i: int, n_columns: int, joined: bool) -> Panel | None:
-    """What stands in column `i`; the last panel of a joined row, its outcome, in the last."""
-    if not joined:
-        return row[i] if i < len(row) else None
-    if i == n_columns - 1 and len(row) > 1:
-        return row[-1]
-    return row[i] if i < len(row) - 1 or i == 0 else None
 
 
 def _polyline(

@@ -94,6 +94,7 @@ def test_panels_come_in_the_documented_order(run: Path) -> None:
         ["content", "geometry style", "grid over content"],
         ["warped", "texture style", "result"],
     ]
+    assert [[panel.sign for panel in row] for row in rows] == [["", "+", "→"], ["", "+", "→"]]
     assert "confidence 0.50" in rows[0][2].note
     np.testing.assert_array_equal(rows[0][1].image, flat(GREEN))
 
@@ -103,7 +104,7 @@ def test_panels_come_in_the_documented_order(run: Path) -> None:
     [
         (
             ["inputs/tex_style.png", "result.png"],
-            [["content", "geometry style", "grid over content"], ["warped"]],
+            [["content", "geometry style", "grid over content", "warped"]],
         ),
         (
             ["inputs/geo_style.png", "grid.safetensors", "warped.png", "theta.json"],
