@@ -13,21 +13,21 @@ GUARD_CELLS = 64  # per side of the coarse lattice, at least 8 between control p
 GUARD_STEPS = 20  # halvings of the strength's interval
 
 
-def _corner_jacobians(grid: Tensor, spacing: tuple[float, float]) -> tuple[Tensor, Tensor]:
-    """Columns d/dx and d/dy, (B, 4, H-1, W-1, 2), at the corners of every cell."""
-    dx = (grid[:, :, 1:] - grid[:, :, :-1]) / spacing[0]
-    dy = (grid[:, 1:] - grid[:, :-1]) / spacing[1]
-    top, bottom, left, right = dx[:, :-1], dx[:, 1:], dy[:, :, :-1], dy[:, :, 1:]
-    return torch.stack((top, top, bottom, bottom), 1), torch.stack((left, right, left, right), 1)
+def _slopes(grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences along x (B, H, W-1, 2) and along y (B, H-1, W, 2)."""
+    return grid[:, :, 1:] - grid[:, :, :-1], grid[:, 1:] - grid[:, :-1]
 
 
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
-
-
-def _corner_determinants(grid: Tensor) -> Tensor:
-    height, width = check_grid(grid).shape[1:3]
-    return _cross(*_corner_jacobians(grid, (2 / width, 2 / height)))
+def _corner_determinants(dx: Tensor, dy: Tensor) -> Tensor:
+    """The cross products of the two slopes that meet at each cell's corners: (B, 4, H-1, W-1)."""
+    return torch.stack(
+        [
+            along[..., 0] * down[..., 1] - along[..., 1] * down[..., 0]
+            for along in (dx[:, :-1], dx[:, 1:])
+            for down in (dy[:, :, :-1], dy[:, :, 1:])
+        ],
+        1,
+    )
 
 
 def jacobian_determinant(grid: Tensor) -> Tensor:
@@ -36,7 +36,8 @@ def jacobian_determinant(grid: Tensor) -> Tensor:
     One value per cell between four neighbouring pixel centres: (B, H-1, W-1), the mean over the
     cell of the bilinear map's determinant, both frames in normalized units. The base grid has 1.
     """
-    return _corner_determinants(grid).mean(1)
+    height, width = check_grid(grid).shape[1:3]
+    return _corner_determinants(*_slopes(grid)).mean(1) * (width * height / 4)
 
 
 def fold_mask(grid: Tensor) -> Tensor:
@@ -45,15 +46,15 @@ def fold_mask(grid: Tensor) -> Tensor:
     The determinant of a bilinear cell is least at a corner; a fold is one that is not above 0,
     NaN included.
     """
-    return ~(_corner_determinants(grid) > 0).all(1)
+    return ~(_corner_determinants(*_slopes(check_grid(grid))) > 0).all(1)
 
 
 def fold_guard(family: WarpFamily, theta: Tensor, size: Size, margin: float = 0.02) -> Tensor:
     """Weaken what folds: the returned theta (B, P) has no fold on its dense grid of `size` (H, W).
 
     Each part of the family (affine part, spline) is multiplied by the largest factor up to 1 at
-    which det J stays above `margin` times the mean of |dT/dx|·|dT/dy| all over the frame, on a
-    coarse lattice; the measure is blind to scale. The dense grid is checked last, in theta's
+    which det J stays above `margin` times the means of |dT/dx| and |dT/dy| all over the frame, on
+    a coarse lattice; the measure is blind to scale. The dense grid is checked last, in theta's
     dtype. A theta that passes is returned bit for bit; gradients pass the factors by.
 
     Raises: InputError for theta of a wrong shape or with values that are not finite.
@@ -96,7 +97,7 @@ def _sound(family: WarpFamily, theta: Tensor, margin: float) -> Tensor:
     sound = torch.ones(len(theta), dtype=torch.bool, device=theta.device)
     for rows in torch.arange(len(theta), device=theta.device).split(64):
         mapped = family.map(theta[rows].double(), points.reshape(1, -1, 2))
-        dx, dy = _corner_jacobians(mapped.unflatten(1, points.shape[:2]), (2 / cells, 2 / cells))
-        reach = (dx.norm(dim=-1) * dy.norm(dim=-1)).flatten(1).mean(1)
-        sound[rows] = _cross(dx, dy).flatten(1).amin(1) > margin * reach
+        dx, dy = _slopes(mapped.unflatten(1, points.shape[:2]))
+        reach = dx.norm(dim=-1).mean((1, 2)) * dy.norm(dim=-1).mean((1, 2))
+        sound[rows] = _corner_determinants(dx, dy).flatten(1).amin(1) > margin * reach
     return sound

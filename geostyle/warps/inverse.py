@@ -16,7 +16,6 @@ from geostyle.coords import (
 from geostyle.warps.fill import push_pull
 
 NEWTON_STEPS = 20
-MAX_STEP = 0.5  # of a Newton step, normalized, so that one bad Jacobian cannot throw a point away
 
 
 def compose_grids(outer: Tensor, inner: Tensor) -> Tensor:
@@ -42,12 +41,18 @@ def invert_grid(grid: Tensor, size: Size | None = None) -> Tensor:
     target = base_grid(size, dtype=grid.dtype, device=grid.device).expand(len(grid), -1, -1, -1)
     fields = _with_jacobian(grid)
     point = sample(_scattered(grid), target).movedim(1, -1)
+    value, jacobian = _read(fields, point)
+    damping = torch.ones_like(point[..., :1])
     for _ in range(NEWTON_STEPS):
-        value, jacobian = _read(fields, point)
         step = torch.linalg.solve_ex(jacobian, (target - value)[..., None]).result[..., 0]
-        length = step.norm(dim=-1, keepdim=True)
-        step = step * (MAX_STEP / length.clamp_min(MAX_STEP))
-        point = point + torch.where(step.isfinite(), step, torch.zeros_like(step))
+        tried = point + damping * step
+        value_there, jacobian_there = _read(fields, tried)
+        before, after = ((target - v).norm(dim=-1, keepdim=True) for v in (value, value_there))
+        better = after < before
+        point = torch.where(better, tried, point)
+        value = torch.where(better, value_there, value)
+        jacobian = torch.where(better[..., None], jacobian_there, jacobian)
+        damping = torch.where(better, 1.0, damping / 2)
     return point
 
 

@@ -279,14 +279,14 @@ def test_spline_offsets_of_an_affine_map_reproduce_it_and_do_not_bend() -> None:
 def test_bending_energy_is_the_integral_of_squared_second_derivatives() -> None:
     family = ThinPlate(2)  # a saddle: opposite corners up, the others down
     theta = torch.tensor([[0.1, 0, -0.1, 0, -0.1, 0, 0.1, 0]], dtype=torch.float64)
-    points = torch.linspace(-25, 25, 2001, dtype=torch.float64)
+    points = torch.linspace(-20, 20, 801, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(points, points, indexing="xy"), -1).reshape(1, -1, 2)
-    bent = (family.map(theta, grid) - grid)[0, :, 0].reshape(2001, 2001).numpy()
-    step = 50 / 2000
+    bent = (family.map(theta, grid) - grid)[0, :, 0].reshape(801, 801).numpy()
+    step = 40 / 800
     dy, dx = np.gradient(bent, step)
     (dyy, dyx), dxx = np.gradient(dy, step), np.gradient(dx, step, axis=1)
     integral = (dxx**2 + 2 * dyx**2 + dyy**2).sum() * step**2
-    assert family.bending_energy(theta).item() == pytest.approx(integral, rel=0.01)
+    assert family.bending_energy(theta).item() == pytest.approx(integral, rel=0.02)
     twice = theta.reshape(1, -1, 2).repeat(2, 1, 1)
     twice[1, :, 1] = 2 * twice[1, :, 0]
     energies = family.bending_energy(twice.reshape(2, -1))
