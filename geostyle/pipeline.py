@@ -268,6 +268,8 @@ def bend(
             content, geo_style, networks.geometry, settings.geometry, seed=settings.seed
         )
         parameters = found.parameters
+        if found.message:
+            parameters = replace(parameters, meta={**parameters.meta, "message": found.message})
     return replace(
         _apply(content, parameters, settings.geo_strength, size_px, settings.extend), estimate=found
     )

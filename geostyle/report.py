@@ -124,7 +124,7 @@ def write_report(folder: str | Path) -> Path:
         name=run.folder.name,
         rows=[[(panel, data_uri(panel.image)) for panel in row] for row in rows],
         compare=_comparison(run),
-        geometry=run.theta.get("meta") or {},
+        geometry=_geometry_facts(run),
         plot=Markup(loss_plot(run.metrics)) if texture_steps(run.metrics) else None,
         settings=dict(_flat(run.settings)),
         environment=dict(_flat(run.environment)),
@@ -276,8 +276,9 @@ def loss_plot(metrics: Sequence[dict[str, Any]]) -> str:
             ("style", "#3577b8", 1.4),
             ("content", "#5b9a4b", 1.4),
         ):
-            values = [max(float(line[term]), 1e-12) for line in steps]
-            if max(values) > 1e-12:
+            # A start from the content itself has no content loss, which no logarithm can show.
+            values = [float(line[term]) or float("nan") for line in steps]
+            if any(value > 0 for value in values):
                 axes.plot(range(len(values)), values, color=colour, lw=width, label=term)
         starts = [
             i for i, line in enumerate(steps) if not i or line["level"] != steps[i - 1]["level"]
@@ -301,7 +302,7 @@ def loss_plot(metrics: Sequence[dict[str, Any]]) -> str:
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlim(-0.5, max(len(steps) - 0.5, 0.5))
         axes.set_xlabel("step", color="#888888")
-        axes.legend(frameon=False, labelcolor="#888888", ncols=3, loc="upper right")
+        axes.legend(frameon=False, labelcolor="#888888", loc="center left", bbox_to_anchor=(1, 0.5))
         axes.tick_params(which="both", colors="#888888")
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color("#888888")
@@ -331,6 +332,21 @@ def _comparison(run: RunFiles) -> tuple[str, str, str] | None:
     if run.warped is not None and run.warped is not last:
         return "warped content", data_uri(run.warped), data_uri(last)
     return None
+
+
+def _geometry_facts(run: RunFiles) -> dict[str, str]:
+    """What there is to say about the warp, in rows for people; empty without one."""
+    if run.grid is None:
+        return {}
+    outside = float((np.abs(run.grid) > 1).any(-1).mean())
+    given = {"warp": run.theta.get("family"), "confidence": run.theta.get("confidence")}
+    facts = {key: value for key, value in given.items() if value is not None}
+    facts |= run.theta.get("meta") or {}
+    facts["beyond the content"] = f"{outside:.1%} of the result, filled in"
+    return {
+        key: f"{value:.3g}" if isinstance(value, float) else str(value)
+        for key, value in facts.items()
+    }
 
 
 def _warp_note(theta: dict[str, Any]) -> str:

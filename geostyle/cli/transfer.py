@@ -138,7 +138,14 @@ def describe(bent: Bent) -> str:
     if bent.parameters is None:
         return "no warp"
     sure = bent.parameters.confidence
-    return bent.parameters.family + ("" if sure is None else f", confidence {sure:.2f}")
+    held_back = bent.parameters.meta.get("message")
+    return "".join(
+        [
+            bent.parameters.family,
+            "" if sure is None else f", confidence {sure:.2f}",
+            f"; {held_back}" if held_back else "",
+        ]
+    )
 
 
 def save_inputs(run: RunFolder, canvas: Tensor, **pictures: Picture | None) -> None:
