@@ -2,7 +2,8 @@
 
     python train_geo.py                                on the pairs that data_gen/make.py made
     python train_geo.py --config configs/train_geo.yaml --data PAIRS
-    python train_geo.py --resume                       go on with the newest run
+    python train_geo.py --resume [RUN]                 go on with a run, the newest by default
+    python train_geo.py --run RUN ...                  go on with RUN, or start it: for scripts
     torchrun --nproc_per_node 2 train_geo.py ...       several processes, one result
 
 Each run is a numbered folder with its settings, metrics.jsonl, a plot, the state to resume from
@@ -24,22 +25,26 @@ from geostyle.runs import RunFolder, read_metrics
 from geostyle.training import Processes, Trainer, TrainSettings, join_processes, plot, rewind
 
 NAME = "train-geo"
+STATE = "state.safetensors"
+NEWEST = "newest"
 LOG_EVERY = 10
 
 
 def main(argv: Sequence[str]) -> int:
     """Parse, build, loop, save."""
-    settings, resumed, dry_run = parse(argv)
+    settings, folder, dry_run = parse(argv)
     with join_processes(settings.device) as processes:
         if processes.first:
             print("settings:", *config.dump_yaml(settings).splitlines(), sep="\n  ")
         if dry_run:
             return 0
-        with tqdm(desc="correlations", unit="block", disable=not processes.first) as bar:
-            trainer = Trainer(settings, processes, on_block=bar.update)
-        if resumed:
-            trainer.load(resumed / "state.safetensors")
-        run = open_run(settings, resumed, trainer) if processes.first else None
+        trainer = Trainer(settings, processes)
+        with tqdm(total=trainer.blocks, desc="correlations", disable=not processes.first) as bar:
+            trainer.prepare(on_block=bar.update)
+        if folder and (folder / STATE).is_file():
+            trainer.load(folder / STATE)
+        processes.wait()
+        run = open_run(settings, folder, trainer) if processes.first else None
         train(trainer, run, processes)
         if run is not None:
             print(f"best: {100 * trainer.best:.1f} % of doing nothing\nrun: {run.path}")
@@ -48,39 +53,38 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parse(argv: Sequence[str]) -> tuple[TrainSettings, Path | None, bool]:
-    """Read defaults < --config or the resumed run's < flags; the run to resume; dry run or not."""
+    """Read defaults < --config or the resumed run's < flags; the run's folder; dry run or not."""
     parser = config.Parser(prog="train_geo.py", description="Train the geometry network.")
     parser.add_argument("--config", type=Path, metavar="YAML", help="settings")
-    parser.add_argument(
-        "--resume", nargs="?", const="newest", metavar="RUN", help="run to go on with"
-    )
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--resume", nargs="?", const=NEWEST, metavar="RUN", help="run to go on with")
+    where.add_argument("--run", type=Path, metavar="RUN", help="run to go on with, or to start")
     parser.add_argument("--dry-run", action="store_true", help="check and print, then stop")
     config.add_arguments(parser, TrainSettings)
     args = parser.parse_args(argv)
     overrides = config.overrides(args, TrainSettings)
     if args.resume is None:
-        return config.resolve(TrainSettings, args.config, overrides), None, args.dry_run
-    folder = Path(args.resume)
-    if args.resume == "newest":
-        parent = Path(overrides.get("output", TrainSettings().output))
-        runs = sorted(p.parent for p in parent.glob(f"*-{NAME}/state.safetensors"))
-        if not runs:
-            raise InputError(f"resume: expected a run with a saved state in {str(parent)!r}")
-        folder = runs[-1]
+        return config.resolve(TrainSettings, args.config, overrides), args.run, args.dry_run
+    parent = Path(overrides.get("output", TrainSettings().output))
+    newest = sorted(path.parent for path in parent.glob(f"*-{NAME}/{STATE}"))[-1:]
+    folder = Path(args.resume) if args.resume != NEWEST else (newest or [parent])[0]
+    if not (folder / STATE).is_file():
+        raise InputError(f"resume: expected a run with a saved state, got {str(folder)!r}")
     return config.resolve(TrainSettings, folder / "settings.yaml", overrides), folder, args.dry_run
 
 
-def open_run(settings: TrainSettings, resumed: Path | None, trainer: Trainer) -> RunFolder:
-    """Claim the run's folder, a new one or the resumed one's; drop metrics from after its state."""
-    if resumed is None:
+def open_run(settings: TrainSettings, folder: Path | None, trainer: Trainer) -> RunFolder:
+    """Claim the run's folder, numbered where none is given; drop metrics from after its state."""
+    if folder is None:
         run = RunFolder.create(settings.output, NAME, wandb=settings.wandb)
-        run.lock()
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        run = RunFolder(folder, wandb=settings.wandb)
+    run.lock()
+    if not run.file(STATE).is_file():
         run.save_settings(settings)
         run.save_environment()
-        trainer.save(run.file("state.safetensors"))
-        return run
-    run = RunFolder(resumed, wandb=settings.wandb)
-    run.lock()
+        trainer.save(run.file(STATE))
     rewind(run.file("metrics.jsonl"), trainer.step)
     return run
 
@@ -107,7 +111,7 @@ def train(trainer: Trainer, run: RunFolder | None, processes: Processes) -> None
                 }
                 bar.set_postfix(shown, refresh=False)
             if trainer.done or trainer.step % settings.save_every == 0:
-                trainer.save(run.file("state.safetensors"))
+                trainer.save(run.file(STATE))
             if validate:
                 plot(read_metrics(run.file("metrics.jsonl")), run.file("metrics.png"))
 

@@ -182,7 +182,8 @@ class Trainer:
     Args:
         settings: see `TrainSettings`.
         processes: this one among its like.
-        on_block: called after each block of correlations that is computed or found.
+
+    `prepare` comes before the first step.
 
     Raises: InputError where there is no data, or the batch does not divide among the processes.
     """
@@ -191,7 +192,6 @@ class Trainer:
         self,
         settings: TrainSettings,
         processes: Processes | None = None,
-        on_block: Callable[[], object] = lambda: None,
     ) -> None:
         self.settings, self.processes = settings, processes or Processes()
         if settings.batch % self.processes.world:
@@ -211,12 +211,10 @@ class Trainer:
         )
         self.features = {"name": extractor.name, "hash": features_hash(extractor)}
         self.extractor: FeatureExtractor | None = extractor if settings.fresh else None
-        self.caches = {}
-        for pairs in (self.train_set, self.val_set):
-            cache = CorrelationCache(pairs, extractor, settings.net)
-            cache.build(self.processes.rank, self.processes.world, on_block)
-            self.caches[pairs] = cache
-        self.processes.wait()
+        self.caches = {
+            pairs: CorrelationCache(pairs, extractor, settings.net)
+            for pairs in (self.train_set, self.val_set)
+        }
 
         seed_everything(settings.seed)
         self.net = GeoNet(settings.net, cells_of(settings.net, extractor)).to(self.device)
@@ -230,6 +228,21 @@ class Trainer:
         self.step = 0
         self.best = math.inf
         self.waited = 0
+
+    @property
+    def blocks(self) -> int:
+        """Blocks of correlations that `prepare` sees to in this process."""
+        mine = slice(self.processes.rank, None, self.processes.world)
+        return sum(len(cache.blocks[mine]) for cache in self.caches.values())
+
+    def prepare(self, on_block: Callable[[], object] = lambda: None) -> None:
+        """Compute the correlations that are not there yet, and wait for the other processes'.
+
+        on_block: called after each block that is computed or found.
+        """
+        for cache in self.caches.values():
+            cache.build(self.processes.rank, self.processes.world, on_block)
+        self.processes.wait()
 
     @property
     def done(self) -> bool:

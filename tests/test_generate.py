@@ -108,6 +108,7 @@ def test_items_do_not_depend_on_order_or_sharing(
     assert contents(generator.folder) == contents(tiny_pairs)
 
 
+@pytest.mark.timeout(400)
 def test_workers_killed_and_resumed_make_the_same_files(
     tiny_pairs: Path, pictures: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:
@@ -125,18 +126,19 @@ def test_workers_killed_and_resumed_make_the_same_files(
     assert 0 < done < 16
     assert not (settings.output / "manifest.jsonl").exists()
 
-    again = subprocess.run(call, env=environment(), capture_output=True, text=True, timeout=110)
+    again = subprocess.run(call, env=environment(), capture_output=True, text=True, timeout=180)
     assert again.returncode == 0, again.stderr
     assert contents(settings.output) == contents(tiny_pairs)
 
 
+@pytest.mark.timeout(400)
 def test_torchrun_makes_the_same_files(
     tiny_pairs: Path, pictures: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:
     settings = settings_of(tmp_path / "set", pictures, tiny_weights)
     start = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     done = subprocess.run(
-        command(settings, *start), env=environment(), capture_output=True, text=True, timeout=110
+        command(settings, *start), env=environment(), capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stderr
     assert contents(settings.output) == contents(tiny_pairs)

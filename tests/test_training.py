@@ -51,6 +51,13 @@ def settings(tiny_pairs: Path, tiny_weights: Path, tmp_path: Path) -> TrainSetti
     )
 
 
+def ready(settings: TrainSettings, processes: Processes | None = None) -> Trainer:
+    """A trainer whose correlations are there."""
+    trainer = Trainer(settings, processes)
+    trainer.prepare()
+    return trainer
+
+
 def state(trainer: Trainer) -> dict[str, torch.Tensor]:
     """Everything that changes in a trainer, by name."""
     tensors = {f"net.{k}": v for k, v in trainer.net.state_dict().items()}
@@ -82,7 +89,7 @@ def test_grid_errors_are_pixels_at_240() -> None:
 
 
 def test_validation_of_no_warp_is_doing_nothing(settings: TrainSettings) -> None:
-    figures = Trainer(settings).validate()
+    figures = ready(settings).validate()
     assert figures["val"] == pytest.approx(1, abs=1e-6)
     assert figures["val_stylised"] == figures["val_plain"] == pytest.approx(1, abs=1e-6)
     assert 10 < figures["val_none_px"] == pytest.approx(figures["val_plain_px"])
@@ -90,7 +97,9 @@ def test_validation_of_no_warp_is_doing_nothing(settings: TrainSettings) -> None
 
 
 def test_training_learns_the_pairs(settings: TrainSettings) -> None:
-    trainer = Trainer(dataclasses.replace(settings, symmetries=False, plain=1.0, batch=10))
+    # The bundled network: under random weights all pictures look alike.
+    learning: dict[str, Any] = {"symmetries": False, "plain": 1.0, "batch": 10, "weights": None}
+    trainer = ready(dataclasses.replace(settings, **learning))
     before = trainer.loss(trainer.batch(0)).item()
     for _ in range(60):
         figures = trainer.train_step()
@@ -99,7 +108,7 @@ def test_training_learns_the_pairs(settings: TrainSettings) -> None:
 
 
 def test_a_resumed_run_is_the_same_run(settings: TrainSettings, tmp_path: Path) -> None:
-    straight = Trainer(settings)
+    straight = ready(settings)
     for _ in range(3):
         straight.train_step()
     straight.validate()
@@ -108,14 +117,14 @@ def test_a_resumed_run_is_the_same_run(settings: TrainSettings, tmp_path: Path) 
     for _ in range(3):
         straight.train_step()
 
-    resumed = Trainer(dataclasses.replace(settings, wandb="offline"))
+    resumed = ready(dataclasses.replace(settings, wandb="offline"))
     resumed.load(tmp_path / "state.safetensors")
     assert (resumed.step, resumed.best) == (3, straight.best)
     torch.manual_seed(99)
     for _ in range(3):
         resumed.train_step()
     assert same(state(straight), state(resumed))
-    first = state(Trainer(settings))
+    first = state(ready(settings))
     moved = [
         k for k in first if k.startswith("net.") and not torch.equal(first[k], state(resumed)[k])
     ]
@@ -123,22 +132,22 @@ def test_a_resumed_run_is_the_same_run(settings: TrainSettings, tmp_path: Path) 
 
 
 def test_resuming_under_other_settings_is_refused(settings: TrainSettings, tmp_path: Path) -> None:
-    Trainer(settings).save(tmp_path / "state.safetensors")
-    other = Trainer(dataclasses.replace(settings, lr=0.5))
+    ready(settings).save(tmp_path / "state.safetensors")
+    other = ready(dataclasses.replace(settings, lr=0.5))
     with pytest.raises(InputError, match=r"resume: expected the run's own settings \(lr 0\.002\)"):
         other.load(tmp_path / "state.safetensors")
 
 
 def test_early_stop_counts_validations_without_gain(settings: TrainSettings) -> None:
-    trainer = Trainer(dataclasses.replace(settings, patience=2))
+    trainer = ready(dataclasses.replace(settings, patience=2))
     best = [trainer.validate()["best"] for _ in range(3)]
     assert best == [1, 0, 0] and trainer.done
 
 
 def test_batches_are_drawn_from_the_step_alone(settings: TrainSettings) -> None:
-    trainer = Trainer(settings)
+    trainer = ready(settings)
     late, early = trainer.batch(7), trainer.batch(0)
-    again = Trainer(settings).batch(7)
+    again = ready(settings).batch(7)
     assert torch.equal(late.correlation, again.correlation)
     assert torch.equal(late.truth, again.truth)
     assert not torch.equal(late.truth, early.truth)
@@ -158,17 +167,19 @@ def _shared(trainer: Trainer, rank: int) -> Trainer:
 def test_other_ways_to_train_move_the_weights(
     settings: TrainSettings, changes: dict[str, Any]
 ) -> None:
-    trainer = Trainer(dataclasses.replace(settings, batch=2, image_px=32, **changes))
+    trainer = ready(dataclasses.replace(settings, batch=2, image_px=32, **changes))
     losses = [trainer.train_step()["loss"] for _ in range(2)]
     assert all(map(math.isfinite, losses))
-    assert trainer.net.head[-1].weight.abs().max() > 0
+    assert trainer.net.state_dict()["head.2.weight"].abs().max() > 0
 
 
 def test_fresh_pairs_replace_stored_ones(settings: TrainSettings) -> None:
-    stored = Trainer(settings).batch(0)
-    fresh = Trainer(dataclasses.replace(settings, fresh=1.0)).batch(0)
-    assert (fresh.truth - stored.truth).flatten(1).abs().amax(1).min() > 1e-3
-    assert (fresh.correlation - stored.correlation).flatten(1).abs().amax(1).min() > 1e-3
+    settings = dataclasses.replace(settings, weights=None)
+    stored = ready(settings).batch(0)
+    fresh = ready(dataclasses.replace(settings, fresh=1.0)).batch(0)
+    assert (fresh.truth - stored.truth).flatten(1).abs().amax(1).min() > 1e-2
+    # float16, as the cache has it, makes a difference of 5e-4.
+    assert (fresh.correlation - stored.correlation).flatten(1).abs().mean(1).min() > 0.01
 
 
 def test_the_batch_must_divide(settings: TrainSettings) -> None:
@@ -189,7 +200,7 @@ def _train_shared(rank: int, world: int, settings: TrainSettings, steps: int, fo
     torch.set_num_threads(1)
     store = f"file://{folder / 'store'}"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
-    trainer = Trainer(settings, Processes(rank, world))
+    trainer = ready(settings, Processes(rank, world))
     for _ in range(steps):
         trainer.train_step()
     gradients = [p.grad for p in trainer.net.parameters()]
@@ -197,10 +208,11 @@ def _train_shared(rank: int, world: int, settings: TrainSettings, steps: int, fo
     dist.destroy_process_group()
 
 
+@pytest.mark.timeout(400)
 def test_two_processes_train_as_one(settings: TrainSettings, tmp_path: Path) -> None:
     """Gradients within 1e-5 of the largest, weights within 1 % of a step, both ranks equal."""
     steps = 3
-    single = Trainer(settings)
+    single = ready(settings)
     for _ in range(steps):
         rate = single.train_step()["lr"]
     torch.multiprocessing.spawn(_train_shared, (2, settings, steps, tmp_path), nprocs=2)
@@ -225,7 +237,7 @@ def command(settings: TrainSettings, *more: str) -> list[str]:
         *(sys.executable, str(ROOT / "train_geo.py"), "--data", str(settings.data)),
         *("--output", str(settings.output), "--weights", str(settings.weights)),
         *("--match-px", "176", "--width", "16", "--net-lattice", "3", "--batch", "4"),
-        *("--steps", "120", "--warmup", "3", "--validate-every", "10", "--save-every", "10"),
+        *("--steps", "80", "--warmup", "3", "--validate-every", "40", "--save-every", "10"),
         *more,
     ]
 
@@ -234,11 +246,12 @@ def run_of(settings: TrainSettings) -> Path:
     return settings.output / "00001-train-geo"
 
 
+@pytest.mark.timeout(400)
 def test_a_killed_run_ends_with_the_same_weights(settings: TrainSettings, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     straight = dataclasses.replace(settings, output=tmp_path / "straight")
     done = subprocess.run(
-        command(straight), env=environment, capture_output=True, text=True, timeout=110
+        command(straight), env=environment, capture_output=True, text=True, timeout=180
     )
     assert done.returncode == 0, done.stderr
 
@@ -257,26 +270,35 @@ def test_a_killed_run_ends_with_the_same_weights(settings: TrainSettings, tmp_pa
 
     resume = [sys.executable, str(ROOT / "train_geo.py"), "--output", str(settings.output)]
     again = subprocess.run(
-        [*resume, "--resume"], env=environment, capture_output=True, text=True, timeout=110
+        [*resume, "--resume"], env=environment, capture_output=True, text=True, timeout=180
     )
     assert again.returncode == 0, again.stderr
     files = [run_of(s) / "state.safetensors" for s in (straight, settings)]
     (expected, _), (found, config) = (load_checkpoint(path, STATE_KIND) for path in files)
-    assert config["step"] == 120
+    assert config["step"] == 80
     assert same(expected, found)
     nets = [load_geonet(run_of(s) / "geonet.safetensors").net for s in (straight, settings)]
     assert same(nets[0].state_dict(), nets[1].state_dict())
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(10, 121, 10))
+    assert [line["step"] for line in lines] == list(range(10, 81, 10))
     assert (run_of(settings) / "metrics.png").is_file()
 
 
+@pytest.mark.timeout(400)
 def test_the_script_says_what_is_missing(tmp_path: Path) -> None:
     call = [sys.executable, str(ROOT / "train_geo.py"), "--data", str(tmp_path / "none")]
     done = subprocess.run(call, capture_output=True, text=True, timeout=100)
     assert done.returncode == 2
-    assert "python data_gen/make.py" in done.stderr and "Traceback" not in done.stderr
-    call = [sys.executable, str(ROOT / "train_geo.py"), "--output", str(tmp_path), "--resume"]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 2
-    assert done.stderr.startswith("train_geo.py: error: resume: expected a run with a saved state")
+    assert "python data_gen/make.py" in done.stderr and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("train_geo.py: error: data: expected a set of pairs")
+
+
+def test_only_a_saved_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    import train_geo
+
+    for argv in (["--resume", "--output", str(tmp_path)], ["--resume", str(tmp_path / "none")]):
+        with pytest.raises(InputError, match="resume: expected a run with a saved state"):
+            train_geo.parse(argv)
+    settings, folder, _ = train_geo.parse(["--run", str(tmp_path), "--steps", "7"])
+    assert (settings.steps, folder) == (7, tmp_path)
