@@ -198,7 +198,7 @@ def warp(
     *,
     strength: float = 1.0,
     size_px: int | None = None,
-    extend: str = "mirror",
+    extend: str = TransferSettings.extend,
 ) -> WarpResult:
     """Warp `content` by an estimated, loaded or hand-made theta, at any size.
 

@@ -299,11 +299,12 @@ def test_a_dry_run_prints_the_settings_and_writes_nothing(
     assert settings["transfer"]["seed"] == 3
 
 
-@pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize("name", ["demo", "smoke"])
 def test_the_shipped_configs_are_valid(
-    transfer: Transfer, monkeypatch: pytest.MonkeyPatch, config: Path, tiny_weights: Path
+    transfer: Transfer, monkeypatch: pytest.MonkeyPatch, name: str, tiny_weights: Path
 ) -> None:
     monkeypatch.chdir(ROOT)
+    config = Path("configs") / f"{name}.yaml"
     assert transfer("--config", config, "--weights", tiny_weights, "--dry-run", quick=False)[0] == 0
 
 
@@ -325,3 +326,16 @@ def test_transparency_shows_white(transfer: Transfer, pictures: Pictures, tmp_pa
     Image.new("RGBA", (40, 30), (255, 0, 0, 0)).save(clear)
     _, run = transfer("--content", clear, "--geo-style", pictures["geo_style"])
     assert load_picture(run / "result.png").tensor.min() == 1
+
+
+def test_a_report_can_be_redrawn(
+    transfer: Transfer, pictures: Pictures, tmp_path: Path, capsys: Capture
+) -> None:
+    _, run = transfer(*both(pictures))
+    before = {name: (run / name).read_bytes() for name in ("report.html", "contact_sheet.png")}
+    for name in before:
+        (run / name).unlink()
+    assert run_verb("report", [str(run)]) == 0
+    assert {name: (run / name).read_bytes() for name in before} == before
+    assert run_verb("report", [str(tmp_path)]) == 2
+    assert "geostyle report: error: run: expected a run folder" in capsys.readouterr().err

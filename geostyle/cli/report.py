@@ -1,0 +1,19 @@
+"""draw the contact sheet and the HTML report of a run folder again"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from geostyle.config import Parser
+from geostyle.report import write_report
+
+
+def main(argv: Sequence[str]) -> int:
+    """Redraw from the folder's own files; nothing is computed again."""
+    parser = Parser(
+        prog="geostyle report", description="Redraw the report of a transfer's run folder."
+    )
+    parser.add_argument("run", type=Path, help="run folder, such as runs/00001-transfer")
+    print(write_report(parser.parse_args(argv).run))
+    return 0

@@ -1,0 +1,216 @@
+"""The pipeline in Python: what goes in, what comes out, and what every stage is handed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import geostyle
+from geostyle import pipeline
+from geostyle.coords import base_grid, resize
+from geostyle.errors import InputError
+from geostyle.images import save_picture
+from geostyle.pipeline import TransferSettings
+from geostyle.texture import Progress, TextureSettings
+from geostyle.warps import WarpParameters, fold_mask
+
+
+def picture(size: tuple[int, int], seed: int) -> Tensor:
+    """A smooth random picture with values that 8 bits hold exactly."""
+    generator = torch.Generator().manual_seed(seed)
+    smooth = resize(torch.rand(1, 3, 6, 6, generator=generator), size)
+    return (smooth * 255).round() / 255
+
+
+CONTENT, GEO, TEX = picture((60, 84), 1), picture((72, 50), 2), picture((40, 40), 3)
+
+
+def shift(amount: float, size: tuple[int, int] = (60, 84)) -> WarpParameters:
+    """An affine warp that reads `amount` (normalized) further to the right."""
+    theta = torch.tensor([0, 0, amount, 0, 0, 0.0])
+    return WarpParameters("affine", 4, theta, size, size)
+
+
+@pytest.fixture
+def quick(tiny_weights: Path) -> dict[str, Any]:
+    return {"weights": tiny_weights, "iterations": (3, 2), "device": "cpu", "precision": "float32"}
+
+
+def test_pictures_of_every_kind_give_the_same(tmp_path: Path, quick: dict[str, Any]) -> None:
+    array = np.rint(CONTENT[0].permute(1, 2, 0).numpy() * 255).astype(np.uint8)
+    save_picture(CONTENT, tmp_path / "content.png")
+    kinds = [CONTENT, CONTENT[0], array, Image.fromarray(array), tmp_path / "content.png"]
+    results = [
+        geostyle.transfer(kind, geo_style=GEO, tex_style=TEX, **quick).image for kind in kinds
+    ]
+    assert results[0].shape == (1, 3, 60, 84)
+    for result in results[1:]:
+        assert torch.equal(result, results[0])
+
+
+def test_the_texture_is_painted_on_the_warped_content(quick: dict[str, Any]) -> None:
+    result = geostyle.transfer(CONTENT, geo_style=GEO, tex_style=TEX, **quick)
+    again = geostyle.transfer(result.bent.image, tex_style=TEX, **quick)
+    assert torch.equal(result.image, again.image)
+    assert not torch.equal(result.bent.image, CONTENT)
+
+
+def test_settings_as_a_whole_and_one_by_one_are_the_same(quick: dict[str, Any]) -> None:
+    whole = TransferSettings(
+        weights=quick["weights"],
+        device="cpu",
+        precision="float32",
+        texture=TextureSettings(iterations=(3, 2)),
+    )
+    one = geostyle.transfer(CONTENT, tex_style=TEX, settings=whole)
+    other = geostyle.transfer(CONTENT, tex_style=TEX, **quick)
+    assert one.settings == other.settings
+    assert torch.equal(one.image, other.image)
+    with pytest.raises(InputError, match="either settings or single ones"):
+        geostyle.transfer(CONTENT, tex_style=TEX, settings=whole, seed=1)
+    with pytest.raises(InputError, match="did you mean 'size_px'"):
+        geostyle.transfer(CONTENT, tex_style=TEX, size_pxx=64)
+
+
+def test_the_callback_sees_every_step_after_the_warp(quick: dict[str, Any]) -> None:
+    events: list[object] = []
+    geostyle.transfer(
+        CONTENT,
+        geo_style=GEO,
+        tex_style=TEX,
+        callback=events.append,
+        on_bent=events.append,
+        **quick,
+    )
+    assert isinstance(events[0], pipeline.Bent)
+    steps = [event for event in events if isinstance(event, Progress)]
+    assert [(p.level, p.step) for p in steps] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
+    assert len(events) == 6
+
+
+def test_an_interrupt_returns_the_best_so_far_at_full_size(quick: dict[str, Any]) -> None:
+    def stop(progress: Progress) -> None:
+        if progress.step == 1:
+            raise KeyboardInterrupt
+
+    result = geostyle.transfer(CONTENT, tex_style=TEX, callback=stop, **quick)
+    assert result.interrupted
+    assert result.image.shape == CONTENT.shape
+    assert torch.isfinite(result.image).all()
+
+
+def test_strength_zero_hands_the_content_through(quick: dict[str, Any]) -> None:
+    result = geostyle.transfer(CONTENT, geo_style=GEO, geo_strength=0, **quick)
+    assert torch.equal(result.image, CONTENT)
+    assert result.bent.warp is None
+    geo_frame = geostyle.transfer(CONTENT, geo_style=GEO, geo_strength=0, frame="geo", **quick)
+    assert torch.equal(geo_frame.image, CONTENT)
+
+
+def test_no_style_hands_the_content_through() -> None:
+    assert torch.equal(geostyle.transfer(CONTENT).image, CONTENT)
+
+
+def test_strength_scales_a_shift() -> None:
+    for strength in (0.5, 1.0, 2.0):
+        result = geostyle.warp(CONTENT, shift(0.1), strength=strength)
+        moved = result.grid - base_grid((60, 84))
+        assert torch.allclose(moved[..., 0], torch.tensor(0.1 * strength), atol=1e-6)
+        assert torch.allclose(moved[..., 1], torch.tensor(0.0), atol=1e-6)
+
+
+def test_a_whole_pixel_shift_moves_pixels() -> None:
+    result = geostyle.warp(CONTENT, shift(2 * 7 / 84))
+    torch.testing.assert_close(result.image[..., :70], CONTENT[..., 7:77], atol=1e-4, rtol=0)
+    assert result.inside_mask[..., :77].all() and not result.inside_mask[..., 77:].any()
+
+
+def test_a_warp_means_the_same_at_every_size() -> None:
+    small, large = (geostyle.warp(CONTENT, shift(0.2), size_px=px) for px in (42, 168))
+    assert small.image.shape[-2:] == (30, 42) and large.image.shape[-2:] == (120, 168)
+    reduced = resize(large.image, (30, 42))
+    assert (reduced - small.image).abs().mean() < 0.01
+
+
+def test_exaggeration_never_folds(quick: dict[str, Any]) -> None:
+    found = geostyle.estimate_warp(CONTENT, GEO, **quick)
+    for strength in (1.0, 2.0, 5.0):
+        assert not fold_mask(geostyle.warp(CONTENT, found.parameters, strength=strength).grid).any()
+
+
+def test_given_parameters_are_applied_and_recorded(quick: dict[str, Any]) -> None:
+    result = geostyle.transfer(CONTENT, parameters=shift(0.1), geo_strength=0.5, **quick)
+    assert result.bent.estimate is None
+    applied = result.bent.parameters
+    assert applied is not None and applied.meta["strength"] == 0.5
+    # What is recorded is what was applied: at strength 1 it gives the same picture again.
+    assert torch.equal(geostyle.warp(CONTENT, applied).image, result.image)
+
+
+def test_the_frame_sets_the_canvas(quick: dict[str, Any]) -> None:
+    for frame, size in (("content", (46, 64)), ("geo", (64, 44))):
+        result = geostyle.transfer(CONTENT, geo_style=GEO, frame=frame, size_px=64, **quick)
+        assert result.image.shape[-2:] == size
+
+
+@pytest.mark.parametrize(("painted", "long_side"), [(True, 512), (False, 600)])
+def test_only_painting_limits_the_default_size(painted: bool, long_side: int) -> None:
+    bent = pipeline.bend(
+        torch.rand(1, 3, 300, 600), None, TransferSettings(), pipeline.Networks(), painted=painted
+    )
+    assert max(bent.image.shape[-2:]) == long_side
+
+
+def test_small_pictures_are_not_enlarged_by_default(quick: dict[str, Any]) -> None:
+    assert geostyle.transfer(CONTENT, tex_style=TEX, **quick).image.shape == CONTENT.shape
+
+
+def test_the_same_seed_gives_the_same_picture(quick: dict[str, Any]) -> None:
+    def paint(seed: int) -> Tensor:
+        return geostyle.transfer(CONTENT, tex_style=TEX, init="noise", seed=seed, **quick).image
+
+    first = paint(1)
+    assert torch.equal(paint(1), first)
+    assert not torch.equal(paint(2), first)
+
+
+def test_one_network_serves_both_stages_where_it_can(tiny_weights: Path) -> None:
+    def load(**changes: Any) -> pipeline.Networks:
+        settings = TransferSettings(
+            weights=tiny_weights, device="cpu", **{"precision": "float32", **changes}
+        )
+        return pipeline.load_networks(settings)
+
+    same = load()
+    assert same.geometry is same.texture is not None
+    for changes in ({"pooling": "average"}, {"precision": "bfloat16"}):
+        networks = load(**changes)
+        assert networks.geometry is not None and networks.texture is not None
+        assert networks.geometry.dtype == torch.float32 and networks.geometry.pooling == "max"
+        described = networks.describe()
+        assert described["geometry"] == "lite, float32, cpu"
+        assert described["texture"] == f"lite, {changes.get('precision', 'float32')}, cpu"
+    settings = TransferSettings(weights=tiny_weights, device="cpu")
+    assert pipeline.load_networks(settings, geometry=False, texture=False) == pipeline.Networks()
+
+
+@pytest.mark.parametrize("name", ["content", "geo_style", "tex_style"])
+def test_errors_name_the_picture(name: str) -> None:
+    pictures: dict[str, Any] = {"content": CONTENT, "geo_style": GEO, "tex_style": TEX}
+    pictures[name] = torch.rand(2, 3, 40, 40)
+    with pytest.raises(InputError, match=f"^{name}: "):
+        geostyle.transfer(**pictures)
+
+
+def test_the_front_door_offers_what_it_lists() -> None:
+    for name in geostyle.__all__:
+        assert getattr(geostyle, name) is not None
+    assert set(geostyle.__all__) <= set(dir(geostyle))
+    with pytest.raises(AttributeError, match="no attribute 'transfr'"):
+        _ = geostyle.transfr
