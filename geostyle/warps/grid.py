@@ -54,7 +54,7 @@ REACH = {"mirror": 0.5, "inpaint": 0.05}
 SOFTENING = 0.15  # radius of the mirror image's blur, as a share of the distance from the edge
 SHRINKS = 1.01  # least stretch, output → content pixels, that asks for more than one sample
 TILE = 256  # pixels a side
-MARGIN = 0.01  # share of the shorter side that fills nothing: many photographs end in a dark rim
+RIM = 0.02  # share of the shorter side that counts as outside: many photographs end in a dark rim
 
 
 def warp_image(image: Tensor, grid: Tensor, *, extend: str = "mirror") -> Tensor:
@@ -62,7 +62,8 @@ def warp_image(image: Tensor, grid: Tensor, *, extend: str = "mirror") -> Tensor
 
     Where the grid leaves the picture, `extend` says what stands there: "mirror" reflects about
     the edges, softer and fainter with the distance, over a smooth fill; "inpaint" is the fill but
-    for a narrow transition; "border" repeats the outermost pixels.
+    for a narrow transition; "border" repeats the outermost pixels. For the first two, the
+    picture's outermost fiftieth counts as outside once anything is.
 
     Returns: (B, C, h, w) within each channel's range; `image` bit for bit on its own base grid.
     Raises: InputError for wrong shapes or an unknown `extend`.
@@ -78,20 +79,21 @@ def warp_image(image: Tensor, grid: Tensor, *, extend: str = "mirror") -> Tensor
         if torch.equal(grid, base.expand_as(grid)):
             return image.clone()
     half = grid.new_tensor([image.shape[3], image.shape[2]]) / 2
-    outside = ((grid.abs() - 1).clamp_min(0) * half).norm(dim=-1)  # (B, h, w), content pixels
-    softening = 0 if extend == "border" else SOFTENING
-    padding = "border" if extend == "border" else "reflection"
-    result = _filtered(image, grid, half, outside * softening, padding)
-    if extend == "border" or not bool((outside > 0).any()):
-        return result
+    if extend == "border" or not bool((grid.abs() > 1).any()):
+        return _filtered(image, grid, half, torch.zeros_like(grid[..., 0]), "border")
     short = 2 * half.min()
-    known = (((grid.abs() - 1) * half).amax(-1) < -MARGIN * short)[:, None].to(result.dtype)
+    edge = 1 - RIM * short / half
+    beyond = (grid.abs() - edge).clamp_min(0)
+    outside = (beyond * half).norm(dim=-1)  # (B, h, w), content pixels
+    result = _filtered(image, grid - 2 * grid.sign() * beyond, half, outside * SOFTENING)
     mean = image.mean((2, 3), keepdim=True)
-    fill = mean + push_pull(result - mean, known)
+    fill = mean + push_pull(result - mean, (outside == 0)[:, None].to(result.dtype))
     return torch.lerp(fill, result, (-outside / (REACH[extend] * short)).exp()[:, None])
 
 
-def _filtered(image: Tensor, grid: Tensor, half: Tensor, blur: Tensor, padding: str) -> Tensor:
+def _filtered(
+    image: Tensor, grid: Tensor, half: Tensor, blur: Tensor, padding: str = "reflection"
+) -> Tensor:
     """Sample so that nothing aliases, and blur further by a radius `blur` (B, h, w) in pixels.
 
     Up to a shrinking by two, four samples cover a pixel's footprint, spread only as far as the
@@ -135,7 +137,8 @@ def _tile(
         )
         points = [grid - x - y, grid + x - y, grid - x + y, grid + x + y]
     result = pyramid[0].new_zeros(())
-    for k in range(math.floor(float(level.min())), math.ceil(float(level.max())) + 1):
+    lowest, highest = level.detach().aminmax()
+    for k in range(math.floor(lowest), math.ceil(highest) + 1):
         reads = [sample(pyramid[k], p, "bicubic", padding) for p in (points if k == 0 else [grid])]
         weight = (1 - (level - k).abs()).clamp_min(0)
         result = result + weight[:, None] * (sum(reads) / len(reads))
