@@ -41,9 +41,20 @@ def run(verb: str, argv: Sequence[str]) -> int:
     except GeostyleError as error:
         print(f"geostyle {verb}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_ERROR
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        print(f"geostyle {verb}: error: not enough memory; try a smaller --size", file=sys.stderr)
+        return EXIT_ERROR
     except KeyboardInterrupt:
         print(f"geostyle {verb}: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether Python or torch (which is not imported here) ran out of memory."""
+    named = type(error).__name__ in ("MemoryError", "OutOfMemoryError")
+    return named or "can't allocate memory" in str(error)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
