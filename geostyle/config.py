@@ -59,7 +59,12 @@ def check(settings: Any) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser, settings_class: type) -> None:
-    """Add a flag for every setting, nested ones included; flags not given leave no attribute."""
+    """Add a flag for every setting, nested ones included; flags not given leave no attribute.
+
+    The help shows each section under a heading of its own.
+    """
+    sections = dict(_sections(settings_class))
+    groups = {name: parser.add_argument_group(name) for name in sections.values() if name}
     for field, hint, default in _leaves(settings_class):
         options: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
         choices = field.metadata.get("choices")
@@ -74,7 +79,8 @@ def add_arguments(parser: argparse.ArgumentParser, settings_class: type) -> None
                 word = word if choices else _word(items[0])
             options["metavar"] = word.upper() if not choices else word
         flag = field.metadata.get("flag") or "--" + field.name.replace("_", "-")
-        parser.add_argument(flag, help=_help(field, default), **options)
+        group = groups.get(sections[field.name], parser)
+        group.add_argument(flag, help=_help(field, default), **options)
 
 
 def overrides(args: argparse.Namespace, settings_class: type) -> dict[str, Any]:
@@ -152,6 +158,15 @@ def _leaves(
             yield from _leaves(hints[field.name], default)
         else:
             yield field, hints[field.name], default
+
+
+def _sections(settings_class: type, section: str = "") -> Iterator[tuple[str, str]]:
+    """Walk the names of all settings that are not sections, with the section each stands in."""
+    for name, hint in typing.get_type_hints(settings_class).items():
+        if _is_settings(hint):
+            yield from _sections(hint, name)
+        else:
+            yield name, section
 
 
 def _build(
