@@ -1,9 +1,11 @@
 """Two pictures → theta and its confidence; one interface for all estimators.
 
-`robust` needs no training. Features of both pictures give every pair of positions a probability of
-being each other's best match. A smooth map is then fitted to these soft matches by annealing: each
-position of the geometry style reads where it comes from as the mean of its candidates near the
-present map, the map is fitted to those readings, and "near" shrinks: affine first, then the spline.
+`robust` needs no training. Features give every pair of positions, one in each picture, a
+probability of being each other's best match. Two maps, there and back, are then fitted to these
+soft matches by annealing: each position reads its match as the mean of its candidates that lie near
+both maps, the maps are fitted to the readings, and "near" shrinks; affine first, then the whole
+family. Maps stay within bounds in rotation, scale and stretch, and fade where the pictures share
+little geometry.
 """
 
 from __future__ import annotations
@@ -26,12 +28,14 @@ from geostyle.warps import FAMILIES, WarpFamily, WarpParameters, fold_guard, mak
 from geostyle.warps.affine import Affine, from_pixels, to_pixels
 
 ESTIMATORS = ("robust", "ransac-affine", "none")
-TEMPERATURE = 0.05  # of the mutual probability, in cosine similarity
-# Annealing: the reach of a match about the present map, in half long sides of the content, and the
-# spline's smoothing as a multiple of the final one; None fits an affine map.
+TEMPERATURE = 0.05  # of the match probability, in cosine similarity
+# The annealing: how far from the maps a match may lie (a Gaussian's σ, in half long sides), and the
+# spline's smoothing as a multiple of the final one; None fits affine maps.
 SCHEDULE: tuple[tuple[float, float | None], ...] = (
     (1.0, None), (0.7, None), (0.5, None), (0.35, 100.0), (0.25, 10.0), (0.18, 3.0), (0.12, 1.0),
 )  # fmt: skip
+HOME = 0.1  # how near a round trip must end to count as returned, in half long sides
+TRUST = (0.2, 0.45)  # confidence at which the warp begins to show, and from which it is whole
 FOLD_CHECK_PX = 128  # long side of the grid on which the estimate is kept from folding
 
 
@@ -49,23 +53,27 @@ class GeometrySettings:
         help="whose canvas the result has: its size and shape",
     )
     match_sizes_px: tuple[int, ...] = setting(
-        (240, 320), min=32, max=1024, help="long sides at which both pictures are compared"
+        (240, 320), min=32, max=1024, help="long sides at which the pictures are compared"
     )
     match_layers: tuple[str, ...] = setting(
         ("pool4", "relu5_1"), help="feature layers that are compared"
     )
-    lattice: int = setting(4, min=2, max=16, help="control points of the spline per side")
+    lattice: int = setting(6, min=2, max=16, help="control points of the spline per side")
     smoothing: float = setting(
         2e-4, min=1e-6, max=1e3, help="stiffness of the spline: weight of its bending energy"
     )
     prior: float = setting(
         0.03, min=0.0, max=10.0, help="pull towards leaving the picture as it is"
     )
-    max_rotation_deg: float = setting(30.0, min=0.0, max=180.0, help="largest rotation kept")
-    max_scale: float = setting(2.5, min=1.0, max=10.0, help="largest zoom kept, in or out")
+    max_rotation_deg: float = setting(20.0, min=0.0, max=180.0, help="largest rotation")
+    max_scale: float = setting(2.0, min=1.0, max=10.0, help="largest zoom, in or out")
     max_anisotropy: float = setting(
-        1.8, min=1.0, max=10.0, help="largest ratio kept of the two axes' scales"
+        1.5, min=1.0, max=10.0, help="largest ratio of the affine part's two scales"
     )
+    max_stretch: float = setting(
+        2.0, min=1.0, max=100.0, help="largest stretch or squeeze of any spot, beside the zoom"
+    )
+    fade: bool = setting(True, help="weaken the warp where the pictures share little geometry")
 
     def __post_init__(self) -> None:
         check(self)
@@ -113,18 +121,18 @@ def estimate_warp(
     *,
     seed: int = 0,
 ) -> Estimate:
-    """Estimate the backward map, output frame → content, that gives `content` the geometry of `geo_style`.
+    """Estimate the warp that gives `content` the geometry of `geo_style`.
 
     Args:
         content: (1, 3, H, W), sRGB in [0, 1].
         geo_style: (1, 3, h, w), sRGB in [0, 1].
         extractor: whose features are compared.
-        settings: see `GeometrySettings`. With ``frame="content"`` the output frame is the content's own
-            canvas, with the geometry style fitted into it whole, centred and undistorted, and
-            theta = 0 is no warp; with ``frame="geo"`` it is the geometry style's.
+        settings: see `GeometrySettings`. With ``frame="content"`` the output frame is the
+            content's own canvas, with the geometry style centred on it, of equal area and
+            undistorted, and theta = 0 is no warp; with ``frame="geo"`` it is the geometry style's.
         seed: of the estimators that draw samples.
 
-    Returns: the estimate; the same for the same input, always.
+    Returns: a backward map, output frame → content, not clamped; the same for the same input.
     """
     settings = settings or GeometrySettings()
     if settings.estimator == "none" or settings.geometry == "none":
@@ -164,7 +172,7 @@ def estimate_from(
     *,
     seed: int = 0,
 ) -> Estimate:
-    """Like `estimate_warp`, from the descriptions of both pictures, which can be kept and reused."""
+    """Like `estimate_warp`, from the pictures' descriptions, which can be kept and reused."""
     settings = settings or GeometrySettings()
     frame = _Frame.of(content.size, geo_style.size, settings.frame)
     if settings.estimator == "none" or settings.geometry == "none":
@@ -191,7 +199,8 @@ class _Frame:
 
     @classmethod
     def of(cls, content: Size, geo_style: Size, frame: str) -> _Frame:
-        scale = min(content[0] / geo_style[0], content[1] / geo_style[1])
+        # Of equal area rather than fitted in: a tall style would halve a wide content's subject.
+        scale = math.sqrt(math.prod(content) / math.prod(geo_style))
         placed = torch.tensor(
             [geo_style[1] * scale / content[1], geo_style[0] * scale / content[0]],
             dtype=torch.float64,
@@ -201,58 +210,138 @@ class _Frame:
             return cls(content, content, placed, one)
         return cls(geo_style, content, one, placed)
 
-    @property
-    def half_long_sides(self) -> Tensor:
-        """(2,): factors from normalized content coordinates to square units, the long side being 2."""
-        height, width = self.content_size
-        return torch.tensor([width, height], dtype=torch.float64) / max(self.content_size)
+    def inverse(self) -> _Frame:
+        """The frame of the maps the other way, content → output."""
+        return _Frame(
+            self.content_size, self.output_size, torch.ones_like(self.neutral), 1 / self.neutral
+        )
+
+
+def _square(points: Tensor, size: Size) -> Tensor:
+    """Normalized points (..., 2) of a picture of `size` in square units, its long side being 2."""
+    return points * (points.new_tensor([size[1], size[0]]) / max(size))
+
+
+def _lattice(side: int) -> Tensor:
+    """Points (side², 2) spread over the whole frame, edges included."""
+    axis = torch.linspace(-1, 1, side, dtype=torch.float64)
+    return torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).flatten(0, 1)
 
 
 def _robust(
     probability: Tensor, source: Tensor, target: Tensor, frame: _Frame, settings: GeometrySettings
 ) -> Estimate:
-    """Annealed fit of a map to soft matches; see the top of the file.
+    """Annealed fit of two maps, there and back, to soft matches; see the top of the file.
 
     probability: (Ns, Nt). source: (Ns, 2) in the content. target: (Nt, 2) in the geometry style.
-    Source: after the deterministic annealing of Chui & Rangarajan, "A new point matching algorithm for
-    non-rigid registration", with the features' probabilities in place of uniform ones.
+    Source: after the deterministic annealing of Chui & Rangarajan, "A new point matching algorithm
+    for non-rigid registration".
+    Differs: features give the prior probabilities, and a match counts as far as it lies near both
+    maps, so that neither can gather a region of one picture into a point of the other.
     """
-    family = make_family(settings.geometry, settings.lattice)
-    points = target * frame.to_output
-    # The prior is matches of its own, spread over the output frame.
-    spread = base_grid((8, 8), dtype=torch.float64).flatten(0, 1)
-    mapped = points * frame.neutral
-    unit = frame.half_long_sides
+    there = _Side(target * frame.to_output, frame, settings)
+    back = _Side(source, frame.inverse(), settings)
     for reach, stiffness in SCHEDULE:
-        near = torch.cdist(source * unit, mapped * unit).div_(reach).square_().div_(-2).exp_()
-        near *= probability
-        mass = near.sum(0)
-        matches = near.mT @ source / mass.clamp_min(1e-30)[:, None]
-        weights = mass.sqrt()
+        near = there.closeness(source, reach) * back.closeness(there.points, reach).mT
+        support = near * probability
+        there.update(source, support, stiffness)
+        back.update(there.points, support.mT, stiffness)
+    # The share of all matches that the maps explain, beyond what as wide a net would catch anyhow.
+    share, chance = float(support.sum() / probability.sum()), float(near.mean())
+    share = max(0.0, share - chance) / (1 - chance) if chance < 1 else 0.0
+    confidence = math.sqrt(share * _returning(there, back))
+    theta, message = there.theta, ""
+    strength = _strength(confidence) if settings.fade else 1.0
+    if strength < 1:
+        spread = _lattice(17)
+        plain = spread * frame.neutral
+        bent = there.family.map(theta[None], spread[None])[0]
+        theta = there.family.fit(spread, plain + strength * (bent - plain))
+        held = f"the warp is held to {100 * strength:.0f} %" if strength else "nothing is warped"
+        message = f"the pictures share little geometry (confidence {confidence:.2f}): {held}"
+    parameters = _parameters(there.family, theta, frame, confidence)
+    return Estimate(parameters, confidence, there.points, there.matches, there.weights, message)
 
-        def fit(model: WarpFamily, prior: Tensor, smoothing: float) -> Tensor:
-            pull = weights.new_full(spread.shape[:1], settings.prior * float(weights.mean()))
-            pull *= len(points) / len(spread)
-            return model.fit(
-                torch.cat((points, spread)),
-                torch.cat((matches, prior)),
-                torch.cat((weights, pull)) + 1e-12,
-                smoothing,
-            )
 
-        affine = fit(Affine(), spread * frame.neutral, 0.0)
-        affine = _sane(affine, frame, settings, (weights[:, None] * points).sum(0) / weights.sum())
+def _strength(confidence: float) -> float:
+    """How much of a warp to show: 0 below the first bound of `TRUST`, 1 above the second."""
+    x = min(1.0, max(0.0, (confidence - TRUST[0]) / (TRUST[1] - TRUST[0])))
+    return x * x * (3 - 2 * x)
+
+
+class _Side:
+    """One of the two maps while it is fitted: points (N, 2) of its output frame, their matches."""
+
+    def __init__(self, points: Tensor, frame: _Frame, settings: GeometrySettings) -> None:
+        self.points, self.frame, self.settings = points, frame, settings
+        self.family = make_family(settings.geometry, settings.lattice)
+        self.mapped = points * frame.neutral
+        # The prior is matches of its own, spread over the output frame.
+        self.spread = base_grid((8, 8), dtype=torch.float64).flatten(0, 1)
+
+    def closeness(self, candidates: Tensor, reach: float) -> Tensor:
+        """How near candidates (M, 2) lie to where the points map: (M, N) in [0, 1]."""
+        size = self.frame.content_size
+        distance = torch.cdist(_square(candidates, size), _square(self.mapped, size))
+        return (distance / reach).square_().div_(-2).exp_()
+
+    def update(self, candidates: Tensor, support: Tensor, stiffness: float | None) -> None:
+        """Fit the map anew to candidates (M, 2), of which each point has `support` (M, N)."""
+        mass = support.sum(0)
+        self.matches = support.mT @ candidates / mass.clamp_min(1e-30)[:, None]
+        self.weights = mass.sqrt() + 1e-12
+        pull = self.settings.prior
+        affine = self._fit(Affine(), self.spread * self.frame.neutral, pull, 0.0)
+        centre = (self.weights[:, None] * self.points).sum(0) / self.weights.sum()
+        affine = _sane(affine, self.frame, self.settings, centre)
         if stiffness is None:
-            model, theta = Affine(), affine
-        else:
-            model = family
-            prior = Affine().map(affine[None], spread[None])[0]
-            theta = fit(family, prior, settings.smoothing * stiffness)
-        mapped = model.map(theta[None], points[None])[0]
-    confidence = float(mass.sum() / probability.sum())
-    return Estimate(
-        _parameters(family, theta, frame, confidence), confidence, points, matches, weights
-    )
+            self.mapped = Affine().map(affine[None], self.points[None])[0]
+            return
+        # The whole family is pulled to the affine map, the harder the more it would distort.
+        prior = Affine().map(affine[None], self.spread[None])[0]
+        smoothing = self.settings.smoothing * stiffness
+        for _ in range(20):
+            self.theta = self._fit(self.family, prior, pull, smoothing)
+            if _stretch(self.family, self.theta, self.frame) <= self.settings.max_stretch:
+                break
+            pull = 2 * pull + 1e-3
+        self.mapped = self.family.map(self.theta[None], self.points[None])[0]
+
+    def _fit(self, family: WarpFamily, prior: Tensor, pull: float, smoothing: float) -> Tensor:
+        pulls = torch.full_like(prior[:, 0], pull * float(self.weights.sum()) / len(prior))
+        return family.fit(
+            torch.cat((self.points, self.spread)),
+            torch.cat((self.matches, prior)),
+            torch.cat((self.weights, pulls)),
+            smoothing,
+        )
+
+
+def _returning(there: _Side, back: _Side) -> float:
+    """The share of matched points that both maps, one after the other, bring back home."""
+    again = back.family.map(back.theta[None], there.mapped[None])[0]
+    error = _square(again - there.points, there.frame.output_size).norm(dim=1)
+    home = (there.mapped.abs() <= 1).all(1) & (error < HOME)
+    return float((there.weights * home).sum() / there.weights.sum())
+
+
+def _stretch(family: WarpFamily, theta: Tensor, frame: _Frame) -> float:
+    """The largest factor by which theta (P,) stretches or squeezes any spot in any direction.
+
+    Against the unwarped placement, in square units, the mean scale taken out; infinite at a fold.
+    """
+    side = 25
+    mapped = family.map(theta[None], _lattice(side)[None])[0] / frame.neutral
+    placed = _square(mapped, frame.output_size).unflatten(0, (side, side))
+    before = _square(_lattice(side), frame.output_size).unflatten(0, (side, side))
+    across = (placed[:-1, 1:] - placed[:-1, :-1]) / (before[0, 1, 0] - before[0, 0, 0])
+    down = (placed[1:, :-1] - placed[:-1, :-1]) / (before[1, 0, 1] - before[0, 0, 1])
+    jacobian = torch.stack((across, down), -1)
+    area = torch.linalg.det(jacobian)
+    if not bool((area > 0).all()):
+        return math.inf
+    scales = torch.linalg.svdvals(jacobian).log() - area.log().mean() / 2
+    return float(scales.abs().amax().exp())
 
 
 def _sane(affine: Tensor, frame: _Frame, settings: GeometrySettings, centre: Tensor) -> Tensor:
@@ -290,14 +379,15 @@ def _ransac_affine(
 ) -> Estimate:
     """The control: an affine map by RANSAC from mutual nearest neighbours, nothing held back."""
     i, j = mutual_neighbours(correlation)
-    points, matches, unit = target[j] * frame.to_output, source[i], frame.half_long_sides
+    points, matches = target[j] * frame.to_output, source[i]
+    unit = _square(torch.ones(2, dtype=torch.float64), frame.content_size).numpy()
     cv2.setRNGSeed(seed)
     found, inliers = cv2.estimateAffine2D(
-        points.numpy(), (matches * unit).numpy(), method=cv2.RANSAC, ransacReprojThreshold=0.12
+        points.numpy(), matches.numpy() * unit, method=cv2.RANSAC, ransacReprojThreshold=0.12
     )
     if found is None or np.linalg.det(found[:, :2]) <= 0:
         return replace(_none(frame), message="no affine map fits the matches: nothing is warped")
-    theta = torch.from_numpy(found / unit.numpy()[:, None] - np.eye(2, 3)).flatten()
+    theta = torch.from_numpy(found / unit[:, None] - np.eye(2, 3)).flatten()
     weights = torch.from_numpy(inliers[:, 0]).double()
     confidence = float(weights.mean())
     return Estimate(
