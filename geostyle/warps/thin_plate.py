@@ -45,7 +45,8 @@ class ThinPlate(WarpFamily):
     @property
     def control_points(self) -> Tensor:
         """The lattice (k², 2) in float64: normalized (x, y) in the output frame, corners at ±1."""
-        return _lattice(self.lattice)
+        axis = _axis(self.lattice)
+        return torch.cartesian_prod(axis, axis).flip(-1)
 
     def map(self, theta: Tensor, points: Tensor) -> Tensor:
         offsets = theta.double().unflatten(-1, (-1, 2))
@@ -102,28 +103,25 @@ class ThinPlate(WarpFamily):
 
 @lru_cache
 @torch.inference_mode(False)
-def _lattice(k: int) -> Tensor:
-    axis = torch.linspace(-1, 1, k, dtype=torch.float64)
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    return torch.stack((x, y), -1).reshape(-1, 2)
+def _axis(k: int) -> Tensor:
+    return torch.linspace(-1, 1, k, dtype=torch.float64)
 
 
 def _features(points: Tensor, k: int) -> Tensor:
     """(..., K + 3, N): the kernels 2·r² log r, then 1, x, y, at points (..., N, 2)."""
-    centres = _lattice(k).to(points)
+    axis = _axis(k).to(points)[:, None]
     x, y = points.mT.contiguous().split(1, -2)  # each (..., 1, N)
-    dx, dy = x - centres[:, :1], y - centres[:, 1:]
-    squared = torch.addcmul(dx * dx, dy, dy)
-    # The clamp keeps the kernel and its gradient at zero where a point meets a centre.
-    kernels = squared * squared.clamp_min(torch.finfo(squared.dtype).tiny).log()
-    return torch.cat((kernels, torch.ones_like(x), x, y), -2)
+    # A number too small to matter keeps the kernel and its gradient at zero on a centre.
+    across, down = (x - axis).square(), (y - axis).square() + torch.finfo(points.dtype).tiny
+    squared = (down.unsqueeze(-2) + across.unsqueeze(-3)).flatten(-3, -2)  # rows of the lattice
+    return torch.cat((squared * squared.log(), torch.ones_like(x), x, y), -2)
 
 
 @lru_cache
 @torch.inference_mode(False)
 def _solver(k: int) -> Tensor:
     """(K + 3, K): offsets at the lattice → weights of the features."""
-    features = _features(_lattice(k), k)  # (K + 3, K)
+    features = _features(ThinPlate(k).control_points, k)  # (K + 3, K)
     system = torch.zeros(k * k + 3, k * k + 3, dtype=torch.float64)
     system[:, : k * k] = features
     system[: k * k, k * k :] = features[k * k :].T
