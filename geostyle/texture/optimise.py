@@ -75,6 +75,7 @@ class Lbfgs:
         self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=history)
         self.accepted: deque[float] = deque(maxlen=3)
         self.point: Tensor | None = None
+        self.gradient: Tensor
         self.loss = math.inf
         self.step_size = 1.0
 
