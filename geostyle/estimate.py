@@ -6,12 +6,16 @@ soft matches by annealing: each position reads its match as the mean of its cand
 both maps, the maps are fitted to the readings, and "near" shrinks; affine first, then the whole
 family. Maps stay within bounds in rotation, scale and stretch, and fade where the pictures share
 little geometry.
+
+`regression` asks a trained network (see `geonet.py`), once each way.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -24,10 +28,11 @@ from geostyle.coords import Size, base_grid, resize
 from geostyle.correlation import correlate, mutual_neighbours, mutual_probability
 from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor
+from geostyle.geonet import Trained, correlate_squares, describe_square, load_geonet
 from geostyle.warps import FAMILIES, WarpFamily, WarpParameters, fold_guard, make_family
 from geostyle.warps.affine import Affine, from_pixels, to_pixels
 
-ESTIMATORS = ("robust", "ransac-affine", "none")
+ESTIMATORS = ("robust", "regression", "ransac-affine", "none")
 TEMPERATURE = 0.05  # of the match probability, in cosine similarity
 # The annealing: how far from the maps a match may lie (a Gaussian's σ, in half long sides), and the
 # spline's smoothing as a multiple of the final one; None fits affine maps.
@@ -47,6 +52,9 @@ class GeometrySettings:
         "affine+tps", choices=tuple(FAMILIES), help="family of warps to choose from"
     )
     estimator: str = setting("robust", choices=ESTIMATORS, help="how theta is found")
+    geonet: Path | None = setting(
+        None, help="network of the estimator regression; default: the bundled one"
+    )
     frame: str = setting(
         "content",
         choices=("content", "geo"),
@@ -107,10 +115,14 @@ class Description:
     """What matching knows of a picture: its size (H, W), and features on one common grid.
 
     maps: one (1, C, h, w) per layer and matching size, unit vectors.
+    square: (1, C, n, n), what the regression network reads, where one is asked for.
+    network: that network.
     """
 
     size: Size
     maps: tuple[Tensor, ...]
+    square: Tensor | None = None
+    network: Trained | None = None
 
 
 def estimate_warp(
@@ -161,7 +173,11 @@ def describe(image: Tensor, extractor: FeatureExtractor, settings: GeometrySetti
             if features.shape[-2:] != grid:
                 features = F.interpolate(features, grid, mode="bilinear", align_corners=False)
             maps.append(F.normalize(features, dim=1))
-    return Description(_size(image), tuple(maps))
+    if settings.geonet is None and settings.estimator != "regression":
+        return Description(_size(image), tuple(maps))
+    network = _network(settings, extractor)
+    square = describe_square(image, extractor, network.net.settings)
+    return Description(_size(image), tuple(maps), square, network)
 
 
 @torch.inference_mode()
@@ -177,6 +193,8 @@ def estimate_from(
     frame = _Frame.of(content.size, geo_style.size, settings.frame)
     if settings.estimator == "none" or settings.geometry == "none":
         return _none(frame)
+    if settings.estimator == "regression":
+        return _regression(content, geo_style, frame, settings)
     pairs = zip(content.maps, geo_style.maps, strict=True)
     volumes = [correlate(a, b, centre=True) for a, b in pairs]
     correlation = torch.stack(volumes).mean(0).cpu()
@@ -246,21 +264,112 @@ def _robust(
         support = near * probability
         there.update(source, support, stiffness)
         back.update(there.points, support.mT, stiffness)
-    # The share of all matches that the maps explain, beyond what as wide a net would catch anyhow.
-    share, chance = float(support.sum() / probability.sum()), float(near.mean())
-    share = max(0.0, share - chance) / (1 - chance) if chance < 1 else 0.0
-    confidence = math.sqrt(share * _returning(there, back))
-    theta, message = there.theta, ""
-    strength = _strength(confidence) if settings.fade else 1.0
-    if strength < 1:
-        spread = _lattice(17)
-        plain = spread * frame.neutral
-        bent = there.family.map(theta[None], spread[None])[0]
-        theta = there.family.fit(spread, plain + strength * (bent - plain))
-        held = f"the warp is held to {100 * strength:.0f} %" if strength else "nothing is warped"
-        message = f"the pictures share little geometry (confidence {confidence:.2f}): {held}"
+    confidence = math.sqrt(_explained(near, probability) * _returning(there, back))
+    theta, message = _faded(there.family, there.theta, frame, confidence, settings)
     parameters = _parameters(there.family, theta, frame, confidence)
     return Estimate(parameters, confidence, there.points, there.matches, there.weights, message)
+
+
+def _regression(
+    content: Description, geo_style: Description, frame: _Frame, settings: GeometrySettings
+) -> Estimate:
+    """The network's answer, carried over to the output frame.
+
+    Its confidence is measured as that of `_robust`: the share of soft matches near the map, and of
+    points that the network's answers for both directions bring back home.
+    """
+    network = content.network
+    if network is None or content.square is None or geo_style.square is None:
+        raise InputError("geonet: expected pictures described for the estimator regression")
+    net = network.net
+    correlation = correlate_squares(content.square, geo_style.square, net.settings).float().cpu()
+    opposite = correlate_squares(geo_style.square, content.square, net.settings).float().cpu()
+    theta, back = net(torch.cat((correlation, opposite))).double().split(1)
+    target = base_grid((net.cells, net.cells), dtype=torch.float64).flatten(0, 1)
+    mapped = net.family.map(theta, target[None])[0]
+
+    size = content.size
+    distance = torch.cdist(_square(target, size), _square(mapped, size))
+    near = (distance / SCHEDULE[-1][0]).square_().div_(-2).exp_()
+    probability = mutual_probability(correlation, TEMPERATURE)[0].flatten(1).double()
+    support = near * probability
+    weights = support.sum(0).sqrt() + 1e-12
+    matches = support.mT @ target / support.sum(0).clamp_min(1e-30)[:, None]
+    error = _square(net.family.map(back, mapped[None])[0] - target, geo_style.size).norm(dim=1)
+    home = (mapped.abs() <= 1).all(1) & (error < HOME)
+    returning = float((weights * home).sum() / weights.sum())
+    confidence = math.sqrt(_explained(near, probability) * returning)
+
+    family, found = net.family, theta[0]
+    if settings.frame == "content" or settings.geometry != family.name:
+        family = make_family(settings.geometry, settings.lattice)
+        found = _refit(net.family, theta, family, frame)
+    found, message = _faded(family, found, frame, confidence, settings)
+    parameters = _parameters(family, found, frame, confidence)
+    return Estimate(parameters, confidence, target * frame.to_output, matches, weights, message)
+
+
+def _refit(known: WarpFamily, theta: Tensor, family: WarpFamily, frame: _Frame) -> Tensor:
+    """Theta (P,) of `family` on the output frame for `theta` (1, Q) on the geometry style's.
+
+    What the geometry style does not cover of the output follows the nearest affine map.
+    """
+    points = _lattice(20)
+    outputs, mapped = points * frame.to_output, known.map(theta, points[None])[0]
+    affine = Affine().fit(outputs, mapped)
+    spread = base_grid((8, 8), dtype=torch.float64).flatten(0, 1)
+    prior = Affine().map(affine[None], spread[None])[0]
+    beyond = (spread.abs() > frame.to_output).any(1).double()
+    return family.fit(
+        torch.cat((outputs, spread)),
+        torch.cat((mapped, prior)),
+        torch.cat((torch.ones_like(outputs[:, 0]), beyond)),
+        1e-5,
+    )
+
+
+def _network(settings: GeometrySettings, extractor: FeatureExtractor) -> Trained:
+    """The regression network for these features.
+
+    Raises: InputError where there is none, or where it reads the features of another network.
+    """
+    path = settings.geonet
+    if path is None:
+        name = f"geonet-{extractor.name}.safetensors"
+        path = Path(str(resources.files("geostyle") / "assets" / name))
+        if not path.is_file():
+            raise InputError(
+                f"geonet: expected --geonet FILE for {extractor.name}, for which no network is "
+                "bundled; python train_geo.py trains one"
+            )
+    network = load_geonet(path)
+    if network.features != extractor.name:
+        raise InputError(
+            f"geonet: expected a network that reads {extractor.name}, got {str(path)!r}, which "
+            f"reads {network.features}; choose it with --features {network.features}"
+        )
+    return network
+
+
+def _explained(near: Tensor, probability: Tensor) -> float:
+    """The share of all matches near the map, beyond what as wide a net would catch anyhow."""
+    share, chance = float((near * probability).sum() / probability.sum()), float(near.mean())
+    return max(0.0, share - chance) / (1 - chance) if chance < 1 else 0.0
+
+
+def _faded(
+    family: WarpFamily, theta: Tensor, frame: _Frame, confidence: float, settings: GeometrySettings
+) -> tuple[Tensor, str]:
+    """Theta (P,) as strong as the confidence allows, and a line that says so where it is weaker."""
+    strength = _strength(confidence) if settings.fade else 1.0
+    if strength == 1:
+        return theta, ""
+    spread = _lattice(17)
+    plain = spread * frame.neutral
+    bent = family.map(theta[None], spread[None])[0]
+    held = f"the warp is held to {100 * strength:.0f} %" if strength else "nothing is warped"
+    message = f"the pictures share little geometry (confidence {confidence:.2f}): {held}"
+    return family.fit(spread, plain + strength * (bent - plain)), message
 
 
 def _strength(confidence: float) -> float:

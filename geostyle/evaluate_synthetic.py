@@ -41,7 +41,8 @@ class SyntheticSettings:
         ("none", "ransac-affine", "robust"), choices=ESTIMATORS, help="estimators to compare"
     )
     limit: int = setting(0, min=0, help="pairs looked at; 0: all")
-    geometry: GeometrySettings = setting(GeometrySettings(frame="geo"))
+    # Nothing is held back: what is measured is the estimate, not the caution.
+    geometry: GeometrySettings = setting(GeometrySettings(frame="geo", fade=False))
 
     def __post_init__(self) -> None:
         check(self)

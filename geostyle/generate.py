@@ -88,9 +88,9 @@ class MakeSettings:
     )
     weights: Path | None = setting(None, help="file of its weights; default: the usual ones")
     iterations: tuple[int, ...] = setting(
-        (30, 20, 12), min=0, help="repainting steps at each level, coarse to fine"
+        (16, 12, 8), min=0, help="repainting steps at each level, coarse to fine"
     )
-    content_weight: float = setting(0.1, min=0.0, help="weight of content beside style")
+    content_weight: float = setting(0.3, min=0.0, help="weight of content beside style")
     seed: int = setting(0, min=0, max=2**31 - 1, help="what all pairs are drawn from")
     batch: int = setting(1, min=1, max=256, help="pairs repainted at once; above 1 for GPUs")
     workers: int = setting(0, min=0, help="processes; 0: one a core, or one on a GPU")
