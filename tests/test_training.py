@@ -19,7 +19,9 @@ import torch.distributed as dist
 import torch.multiprocessing
 
 from geostyle.checkpoint import load_checkpoint
+from geostyle.config import resolve
 from geostyle.errors import InputError
+from geostyle.generate import MakeSettings
 from geostyle.geonet import NetSettings, load_geonet
 from geostyle.training import (
     STATE_KIND,
@@ -302,3 +304,13 @@ def test_only_a_saved_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyP
             train_geo.parse(argv)
     settings, folder, _ = train_geo.parse(["--run", str(tmp_path), "--steps", "7"])
     assert (settings.steps, folder) == (7, tmp_path)
+
+
+def test_the_shipped_settings_are_valid() -> None:
+    for name in ("train_geo", "train_geo_small"):
+        resolve(TrainSettings, ROOT / "configs" / f"{name}.yaml")
+    for name in ("make", "make_small"):
+        resolve(MakeSettings, ROOT / "configs" / f"{name}.yaml")
+    small = resolve(TrainSettings, ROOT / "configs" / "train_geo_small.yaml")
+    assert small.data == resolve(MakeSettings, ROOT / "configs" / "make_small.yaml").output
+    assert TrainSettings().data == MakeSettings().output
