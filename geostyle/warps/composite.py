@@ -25,7 +25,7 @@ class AffineThinPlate(WarpFamily):
     name = "affine+tps"
     min_points = 3
 
-    def __init__(self, lattice: int = 4) -> None:
+    def __init__(self, lattice: int) -> None:
         self.affine = Affine()
         self.spline = ThinPlate(lattice)
         self.lattice = lattice

@@ -36,7 +36,7 @@ class ThinPlate(WarpFamily):
 
     name = "tps"
 
-    def __init__(self, lattice: int = 4) -> None:
+    def __init__(self, lattice: int) -> None:
         if not isinstance(lattice, int) or not 2 <= lattice <= MAX_LATTICE:
             raise InputError(f"lattice: expected an integer from 2 to {MAX_LATTICE}, got {lattice}")
         self.lattice = lattice

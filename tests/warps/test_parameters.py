@@ -120,6 +120,7 @@ BROKEN: list[tuple[str, Any]] = [
     ("theta", {"affine": [0] * 6}),
     ("theta", {"affine": [0] * 6, "control_points": [], "more": 1}),
     ("theta", {"affine": [0] * 6, "control_points": [{"at": [0, 0], "offset": [0, 0]}] * 9}),
+    ("theta", {"affine": [0] * 6, "control_points": []}),
     ("theta", {"affine": [0] * 5, "control_points": []}),
     ("theta", {"affine": 1, "control_points": []}),
 ]
