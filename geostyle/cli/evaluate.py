@@ -101,7 +101,7 @@ def synthetic(argv: Sequence[str]) -> int:
     """Grid error of every estimator on the validation pairs of a generated set."""
     parser = config.Parser(
         prog="geostyle evaluate synthetic",
-        description="End-point error of the grid in pixels at 240, also as a share of doing nothing.",
+        description="End-point error of the grid in pixels at 240, and as a share of none.",
     )
     config.add_arguments(parser, Synthetic)
     settings = config.resolve(Synthetic, None, config.overrides(parser.parse_args(argv), Synthetic))
