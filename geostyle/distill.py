@@ -134,7 +134,7 @@ class Student(nn.Module):
 
     @torch.no_grad()
     def update_map(self, layer: str, own: Tensor, cross: Tensor, decay: float = 0.0) -> None:
-        """Solve a map from moments E[f fᵀ] (C_s, C_s) and E[t fᵀ] (C_t, C_s), running by `decay`."""
+        """Solve a map from E[f fᵀ] (C_s, C_s) and E[t fᵀ] (C_t, C_s), running means by `decay`."""
         if decay and layer in self.moments:
             old_own, old_cross = self.moments[layer]
             own, cross = old_own.lerp(own, 1 - decay), old_cross.lerp(cross, 1 - decay)
