@@ -41,6 +41,7 @@ SCHEDULE: tuple[tuple[float, float | None], ...] = (
 )  # fmt: skip
 HOME = 0.1  # how near a round trip must end to count as returned, in half long sides
 TRUST = (0.2, 0.45)  # confidence at which the warp begins to show, and from which it is whole
+FLAT = 2 / 255  # standard deviation of the values in a picture that shows nothing
 FOLD_CHECK_PX = 128  # long side of the grid on which the estimate is kept from folding
 
 
@@ -117,12 +118,14 @@ class Description:
     maps: one (1, C, h, w) per layer and matching size, unit vectors.
     square: (1, C, n, n), what the regression network reads, where one is asked for.
     network: that network.
+    flat: whether it shows nothing, so that only its borders could be matched.
     """
 
     size: Size
     maps: tuple[Tensor, ...]
     square: Tensor | None = None
     network: Trained | None = None
+    flat: bool = False
 
 
 def estimate_warp(
@@ -173,11 +176,12 @@ def describe(image: Tensor, extractor: FeatureExtractor, settings: GeometrySetti
             if features.shape[-2:] != grid:
                 features = F.interpolate(features, grid, mode="bilinear", align_corners=False)
             maps.append(F.normalize(features, dim=1))
+    flat = float(image.std()) < FLAT
     if settings.geonet is None and settings.estimator != "regression":
-        return Description(_size(image), tuple(maps))
+        return Description(_size(image), tuple(maps), flat=flat)
     network = _network(settings, extractor)
     square = describe_square(image, extractor, network.net.settings)
-    return Description(_size(image), tuple(maps), square, network)
+    return Description(_size(image), tuple(maps), square, network, flat)
 
 
 @torch.inference_mode()
@@ -193,6 +197,11 @@ def estimate_from(
     frame = _Frame.of(content.size, geo_style.size, settings.frame)
     if settings.estimator == "none" or settings.geometry == "none":
         return _none(frame)
+    if content.flat or geo_style.flat:
+        family, empty = make_family(settings.geometry, settings.lattice), torch.zeros(0, 2)
+        theta, message = _faded(family, torch.zeros(family.n_params).double(), frame, 0.0, settings)
+        parameters = _parameters(family, theta, frame, 0.0)
+        return Estimate(parameters, 0.0, empty, empty, empty[:, 0], message)
     if settings.estimator == "regression":
         return _regression(content, geo_style, frame, settings)
     pairs = zip(content.maps, geo_style.maps, strict=True)
@@ -217,8 +226,12 @@ class _Frame:
 
     @classmethod
     def of(cls, content: Size, geo_style: Size, frame: str) -> _Frame:
-        # Of equal area rather than fitted in: a tall style would halve a wide content's subject.
-        scale = math.sqrt(math.prod(content) / math.prod(geo_style))
+        if frame == "content":
+            # Of equal area, not fitted in: a tall style would halve a wide content's subject.
+            scale = math.sqrt(math.prod(content) / math.prod(geo_style))
+        else:
+            # The largest part of the content that fills the geometry style's frame.
+            scale = min(content[0] / geo_style[0], content[1] / geo_style[1])
         placed = torch.tensor(
             [geo_style[1] * scale / content[1], geo_style[0] * scale / content[0]],
             dtype=torch.float64,
@@ -430,7 +443,8 @@ def _returning(there: _Side, back: _Side) -> float:
     """The share of matched points that both maps, one after the other, bring back home."""
     again = back.family.map(back.theta[None], there.mapped[None])[0]
     error = _square(again - there.points, there.frame.output_size).norm(dim=1)
-    home = (there.mapped.abs() <= 1).all(1) & (error < HOME)
+    inside = (torch.cat((there.mapped, there.points), 1).abs() <= 1).all(1)
+    home = inside & (error < HOME)
     return float((there.weights * home).sum() / there.weights.sum())
 
 
