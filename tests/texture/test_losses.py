@@ -67,11 +67,15 @@ def test_losses_do_not_depend_on_the_scale_of_features(scale: float) -> None:
 
 
 def test_relative_error_closed_form() -> None:
-    assert float(relative_error(torch.tensor([3.0, 0.0]), torch.tensor([0.0, 4.0]))) == 25 / 16
-    t = torch.randn(7)
+    three, four = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 4.0]])
+    assert float(relative_error(three, four)) == 25 / 16
+    t = torch.randn(1, 7)
     assert float(relative_error(t, t)) == 0
     assert float(relative_error(2 * t, t)) == pytest.approx(1)
-    assert torch.isfinite(relative_error(torch.zeros(3), torch.zeros(3)))
+    assert torch.isfinite(relative_error(torch.zeros(1, 3), torch.zeros(1, 3)))
+    # Each item of a batch is measured against its own energy.
+    both = relative_error(torch.cat([three, 10 * four]), torch.cat([four, four]))
+    assert float(both) == pytest.approx(25 / 16 + 81)
 
 
 def test_moments_are_mean_and_deviation() -> None:
