@@ -43,7 +43,7 @@ class NetSettings:
         max=10.0,
         help="temperatures at which soft matches are read from the correlation",
     )
-    centre: bool = setting(False, help="subtract the mean feature direction before correlating")
+    centre: bool = setting(True, help="subtract the mean feature direction before correlating")
 
     def __post_init__(self) -> None:
         check(self)
@@ -62,8 +62,8 @@ class GeoNet(nn.Module):
         section 3.3 (7×7, 5×5, fully connected).
     Differs: GroupNorm, so that one sample's answer depends on no other's; soft matches beside the
         correlation (for each target position, the displacement to the mean of its mutual
-        candidates, and how sure they are), from which few training pairs teach more; the last
-        layer starts at zero, the identity.
+        candidates, and how sure they are), from which few training pairs teach more; features
+        are centred before they are correlated; the last layer starts at zero, the identity.
     """
 
     positions: Tensor

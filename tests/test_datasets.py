@@ -164,11 +164,12 @@ def test_correlations_are_computed_once(
     read = cache.read([5, 5], [0, 1])
     assert read.shape == (2, 121, 11, 11)
     for found, target in zip(read, features[1:], strict=True):
-        assert torch.allclose(found, correlate(features[0], target)[0], atol=1e-3)
+        expected = correlate(features[0], target, centre=True)[0]
+        assert torch.allclose(found, expected, atol=1e-3)
     assert not torch.equal(read[0], read[1])
 
     # Other settings are other files; a damaged file is named.
-    other = CorrelationCache(pairs, extractor, dataclasses.replace(SETTINGS, centre=True))
+    other = CorrelationCache(pairs, extractor, dataclasses.replace(SETTINGS, centre=False))
     assert other.blocks[0][1] != cache.blocks[0][1]
     cache.blocks[0][1].write_bytes(b"rubbish")
     with pytest.raises(InputError, match="damaged file; delete it"):
