@@ -96,6 +96,30 @@ def test_shrinking_does_not_alias(shrink: float) -> None:
     assert (blurred - resize(gentle, (size, size))).abs().mean() < 0.02
 
 
+def test_the_footprint_grows_as_the_map_shrinks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four samples at ±d per axis, d² = (shrink² - 1) / 12 in content pixels, about the point."""
+    read: list[Tensor] = []
+
+    def spy(image: Tensor, grid: Tensor, *rest: str) -> Tensor:
+        read.append(grid)
+        return sample(image, grid, *rest)
+
+    monkeypatch.setattr(module, "sample", spy)
+    grid = base_grid((40, 50), dtype=torch.float64)[None]
+    warp_image(noise(60, 60).double(), grid)  # shrinks by 1.5 along y and by 1.2 along x
+    offsets = (torch.stack(read) - grid) * 30  # content pixels
+    assert offsets.shape[0] == 4
+    squares = torch.tensor([(1.2**2 - 1) / 12, (1.5**2 - 1) / 12], dtype=torch.float64)
+    assert torch.allclose(offsets.square(), squares.expand_as(offsets))
+    signs = {tuple(offset[0, 0, 0].sign().tolist()) for offset in offsets}
+    assert signs == {(-1, -1), (-1, 1), (1, -1), (1, 1)}
+
+
+def test_tall_and_thin_pictures_have_their_coarse_levels() -> None:
+    for image, size in ((noise(256, 1, 1, 1), (8, 2)), (noise(1, 256, 1, 1), (2, 8))):
+        assert warp_image(image, base_grid(size)[None]).std() < 0.35 * image.std()
+
+
 def test_shrinking_one_axis_keeps_the_other_sharp() -> None:
     stripes = torch.tensor([0.0, 1.0]).repeat_interleave(2).repeat(30)
     across = stripes.expand(1, 1, 120, 120)
