@@ -162,10 +162,15 @@ def estimate_warp(
 
 @torch.inference_mode()
 def describe(image: Tensor, extractor: FeatureExtractor, settings: GeometrySettings) -> Description:
-    """Features of `image` (1, 3, H, W) for matching, at every layer and size of the settings."""
+    """Features of `image` (1, 3, H, W) for matching, at every layer and size of the settings.
+
+    With ``estimator="regression"`` they are the network's alone; with another estimator and a
+    `geonet`, they serve both.
+    """
     device = extractor.mean.device
     maps: list[Tensor] = []
-    for size_px in sorted(settings.match_sizes_px, reverse=True):
+    sizes_px = () if settings.estimator == "regression" else settings.match_sizes_px
+    for size_px in sorted(sizes_px, reverse=True):
         # Sides in whole cells: features then tile the picture, edge to edge.
         factor = size_px / max(_size(image)) / 16
         height, width = (max(1, round(side * factor)) * 16 for side in _size(image))

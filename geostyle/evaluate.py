@@ -117,7 +117,7 @@ def predict(
     Features of a picture are computed once. The estimator ``oracle`` sees the true keypoints: the
     fold-free map of the family nearest to them bounds what any estimator can reach.
     """
-    settings = replace(settings, frame="geo")
+    settings = replace(settings, frame="geo", estimator="robust")  # features for every estimator
     known: dict[Path, Description] = {}
     found = []
     for number, pair in enumerate(pairs):

@@ -104,7 +104,8 @@ def predict(
         for kind in pairs.targets:
             target = pairs.picture(index, kind)
             for name in settings.estimators:
-                geometry = _with(settings.geometry, estimator=name, frame="geo")
+                geonet = settings.geometry.geonet if name == "regression" else None
+                geometry = _with(settings.geometry, estimator=name, geonet=geonet, frame="geo")
                 started = time.perf_counter()
                 estimate = estimate_warp(content, target, extractor, geometry)
                 seconds = time.perf_counter() - started
