@@ -211,7 +211,7 @@ def load_features(
 
 def _load_lite(weights: Path | str | None, pooling: str, padding: str) -> FeatureExtractor:
     if weights is not None:
-        tensors, config = load_checkpoint(Path(weights), kind="features")
+        tensors, config = load_checkpoint(Path(weights), kind="features", name="weights")
     else:
         with resources.as_file(resources.files("geostyle") / "assets" / LITE_FILE) as path:
             tensors, config = load_checkpoint(path, kind="features")
