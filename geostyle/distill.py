@@ -40,10 +40,9 @@ from torch import Tensor, nn
 
 from geostyle.checkpoint import save_checkpoint
 from geostyle.config import check, setting
-from geostyle.coords import resize
-from geostyle.errors import InputError
+from geostyle.crops import CropSource
 from geostyle.features import FeatureExtractor, load_features
-from geostyle.images import is_validation, list_pictures, load_picture
+from geostyle.images import is_validation, list_pictures
 from geostyle.runs import atomic_path, resolve_device
 
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
@@ -74,48 +73,6 @@ class DistillSettings:
 
     def __post_init__(self) -> None:
         check(self)
-
-
-class CropSource:
-    """Random square crops of a list of pictures, item i the same whatever was drawn before.
-
-    Args:
-        paths: the pictures; decoded once and kept as uint8.
-        crop_px: side of a crop.
-        seed: crops are drawn from (seed, index).
-    """
-
-    def __init__(self, paths: list[Path], crop_px: int, seed: int) -> None:
-        if not paths:
-            raise InputError("images: expected at least one picture, got none")
-        self.crop_px, self.seed = crop_px, seed
-        self.pictures = [
-            (load_picture(p, name="images").tensor[0] * 255).round().byte() for p in paths
-        ]
-
-    def crop(self, index: int) -> Tensor:
-        """Crop number `index`, (3, crop_px, crop_px) in [0, 1]: random scale, place and flip."""
-        rng = np.random.default_rng((self.seed, index))
-        picture = self.pictures[rng.integers(len(self.pictures))]
-        height, width = picture.shape[-2:]
-        # From the whole short side down to half the crop's own size (a magnified detail).
-        low = min(0.6 * self.crop_px, height, width)
-        side = int(round(np.exp(rng.uniform(np.log(low), np.log(min(height, width))))))
-        side = min(max(side, 16), height, width)
-        y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
-        crop = picture[None, :, y : y + side, x : x + side].float() / 255
-        crop = resize(crop, (self.crop_px, self.crop_px)).clamp(0, 1)[0]
-        if rng.random() < 0.5:
-            crop = crop.flip(-1)
-        if rng.random() < 0.15:  # optimisation starts from noise, or passes through it
-            crop = crop + rng.uniform(0.02, 0.3) * torch.from_numpy(
-                rng.standard_normal(crop.shape).astype(np.float32)
-            )
-        return crop.clamp(0, 1)
-
-    def batch(self, start: int, count: int) -> Tensor:
-        """Crops `start` … `start + count - 1`: (count, 3, crop_px, crop_px)."""
-        return torch.stack([self.crop(i) for i in range(start, start + count)])
 
 
 class Student(nn.Module):

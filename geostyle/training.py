@@ -24,7 +24,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from geostyle.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.config import check, setting, to_dict
 from geostyle.coords import inside_mask, resize
 from geostyle.datasets import (
@@ -38,7 +37,7 @@ from geostyle.datasets import (
     load_pictures,
     symmetric,
 )
-from geostyle.errors import GeostyleError, InputError
+from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.geo_losses import (
     bending_penalty,
@@ -55,6 +54,7 @@ from geostyle.geonet import (
     describe_square,
     save_geonet,
 )
+from geostyle.learner import Learner, schedule
 from geostyle.runs import (
     atomic_path,
     read_metrics,
@@ -176,7 +176,7 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
-class Trainer:
+class Trainer(Learner):
     """A network in training.
 
     Args:
@@ -218,14 +218,13 @@ class Trainer:
 
         seed_everything(settings.seed)
         self.net = GeoNet(settings.net, cells_of(settings.net, extractor)).to(self.device)
-        self.average = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
         self.model: nn.Module = self.net
         if self.processes.world > 1:
             self.model = DistributedDataParallel(self.net)
-        self.optimiser = torch.optim.AdamW(
+        optimiser = torch.optim.AdamW(
             self.net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
         )
-        self.step = 0
+        super().__init__(self.net, optimiser, settings.ema)
         self.best = math.inf
         self.waited = 0
 
@@ -254,25 +253,13 @@ class Trainer:
         """Take one step; the figures of it."""
         started = time.monotonic()
         rate = self.settings.lr * schedule(self.step, self.settings.steps, self.settings.warmup)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        batch = self.batch(self.step).to(self.device)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = self.loss(batch)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.net.parameters(), self.settings.clip)
-        if not bool(norm.isfinite()):
-            raise GeostyleError(f"training: the gradient is not finite at step {self.step}")
-        self.optimiser.step()
-        self.step += 1
-        decay = min(self.settings.ema, (1 + self.step) / (10 + self.step))
-        for key, value in self.net.state_dict().items():
-            self.average[key].lerp_(value, 1 - decay)
+        loss = self.loss(self.batch(self.step).to(self.device))
+        norm = self.update(loss, rate, self.settings.clip)
         return {
             "step": self.step,
             "loss": float(loss.detach()),
             "lr": rate,
-            "gradient_norm": float(norm),
+            "gradient_norm": norm,
             "seconds": time.monotonic() - started,
         }
 
@@ -391,45 +378,20 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write all that resuming needs."""
-        tensors = {f"net.{k}": v for k, v in self.net.state_dict().items()}
-        tensors |= {f"average.{k}": v for k, v in self.average.items()}
-        for number, entry in self.optimiser.state_dict()["state"].items():
-            tensors |= {f"optimiser.{number}.{k}": v for k, v in entry.items()}
-        config: dict[str, Any] = {
-            "settings": to_dict(self.settings),
-            "step": self.step,
-            "best": None if math.isinf(self.best) else self.best,
-            "waited": self.waited,
-            "features": self.features,
-        }
-        save_checkpoint(path, tensors, config, STATE_KIND)
+        best = None if math.isinf(self.best) else self.best
+        self.save_state(path, STATE_KIND, self._identity(), best=best, waited=self.waited)
 
     def load(self, path: Path) -> None:
         """Go back to what `save` wrote.
 
         Raises: InputError where the state is damaged, or of a run with other settings.
         """
-        tensors, config = load_checkpoint(path, STATE_KIND, name="resume")
-        for what, old, new in (
-            ("settings", config["settings"], to_dict(self.settings)),
-            ("features", config["features"], self.features),
-        ):
-            for key in old:
-                if key not in FREE and old[key] != new.get(key):
-                    raise InputError(
-                        f"resume: expected the run's own {what} ({key} {old[key]}), "
-                        f"got {new.get(key)}"
-                    )
-        self.net.load_state_dict(_part(tensors, "net."))
-        self.average = {k: v.to(self.device) for k, v in _part(tensors, "average.").items()}
-        entries: dict[int, dict[str, Tensor]] = {}
-        for key, value in _part(tensors, "optimiser.").items():
-            number, name = key.split(".")
-            entries.setdefault(int(number), {})[name] = value
-        groups = self.optimiser.state_dict()["param_groups"]
-        self.optimiser.load_state_dict({"state": entries, "param_groups": groups})
-        self.step, self.waited = config["step"], config["waited"]
+        config = self.load_state(path, STATE_KIND, self._identity(), FREE)
+        self.waited = config["waited"]
         self.best = math.inf if config["best"] is None else config["best"]
+
+    def _identity(self) -> dict[str, dict[str, Any]]:
+        return {"settings": to_dict(self.settings), "features": self.features}
 
 
 def rewind(path: Path, step: int) -> None:
@@ -502,19 +464,8 @@ def fold_rate(grids: Tensor) -> float:
     return float(fold_mask(grids).float().mean())
 
 
-def schedule(step: int, steps: int, warmup: int) -> float:
-    """Share of the peak learning rate: a linear rise, then a cosine to zero."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng((seed, 0, epoch)).permutation(count)
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _float64_device(device: torch.device) -> torch.device:

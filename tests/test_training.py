@@ -31,7 +31,6 @@ from geostyle.training import (
     grid_error_px,
     plot,
     rewind,
-    schedule,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,13 +70,6 @@ def state(trainer: Trainer) -> dict[str, torch.Tensor]:
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
-
-
-def test_schedule() -> None:
-    rates = [schedule(step, 110, 10) for step in range(110)]
-    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == 1
-    assert rates[60] == pytest.approx(0.5) and 0 < rates[-1] < 1e-3
-    assert schedule(0, 10, 0) == 1
 
 
 def test_grid_errors_are_pixels_at_240() -> None:

@@ -50,7 +50,7 @@ class TextureObjective(nn.Module):
         super().__init__()
         self.extractor = extractor
         self.style_weight, self.moment_weight = style_weight, moment_weight
-        self.content_weight = content_weight if content is not None else 0.0
+        self.content_weight = content_weight
         self.tv_weight = tv_weight
         self.content_layers = (
             [content_layer] if isinstance(content_layer, str) else list(content_layer)
@@ -68,13 +68,22 @@ class TextureObjective(nn.Module):
                         )
             self.gram_losses = nn.ModuleDict({k: GramLoss(v) for k, v in grams.items()})
             self.moment_losses = nn.ModuleDict({k: MomentLoss(v) for k, v in moments.items()})
-            self.content_losses = nn.ModuleDict()
-            if self.content_weight and content is not None:
-                for layer, found in extractor(content, self.content_layers).items():
-                    self.content_losses[layer] = ContentLoss(found.float())
+        self.content_losses = nn.ModuleDict()
+        if content is not None:
+            self.keep(content)
+
+    @torch.no_grad()
+    def keep(self, content: Tensor) -> None:
+        """Make `content` (B, 3, H, W) what is kept from now on, instead of what was before."""
+        if self.content_weight:
+            for layer, found in self.extractor(content, self.content_layers).items():
+                self.content_losses[layer] = ContentLoss(found.float())
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(total, style, content) of `image` (1, 3, H, W), scalars; total carries the weights."""
+        """(total, style, content) of `image`, scalars; total carries the weights.
+
+        Args: image, (B, 3, H, W); style and content are sums over its items.
+        """
         layers = [*self.gram_losses, *self.content_losses]
         found = self.extractor(image, layers) if layers else {}
         zero = image.new_zeros(())
