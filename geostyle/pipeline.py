@@ -18,7 +18,7 @@ from geostyle.estimate import estimate_warp as estimate
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.images import as_tensor, fit_size
 from geostyle.runs import resolve_device, resolve_precision, seed_everything
-from geostyle.texture import Progress, TextureResult, TextureSettings, transfer_texture
+from geostyle.texture import Finished, Progress, TextureResult, TextureSettings, transfer_texture
 from geostyle.warps import (
     WarpParameters,
     WarpResult,
@@ -281,6 +281,8 @@ def paint(
     settings: TransferSettings,
     networks: Networks,
     callback: Callable[[Progress], None] | None = None,
+    finished: Finished | None = None,
+    on_level: Callable[[Finished], None] | None = None,
 ) -> TextureResult:
     """The texture stage: repaint `canvas`, the warped content, after `tex_style`.
 
@@ -288,6 +290,7 @@ def paint(
         canvas, tex_style: (1, 3, H, W), sRGB in [0, 1].
         networks: `networks.texture` is needed.
         callback: see `transfer`.
+        finished, on_level: levels to go on from, and what receives them; see `transfer_texture`.
 
     Returns: the picture, at the size of the canvas and on the CPU.
     """
@@ -301,6 +304,8 @@ def paint(
         settings.texture,
         seed=settings.seed,
         callback=callback,
+        finished=finished,
+        on_level=on_level,
     )
     return replace(done, image=done.image.cpu())
 

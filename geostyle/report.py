@@ -131,7 +131,8 @@ def write_report(folder: str | Path) -> Path:
         files=sorted(
             str(path.relative_to(run.folder).as_posix())
             for path in run.folder.rglob("*")
-            if path.is_file() and not path.name.startswith(".") and path.name != "report.html"
+            if path.is_file() and path.name != "report.html"
+            if not any(part.startswith(".") for part in path.relative_to(run.folder).parts)
         ),
     )
     path = run.folder / "report.html"

@@ -15,7 +15,7 @@ import re
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -90,9 +90,20 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
-    """Read a metrics.jsonl, leaving out a last line that a kill cut short."""
-    lines = Path(path).read_bytes().split(b"\n")[:-1]
-    return [json.loads(line) for line in lines]
+    """Read a metrics.jsonl, leaving out a last line that a kill cut short.
+
+    Raises: InputError where another line is no JSON mapping.
+    """
+    found = []
+    for number, line in enumerate(Path(path).read_bytes().split(b"\n")[:-1], 1):
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError):
+            value = None
+        if not isinstance(value, dict):
+            raise InputError(f"metrics: expected a JSON mapping in line {number} of {str(path)!r}")
+        found.append(value)
+    return found
 
 
 class RunFolder:
@@ -153,6 +164,33 @@ class RunFolder:
     def save_environment(self, **more: Any) -> None:
         """Write versions, platform, threads, devices, commit and command to environment.json."""
         write_json(self.file("environment.json"), {**environment(), **more})
+
+    def load_environment(self) -> dict[str, Any]:
+        """Read what `save_environment` wrote.
+
+        Raises: InputError where it is missing or damaged.
+        """
+        path = self.file("environment.json")
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            raise InputError(f"run: expected JSON in {str(path)!r}, got: {error}") from error
+        if not isinstance(found, dict):
+            raise InputError(f"run: expected a mapping in {str(path)!r}, got {str(found)[:40]!r}")
+        return found
+
+    def keep_metrics(self, keep: Callable[[dict[str, Any]], bool]) -> None:
+        """Drop from metrics.jsonl the lines that a resumed run will write again."""
+        path = self.file("metrics.jsonl")
+        if not path.is_file():
+            return
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
+        lines = read_metrics(path)
+        kept = [line for line in lines if keep(line)]
+        if kept != lines or not path.read_bytes().endswith(b"\n"):
+            write_text(path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
 
     def log(self, **metrics: Any) -> None:
         """Append one line to metrics.jsonl and hand it to the system at once."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from geostyle.errors import GeostyleError
 
+EXIT_DIFFERENT = 1
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 

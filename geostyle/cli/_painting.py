@@ -20,9 +20,11 @@ from geostyle.coords import Size, resize
 from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.images import fit_size, load_picture, save_picture, to_uint8
+from geostyle.originals import keep_originals
 from geostyle.report import Panel
 from geostyle.runs import RunFolder, resolve_device, resolve_precision, seed_everything
 from geostyle.texture import Progress
+from geostyle.texture.optimise import NotFiniteError
 
 J = TypeVar("J")
 DEFAULT_PX = 512
@@ -121,12 +123,24 @@ def run_folder(
     """Open a numbered run folder holding settings, environment and the pictures that come in."""
     run = RunFolder.create(output, verb)
     with run.lock():
+        keep_originals(run, job)
+        run.save_environment(verb=verb, seed=network.seed, network=config.to_dict(network))
         run.save_settings(job)
-        run.save_environment(seed=network.seed, network=config.to_dict(network))
         for name, picture in inputs.items():
             save_picture(picture, run.file(f"inputs/{name}.png"))
         yield run
     run.close()
+
+
+@contextlib.contextmanager
+def keeping_last_good(run: RunFolder) -> Iterator[None]:
+    """Where the loss stops being a number, save the last good picture and say where it is."""
+    try:
+        yield
+    except NotFiniteError as error:
+        path = run.file("last-good.png")
+        save_picture(error.best, path)
+        raise NotFiniteError(f"{error}; the last good picture: {path}", error.best) from error
 
 
 @contextlib.contextmanager
@@ -166,7 +180,8 @@ def progress(
     with tqdm(total=total, unit="step", dynamic_ncols=True) as bar:
         signal.signal(signal.SIGINT, ask)
         try:
-            yield show
+            with keeping_last_good(run):
+                yield show
         finally:
             signal.signal(signal.SIGINT, before)
 

@@ -20,15 +20,20 @@ from tqdm import tqdm
 
 from geostyle import config, pipeline
 from geostyle.cli import EXIT_INTERRUPTED
+from geostyle.cli import _unfinished as unfinished
+from geostyle.cli._painting import keeping_last_good
 from geostyle.config import check, setting
 from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.images import SUFFIXES, Picture, fit_size, load_picture, save_picture
+from geostyle.originals import keep_originals, saved_job
 from geostyle.pipeline import Bent, TransferSettings
 from geostyle.report import save_grid, write_report
 from geostyle.runs import RunFolder
-from geostyle.texture import Progress
+from geostyle.texture import Finished, Progress
 from geostyle.warps import WarpParameters
+
+VERB = "transfer"
 
 
 @dataclass(frozen=True)
@@ -55,63 +60,88 @@ class Job:
 
 def main(argv: Sequence[str]) -> int:
     """Run the main job; 0 when done, 130 when Ctrl-C cut the painting short."""
-    job, dry_run = parse(argv)
-    settings = job.transfer
-    content = load_picture(job.content or bundled_content(), name="content")
-    geo_style = load_picture(job.geo_style, name="geo_style") if job.geo_style else None
-    tex_style = load_picture(job.tex_style, name="tex_style") if job.tex_style else None
-    parameters = WarpParameters.load(job.theta) if job.theta else None
-    networks = pipeline.load_networks(
-        settings, geometry=geo_style is not None, texture=tex_style is not None and not job.preview
-    )
-    print(
-        yaml.safe_dump({"settings": config.to_dict(job)}, sort_keys=False, default_flow_style=None)
-    )
-    if job.content is None:
-        print("content: none given, taking the bundled one")
-    if dry_run:
-        return 0
+    job, resumed, dry_run = parse(argv)
+    with contextlib.ExitStack() as stack:
+        if resumed is not None and not dry_run:
+            stack.enter_context(resumed.lock())
+            if unfinished.is_complete(resumed):
+                print(f"nothing left to do: {resumed.path}")
+                return 0
+        settings = job.transfer
+        content_path = job.content or bundled_content()
+        content = load_picture(content_path, name="content")
+        geo_style = load_picture(job.geo_style, name="geo_style") if job.geo_style else None
+        tex_style = load_picture(job.tex_style, name="tex_style") if job.tex_style else None
+        parameters = WarpParameters.load(job.theta) if job.theta else None
+        canvas = unfinished.load_canvas(resumed) if resumed is not None else None
+        networks = pipeline.load_networks(
+            settings,
+            geometry=geo_style is not None and canvas is None,
+            texture=tex_style is not None and not job.preview,
+        )
+        show_settings(job)
+        if dry_run:
+            return 0
 
-    started = time.monotonic()
-    bent = pipeline.bend(
-        content.tensor,
-        geo_style.tensor if geo_style else None,
-        settings,
-        networks,
-        parameters,
-        painted=tex_style is not None,
-    )
-    print(f"geometry: {describe(bent)} ({time.monotonic() - started:.1f} s)")
+        bent = None
+        if canvas is None:
+            started = time.monotonic()
+            bent = pipeline.bend(
+                content.tensor,
+                geo_style.tensor if geo_style else None,
+                settings,
+                networks,
+                parameters,
+                painted=tex_style is not None,
+            )
+            canvas = bent.image
+            print(f"geometry: {describe(bent)} ({time.monotonic() - started:.1f} s)")
 
-    run = RunFolder.create(job.output, "transfer")
-    with run.lock():
-        run.save_settings(job)
-        run.save_environment(seed=settings.seed, networks=networks.describe())
-        save_inputs(run, bent.image, content=content, geo_style=geo_style, tex_style=tex_style)
-        save_geometry(run, bent, content.bit_depth)
+        run = resumed
+        if run is None:
+            run = RunFolder.create(job.output, VERB)
+            stack.enter_context(run.lock())
+            keep_originals(run, job, content=content_path)
+            run.save_environment(verb=VERB, seed=settings.seed, networks=networks.describe())
+            run.save_settings(job)  # last: with it, the run can be resumed
+        if bent is not None:
+            save_inputs(run, canvas, content=content, geo_style=geo_style, tex_style=tex_style)
+            save_geometry(run, bent, content.bit_depth)
         interrupted = False
         if job.preview:
             result = run.file("warped.png")
         else:
-            image = bent.image
+            image = canvas
             if tex_style is not None:
-                with progress_bar(settings, run) as callback:
+                unfinished.save_canvas(run, canvas)
+                finished = unfinished.load_levels(run)
+                with progress_bar(settings, run, finished) as callback, keeping_last_good(run):
                     painted = pipeline.paint(
-                        bent.image, tex_style.tensor, settings, networks, callback
+                        canvas,
+                        tex_style.tensor,
+                        settings,
+                        networks,
+                        callback,
+                        finished,
+                        on_level=lambda levels: unfinished.save_levels(run, levels),
                     )
                 image, interrupted = painted.image, painted.interrupted
             result = run.file("result.png")
             save_picture(image, result, bit_depth=content.bit_depth)
         report = write_report(run.path)
-    run.close()
-    print(
-        f"{'interrupted; the best so far' if interrupted else 'result'}: {result}\nreport: {report}"
-    )
-    return EXIT_INTERRUPTED if interrupted else 0
+        if not interrupted:
+            unfinished.clear(run)
+        run.close()
+    if interrupted:
+        print(f"interrupted; the best so far: {result}\nreport: {report}")
+        print(f"to finish it: transfer.py --resume {run.path}")
+        return EXIT_INTERRUPTED
+    print(f"result: {result}\nreport: {report}")
+    return 0
 
 
-def parse(argv: Sequence[str]) -> tuple[Job, bool]:
-    """Read defaults < --config < flags; also whether it is a dry run."""
+def parse(argv: Sequence[str]) -> tuple[Job, RunFolder | None, bool]:
+    """Read defaults < --config < flags, or a run to go on with; the latter; dry run or not."""
     parser = config.Parser(
         prog="geostyle transfer",
         description="Warp a content picture so that its geometry takes after one picture, then "
@@ -121,11 +151,30 @@ def parse(argv: Sequence[str]) -> tuple[Job, bool]:
         "--config", type=Path, metavar="YAML", help="settings, such as a run's settings.yaml"
     )
     parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="run folder to go on with from its last finished level, under its own settings",
+    )
+    parser.add_argument(
         "--dry-run", action="store_true", help="check and print everything, then stop"
     )
     config.add_arguments(parser, Job)
     args = parser.parse_args(argv)
-    return config.resolve(Job, args.config, config.overrides(args, Job)), args.dry_run
+    flags = config.overrides(args, Job)
+    if args.resume is None:
+        return config.resolve(Job, args.config, flags), None, args.dry_run
+    if flags or args.config:
+        raise InputError("resume: expected no settings beside the run's own, got some")
+    return saved_job(args.resume, VERB, Job, name="resume"), RunFolder(args.resume), args.dry_run
+
+
+def show_settings(job: Job) -> None:
+    """Print what is about to be done."""
+    shown = {"settings": config.to_dict(job)}
+    print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None))
+    if job.content is None:
+        print("content: none given, taking the bundled one")
 
 
 def bundled_content() -> Path:
@@ -161,6 +210,7 @@ def save_inputs(run: RunFolder, canvas: Tensor, **pictures: Picture | None) -> N
 
 def save_geometry(run: RunFolder, bent: Bent, bit_depth: int) -> None:
     """Save the warped picture and, where there is a warp, its parameters and grid."""
+    run.keep_metrics(lambda line: False)
     save_picture(bent.image, run.file("warped.png"), bit_depth=bit_depth)
     if bent.parameters is not None and bent.warp is not None:
         bent.parameters.save(run.file("theta.json"))
@@ -172,7 +222,7 @@ def save_geometry(run: RunFolder, bent: Bent, bit_depth: int) -> None:
 
 @contextlib.contextmanager
 def progress_bar(
-    settings: TransferSettings, run: RunFolder
+    settings: TransferSettings, run: RunFolder, finished: Finished | None = None
 ) -> Iterator[Callable[[Progress], None]]:
     """Show and log every step; Ctrl-C ends the painting after its step, a second one at once."""
     asked = False
@@ -194,7 +244,9 @@ def progress_bar(
             raise KeyboardInterrupt
 
     before = signal.getsignal(signal.SIGINT)
-    with tqdm(total=sum(settings.texture.iterations), unit="step", dynamic_ncols=True) as bar:
+    total = sum(settings.texture.iterations)
+    behind = sum(len(level.steps) for level in finished.history) if finished else 0
+    with tqdm(total=total, initial=behind, unit="step", dynamic_ncols=True) as bar:
         signal.signal(signal.SIGINT, ask)
         try:
             yield show

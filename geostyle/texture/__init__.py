@@ -1,13 +1,20 @@
 """Texture: transfer, synthesis, mixtures, reconstructions; losses, optimiser, pyramid, scorer."""
 
 from geostyle.texture.neural_style import NeuralStyleSettings, neural_style
-from geostyle.texture.pyramid import Progress, TextureResult, level_sizes, transfer_texture
+from geostyle.texture.pyramid import (
+    Finished,
+    Progress,
+    TextureResult,
+    level_sizes,
+    transfer_texture,
+)
 from geostyle.texture.reconstruct import ReconstructionSettings, reconstruct
 from geostyle.texture.score import Score, score
 from geostyle.texture.settings import TextureSettings
 from geostyle.texture.synthesis import SynthesisSettings, synthesise
 
 __all__ = [
+    "Finished",
     "NeuralStyleSettings",
     "Progress",
     "ReconstructionSettings",

@@ -52,6 +52,21 @@ class LevelHistory:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """The levels a transfer has behind it: all that it needs to go on from there.
+
+    Attributes:
+        image: (1, 3, H, W), the picture the last of them ended with.
+        history: one entry a level.
+        seconds: what they took, for a time budget.
+    """
+
+    image: Tensor
+    history: list[LevelHistory]
+    seconds: float
+
+
+@dataclass(frozen=True)
 class TextureResult:
     """Outcome of a transfer: the picture (1, 3, H, W) in [0, 1], all steps, whether cut short."""
 
@@ -92,6 +107,8 @@ def transfer_texture(
     seed: int = 0,
     start: Tensor | None = None,
     callback: Callable[[Progress], None] | None = None,
+    finished: Finished | None = None,
+    on_level: Callable[[Finished], None] | None = None,
 ) -> TextureResult:
     """Repaint `content` with the texture of `tex_style`, coarse to fine.
 
@@ -105,6 +122,8 @@ def transfer_texture(
         start: picture the coarsest level begins from instead of ``settings.init``, any size.
         callback: called after every step; raising KeyboardInterrupt in it (or pressing Ctrl-C) ends
             the run with the best picture so far, at full size.
+        finished: levels that need not be computed again, as `on_level` received them.
+        on_level: called after every level but the last; what `finished` takes.
 
     Source: Liu et al., "Geometric Style Transfer", section 3.3 (levels 1/8, 1/4, 1/2, 1, each
         doubled to start the next).
@@ -125,8 +144,16 @@ def transfer_texture(
     image = _start(content, settings, seed, sizes[0]) if start is None else resize(start, sizes[0])
     history: list[LevelHistory] = []
     began = time.monotonic()
+    if finished is not None:
+        image, history = finished.image.to(content), list(finished.history)
+        sizes_done = [level.size for level in history]
+        if not history or sizes_done != sizes[: len(history)] or image.shape[-2:] != sizes_done[-1]:
+            raise InputError(f"finished: expected levels of sizes {sizes}, got {sizes_done}")
+        began -= finished.seconds
     interrupted = False
     for level, (size, steps) in enumerate(zip(sizes, settings.iterations, strict=True)):
+        if level < len(history):
+            continue
         reference = resize(content, size)
         if level:
             image = _doubled(image, reference, settings)
@@ -164,6 +191,8 @@ def transfer_texture(
         if done.interrupted:
             interrupted = True
             break
+        if on_level is not None and level + 1 < len(sizes):
+            on_level(Finished(image, list(history), time.monotonic() - began))
     if image.shape[-2:] != full:
         image = resize(image, full)
     return TextureResult(image.clamp(0, 1), history, interrupted)

@@ -51,6 +51,7 @@ def verb(tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def files(run: Path) -> set[str]:
     found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    found = {name for name in found if not name.startswith("originals/")}
     always = {"settings.yaml", "environment.json", "metrics.jsonl", "result.json"}
     assert always | {"contact_sheet.png"} <= found
     return found - always - {"contact_sheet.png", ".lock"}

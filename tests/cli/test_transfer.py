@@ -87,6 +87,8 @@ def test_three_pictures_in_one_run_folder_out(
         "result.png", "warped.png", "theta.json", "grid.safetensors", "contact_sheet.png",
         "report.html", "settings.yaml", "environment.json", "metrics.jsonl",
         "inputs/content.png", "inputs/geo_style.png", "inputs/tex_style.png",
+        "originals/files.json", "originals/weights.safetensors",
+        "originals/content.png", "originals/geo_style.jpg", "originals/tex_style.png",
     }  # fmt: skip
     assert pixels(run / "result.png").shape == pixels(run / "warped.png").shape == (70, 90, 3)
     assert (pixels(run / "result.png") != pixels(run / "warped.png")).any()

@@ -1,0 +1,69 @@
+"""What a transfer keeps in its run folder while it paints, so that it can be resumed.
+
+    .unfinished/canvas.safetensors       the picture to repaint, unrounded
+    .unfinished/levels.safetensors       the levels that are finished
+
+The folder goes when the run is complete.
+"""
+
+from __future__ import annotations
+
+import shutil
+
+from torch import Tensor
+
+from geostyle.checkpoint import load_checkpoint, save_checkpoint
+from geostyle.errors import InputError
+from geostyle.runs import RunFolder
+from geostyle.texture import Finished, state
+
+FOLDER = ".unfinished"
+CANVAS, LEVELS = f"{FOLDER}/canvas.safetensors", f"{FOLDER}/levels.safetensors"
+CANVAS_KIND = "canvas"
+
+
+def is_complete(run: RunFolder) -> bool:
+    """Whether nothing is left to be done."""
+    return run.file("report.html").is_file() and not run.file(FOLDER).exists()
+
+
+def save_canvas(run: RunFolder, canvas: Tensor) -> None:
+    """Note that geometry is done, and the picture (1, 3, H, W) it ended with."""
+    if not run.file(CANVAS).is_file():
+        save_checkpoint(run.file(CANVAS), {"image": canvas}, {}, CANVAS_KIND)
+
+
+def load_canvas(run: RunFolder) -> Tensor | None:
+    """The picture to repaint, (1, 3, H, W); None where geometry is still to be done.
+
+    Raises: InputError where it is damaged.
+    """
+    if not run.file(CANVAS).is_file():
+        return None
+    tensors, _ = load_checkpoint(run.file(CANVAS), CANVAS_KIND, name="resume")
+    if set(tensors) != {"image"}:
+        raise InputError(f"resume: expected a picture in {str(run.file(CANVAS))!r}, got none")
+    return tensors["image"]
+
+
+def save_levels(run: RunFolder, finished: Finished) -> None:
+    """Keep the finished levels."""
+    state.save_levels(run.file(LEVELS), finished)
+
+
+def load_levels(run: RunFolder) -> Finished | None:
+    """The finished levels, None without any; what was logged of later ones is dropped.
+
+    Raises: InputError where they are damaged.
+    """
+    known = run.file(LEVELS).is_file()
+    finished = state.load_levels(run.file(LEVELS)) if known else None
+    done = len(finished.history) if finished else 0
+    run.keep_metrics(lambda line: line.get("stage") != "texture" or line.get("level", 0) < done)
+    return finished
+
+
+def clear(run: RunFolder) -> None:
+    """Note that the run is complete."""
+    run.file(LEVELS).unlink(missing_ok=True)  # first: levels without their canvas would mislead
+    shutil.rmtree(run.file(FOLDER), ignore_errors=True)

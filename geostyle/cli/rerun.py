@@ -1,0 +1,131 @@
+"""make a run again from what its folder holds, and say whether the result is the same
+
+The exit status is 0 where every file came out identical, 1 where one did not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from geostyle import config
+from geostyle.cli import EXIT_DIFFERENT, _unfinished, verbs
+from geostyle.compare import compare_runs
+from geostyle.config import Parser
+from geostyle.errors import InputError
+from geostyle.originals import saved_job
+from geostyle.runs import RunFolder, read_metrics, write_text
+
+MADE_OF = ("python", "platform", "cpu", "cuda", "packages", "commit", "variables")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run again in a folder of its own, compare, print one line a file."""
+    parser = Parser(prog="geostyle rerun", description="Make a run again and compare the results.")
+    parser.add_argument("run", type=Path, help="run folder, such as runs/00001-transfer")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="keep the new run below DIR; default: no"
+    )
+    args = parser.parse_args(argv)
+    job, environment = repeatable(args.run)
+    with contextlib.ExitStack() as stack:
+        folder = (
+            RunFolder.create(args.output, f"rerun-{args.run.name}").path
+            if args.output
+            else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="geostyle-rerun-")))
+        )
+        again = run_again(environment, job, folder)
+        compared = compare_runs(args.run, again)
+        width = max(len(row.file) for row in compared)
+        for row in compared:
+            print(f"{row.file:<{width}}  {row.note}")
+        if all(row.identical for row in compared):
+            print(f"identical: all {len(compared)} files of {args.run}")
+            return 0
+        changes = changed(environment, RunFolder(again).load_environment())
+        print(f"different; of what a run depends on, {', '.join(changes) or 'nothing'} changed")
+        return EXIT_DIFFERENT
+
+
+def repeatable(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The settings of a finished run, so that no clock matters, and its environment.
+
+    Raises: InputError where it is no such run.
+    """
+    run = RunFolder(folder)
+    if not run.file("settings.yaml").is_file():
+        raise InputError(f"run: expected a run folder, got {str(folder)!r} (no settings.yaml)")
+    environment = run.load_environment()
+    verb = str(environment.get("verb"))
+    job_class = getattr(_module(verb), "Job", None) if verb in verbs() else None
+    if job_class is None:
+        raise InputError(
+            f"run: expected a run of a verb that paints, got {str(folder)!r}; repeat a training "
+            "with its own command and --config RUN/settings.yaml"
+        )
+    if run.file(_unfinished.FOLDER).exists():
+        raise InputError(
+            f"run: expected a finished run, got {str(folder)!r}; finish it with: "
+            f"transfer.py --resume {folder}"
+        )
+    job = saved_job(folder, verb, job_class)
+    flat = {key.rpartition(".")[2]: value for key, value in _leaves(config.to_dict(job))}
+    if not flat.get("time_budget_s"):
+        return job, environment
+    if verb != "transfer":
+        raise InputError("run: expected one without a time budget, which no other run can repeat")
+    # What the clock allowed, as numbers of steps.
+    taken = Counter(
+        line["level"]
+        for line in read_metrics(run.file("metrics.jsonl"))
+        if line.get("stage") == "texture"
+    )
+    steps = [taken[level] for level in range(len(flat["iterations"]))]
+    return saved_job(folder, verb, job_class, iterations=steps, time_budget_s=0), environment
+
+
+def run_again(environment: dict[str, Any], job: Any, folder: Path) -> Path:
+    """Run the verb of `environment` on `job`, on as many threads as then; the new run's folder."""
+    settings = folder / "rerun.yaml"
+    write_text(settings, config.dump_yaml(job))
+    threads = environment.get("cpu", {}).get("threads")
+    if isinstance(threads, int) and threads > 0:
+        torch.set_num_threads(threads)  # sums depend on how many threads share them
+    with contextlib.redirect_stdout(io.StringIO()):
+        status = _module(str(environment["verb"])).main(
+            ["--config", str(settings), "--output", str(folder)]
+        )
+    if status:
+        raise KeyboardInterrupt
+    return next(path for path in folder.iterdir() if path.is_dir())
+
+
+def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    """What of a run's environment is not what it was."""
+    old, new = ({k: v for k, v in e.items() if k in MADE_OF} for e in (before, after))
+    a, b = dict(_leaves(old)), dict(_leaves(new))
+    return [
+        f"{k} ({a.get(k)} → {b.get(k)})"
+        for k in sorted(a.keys() | b.keys())
+        if a.get(k) != b.get(k)
+    ]
+
+
+def _module(verb: str) -> Any:
+    return import_module(f"geostyle.cli.{verb.replace('-', '_')}")
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        found += _leaves(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
+    return found
