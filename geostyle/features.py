@@ -116,6 +116,14 @@ class FeatureExtractor(nn.Module):
         """The precision the convolutions run in."""
         return self.convs["conv1_1"].weight.dtype  # type: ignore[return-value]
 
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """The layout of its maps: that of its weights."""
+        first = self.convs["conv1_1"].weight
+        assert isinstance(first, Tensor)
+        last = first.is_contiguous(memory_format=torch.channels_last)
+        return torch.channels_last if last else torch.contiguous_format
+
     def forward(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """Features of `image` at `layers`, computed only as deep as the deepest of them.
 
@@ -136,19 +144,41 @@ class FeatureExtractor(nn.Module):
                 f"image: expected sides of at least {deepest} px for {sorted(wanted)}, "
                 f"got {image.shape[-1]}x{image.shape[-2]}"
             )
-        found: dict[str, Tensor] = {}
-        x = ((image - self.mean) / self.std).to(self.dtype)
-        first = self.convs["conv1_1"].weight
-        assert isinstance(first, Tensor)
-        if first.is_contiguous(memory_format=torch.channels_last):
-            x = x.contiguous(memory_format=torch.channels_last)
-        for layer in self.layer_names:
-            x = self._step(layer, x)
-            if layer in wanted:
-                found[layer] = self.taps[layer](x) if self.taps else x
-                if len(found) == len(wanted):
-                    break
+        found, _ = self.section(self.prepare(image), layers)
         return found
+
+    def prepare(self, image: Tensor) -> Tensor:
+        """`image` (B, 3, H, W) as the first convolution takes it: normalised, in its precision."""
+        x = ((image - self.mean) / self.std).to(self.dtype)
+        return x.contiguous(memory_format=self.memory_format)
+
+    def section(
+        self, x: Tensor, layers: Sequence[str], *, after: str | None = None, to: str | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
+        """One stretch of the network, to compute a picture in parts.
+
+        Args:
+            x: what `prepare` returned, or the map that a section `to` the layer `after` returned.
+            layers: those of the stretch whose features are wanted.
+            after: the layer that `x` belongs to; None for a picture.
+            to: where the stretch ends; default the deepest of `layers`.
+
+        Returns:
+            Features as `forward` returns them, and the map at the end, before its tap.
+        """
+        start = 0 if after is None else self.layer_names.index(after) + 1
+        ends = [self.layer_names.index(layer) for layer in ([to] if to else layers)]
+        found: dict[str, Tensor] = {}
+        for layer in self.layer_names[start : max(ends) + 1]:
+            x = self._step(layer, x)
+            if layer in layers:
+                found[layer] = self.taps[layer](x) if self.taps else x
+        return found, x
+
+    def reach_px(self, layer: str) -> int:
+        """Pixels beyond those under a position of `layer` that its features depend on."""
+        through = self.layer_names[: self.layer_names.index(self._known(layer)) + 1]
+        return sum(self._strides[name] for name in through if name.startswith("relu"))
 
     def _step(self, layer: str, x: Tensor) -> Tensor:
         if layer.startswith("pool"):

@@ -1,71 +1,114 @@
 """Texture and content losses: small modules with their target as a buffer.
 
 Every loss is relative to its target's own energy, so the same weights serve VGG-19 in Caffe's
-scale, in torchvision's, and `lite`; the papers' absolute losses are in `published.py`.
+scale, in torchvision's, and `lite`; the papers' absolute losses are in `published.py`. Texture
+losses see a layer through averages over its positions alone (`Statistics`), which may be summed
+over the parts of a picture.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 
+class Statistics(NamedTuple):
+    """Averages over the positions of a layer: Gram matrix (B, C, C), channel means (B, C)."""
+
+    gram: Tensor
+    mean: Tensor
+
+
 class _Gram(torch.autograd.Function):
-    """F Fᵀ / N with a one-product backward: its upstream gradient meets a symmetric matrix."""
+    """F Fᵀ / total with a one-product backward: its upstream gradient meets a symmetric matrix."""
 
     @staticmethod
-    def forward(ctx: Any, flat: Tensor) -> Tensor:
+    def forward(ctx: Any, flat: Tensor, total: float) -> Tensor:
         ctx.save_for_backward(flat)
-        return flat @ flat.transpose(1, 2) / flat.shape[-1]
+        ctx.total = total
+        return flat @ flat.transpose(1, 2) / total
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (flat,) = ctx.saved_tensors
         (grad,) = grads
-        return (grad + grad.transpose(1, 2)) @ flat / flat.shape[-1]
+        return (grad + grad.transpose(1, 2)) @ flat / ctx.total, None
 
 
-def gram(features: Tensor, weights: Tensor | None = None) -> Tensor:
+def gram(features: Tensor, weights: Tensor | None = None, *, total: float | None = None) -> Tensor:
     """Gram matrix of a feature map, averaged over positions.
 
     Args:
         features: (B, C, H, W), any floating dtype; products are taken in float32 at least.
         weights: optional (B, 1, H, W) non-negative position weights (a mask); the average is then
             over them.
+        total: what the sum is divided by; default H·W, or the sum of `weights`. Given the whole
+            picture's, the Gram matrices of its parts add up to its own.
 
     Returns:
-        (B, C, C), divided by H·W (or by the sum of `weights`).
+        (B, C, C).
 
     Source: Gatys, Ecker, Bethge, "Texture Synthesis Using Convolutional Neural Networks", equation
         1.
     Differs: divided by the number of positions, so that pictures of different sizes compare.
     """
-    if features.dtype in (torch.bfloat16, torch.float16):
-        features = features.float()
-    flat = features.flatten(2)
+    flat = _flat(features)
     if weights is None:
-        return _Gram.apply(flat)
+        return _Gram.apply(flat, total or flat.shape[-1])
     w = weights.flatten(2).to(flat.dtype)
-    weighted: Tensor = flat * w
-    return weighted @ flat.transpose(1, 2) / w.sum(-1, keepdim=True).clamp_min(1e-8)
+    if total is None:
+        w = w / w.sum(-1, keepdim=True).clamp_min(1e-8)
+    return _Gram.apply(flat * w.sqrt(), total or 1.0)
+
+
+def channel_mean(
+    features: Tensor, weights: Tensor | None = None, *, total: float | None = None
+) -> Tensor:
+    """Mean of each channel over (weighted) positions, (B, C); arguments as for `gram`."""
+    flat = _flat(features)
+    if weights is None:
+        return flat.sum(-1) / (total or flat.shape[-1])
+    w = weights.flatten(2).to(flat.dtype)
+    divisor = w.sum(-1).clamp_min(1e-8) if total is None else total
+    return (flat @ w.transpose(1, 2)).squeeze(-1) / divisor
+
+
+def statistics(features: Tensor, weights: Tensor | None = None) -> Statistics:
+    """What texture losses see of a whole feature map; arguments as for `gram`."""
+    return Statistics(gram(features, weights), channel_mean(features, weights))
+
+
+def energy(target: Tensor) -> Tensor:
+    """‖target‖² of each item, (B,); what a relative error is relative to.
+
+    A constant black picture has features of (almost) no energy, and dividing by them would
+    explode: such items count absolutely, as if their energy were a little above none.
+    """
+    return target.flatten(1).pow(2).sum(1).clamp_min(1e-16 * target[0].numel())
+
+
+def squared_distance(x: Tensor, target: Tensor) -> Tensor:
+    """‖x − target‖² of each item, (B,)."""
+    return (x - target).flatten(1).pow(2).sum(1)
 
 
 def relative_error(x: Tensor, target: Tensor) -> Tensor:
-    """‖x − target‖² / ‖target‖² summed over items; targets of no energy count absolutely."""
-    energy = target.flatten(1).pow(2).sum(1)
-    # A constant black picture has features of (almost) no energy; dividing by them would explode.
-    floor = 1e-16 * target[0].numel()
-    # Item by item, so that pictures of one batch are optimised as each would be alone.
-    return ((x - target).flatten(1).pow(2).sum(1) / energy.clamp_min(floor)).sum()
+    """‖x − target‖² / ‖target‖² summed over items, so that each is optimised as if alone.
+
+    Source: for feature maps, Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style",
+        equation 1.
+    Differs: divided by ‖target‖² instead of 2.
+    """
+    return (squared_distance(x, target) / energy(target)).sum()
 
 
 class GramLoss(nn.Module):
     """Relative squared distance of Gram matrices.
 
     Args:
-        target: (B, C, C), as `gram` returns it.
+        target: the exemplar's statistics.
 
     Source: Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style", equation 4.
     Differs: divided by ‖target‖² instead of 4 N² M².
@@ -73,39 +116,19 @@ class GramLoss(nn.Module):
 
     target: Tensor
 
-    def __init__(self, target: Tensor) -> None:
+    def __init__(self, target: Statistics) -> None:
         super().__init__()
-        self.register_buffer("target", target.detach())
+        self.register_buffer("target", target.gram.detach())
 
-    def forward(self, features: Tensor, weights: Tensor | None = None) -> Tensor:
-        return relative_error(gram(features, weights), self.target)
-
-
-class ContentLoss(nn.Module):
-    """Relative squared distance of feature maps.
-
-    Args:
-        target: (B, C, H, W).
-
-    Source: Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style", equation 1.
-    Differs: divided by ‖target‖² instead of 2.
-    """
-
-    target: Tensor
-
-    def __init__(self, target: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("target", target.detach())
-
-    def forward(self, features: Tensor) -> Tensor:
-        return relative_error(features.to(self.target.dtype), self.target)
+    def forward(self, found: Statistics) -> Tensor:
+        return relative_error(found.gram, self.target)
 
 
 class MomentLoss(nn.Module):
     """Relative squared distance of channel means and standard deviations.
 
     Args:
-        mean, std: (B, C, 1) of the target features.
+        target: the exemplar's statistics.
 
     Source: Huang & Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
         Normalization", equation 13; beside Gram matrices it removes washed-out colour (Texler et
@@ -115,25 +138,19 @@ class MomentLoss(nn.Module):
 
     target: Tensor
 
-    def __init__(self, target: Tensor) -> None:
+    def __init__(self, target: Statistics) -> None:
         super().__init__()
-        self.register_buffer("target", target.detach())
+        self.register_buffer("target", self.moments(target).detach())
 
     @staticmethod
-    def statistics(features: Tensor, weights: Tensor | None = None) -> Tensor:
-        """(B, C, 2): mean and standard deviation of each channel over (weighted) positions."""
-        flat = features.float().flatten(2)
-        if weights is None:
-            mean, square = flat.mean(-1), flat.pow(2).mean(-1)
-        else:
-            w = weights.flatten(2).to(flat.dtype)
-            w = w / w.sum(-1, keepdim=True).clamp_min(1e-8)
-            mean, square = (flat * w).sum(-1), (flat.pow(2) * w).sum(-1)
-        std = (square - mean.pow(2)).clamp_min(1e-8).sqrt()
-        return torch.stack([mean, std], dim=-1)
+    def moments(found: Statistics) -> Tensor:
+        """(B, C, 2): mean and standard deviation of each channel."""
+        square = found.gram.diagonal(dim1=1, dim2=2)
+        std = (square - found.mean.pow(2)).clamp_min(1e-8).sqrt()
+        return torch.stack([found.mean, std], dim=-1)
 
-    def forward(self, features: Tensor, weights: Tensor | None = None) -> Tensor:
-        return relative_error(self.statistics(features, weights), self.target)
+    def forward(self, found: Statistics) -> Tensor:
+        return relative_error(self.moments(found), self.target)
 
 
 def total_variation(image: Tensor) -> Tensor:
@@ -148,3 +165,10 @@ def total_variation(image: Tensor) -> Tensor:
     right = (image[..., :, 1:] - image[..., :, :-1]).pow(2).mean() if image.shape[-1] > 1 else 0.0
     down = (image[..., 1:, :] - image[..., :-1, :]).pow(2).mean() if image.shape[-2] > 1 else 0.0
     return image.new_zeros(()) + right + down
+
+
+def _flat(features: Tensor) -> Tensor:
+    """(B, C, H·W) in float32 at least: half precision would overflow or round in the sums."""
+    if features.dtype in (torch.bfloat16, torch.float16):
+        features = features.float()
+    return features.flatten(2)

@@ -3,14 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor
-from geostyle.texture.losses import ContentLoss, GramLoss, MomentLoss, gram, total_variation
+from geostyle.texture.losses import (
+    GramLoss,
+    MomentLoss,
+    Statistics,
+    channel_mean,
+    energy,
+    gram,
+    squared_distance,
+    total_variation,
+)
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
+from geostyle.texture.tiles import Sums, Tiling, Window, loss_of, maps_of, sums_of
+
+LOSSES: dict[str, type[nn.Module]] = {"gram": GramLoss, "moment": MomentLoss}
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where one texture goes, and its losses.
+
+    Attributes:
+        share: weight of the region's loss beside the others'.
+        losses: by layer, losses by kind.
+        weights: by layer, (B or 1, 1, h, w) weights of its positions, of sum 1; empty for the whole
+            picture.
+    """
+
+    share: float
+    losses: dict[str, dict[str, nn.Module]]
+    weights: dict[str, Tensor] = field(default_factory=dict)
 
 
 class TextureObjective(nn.Module):
@@ -18,18 +48,23 @@ class TextureObjective(nn.Module):
 
     Args:
         extractor: a frozen feature extractor.
-        tex_styles: exemplars (1, 3, h, w); their statistics are averaged with `mixture`.
-        content: (1, 3, H, W) whose content layer is kept, or None (texture synthesis).
+        tex_styles: exemplars (B or 1, 3, h, w); their statistics are averaged with `mixture`.
+        content: (B, 3, H, W) whose content layer is kept, or None (texture synthesis).
         mixture: one non-negative weight an exemplar, default equal; normalised to sum 1.
-        style_weight, content_weight, moment_weight, tv_weight: weights of the terms; a term of
-            weight 0 costs nothing.
-        style_layers: layers whose Gram matrices count, equally.
+        masks: one (B or 1, 1, H, W) non-negative map an exemplar, at the picture's size: where its
+            texture goes. Each exemplar then has its own region and its own loss, which counts by
+            the region's share of the picture and by `mixture`, instead of being averaged.
+        style_weight: weight of all texture losses together.
+        gram_weight, moment_weight: weights of the texture losses; one of weight 0 costs nothing.
+        content_weight, tv_weight: weights of the content loss and of total variation.
+        style_layers: layers whose statistics count, equally.
         content_layer: layer whose features are kept, or several that count equally.
         reader: network that reads the exemplars, where it is not `extractor` (another padding).
+        tiling: how to cut pictures that are too large for memory; None never cuts.
 
-    Source: Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style", equation 7.
-    Differs: all terms relative (see `losses`); styles mix through the average of their Gram
-        matrices.
+    Source: Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style", equation 7; masks: Gatys
+        et al., "Controlling Perceptual Factors in Neural Style Transfer", section 4.
+    Differs: all terms relative (see `losses`); styles mix through the average of their statistics.
     """
 
     def __init__(
@@ -39,69 +74,144 @@ class TextureObjective(nn.Module):
         content: Tensor | None,
         *,
         mixture: Sequence[float] | None = None,
+        masks: Sequence[Tensor] | None = None,
         style_weight: float = 1.0,
-        content_weight: float = 0.1,
+        gram_weight: float = 1.0,
         moment_weight: float = 0.0,
+        content_weight: float = 0.1,
         tv_weight: float = 0.0,
         style_layers: Sequence[str] = STYLE_LAYERS,
         content_layer: str | Sequence[str] = CONTENT_LAYER,
         reader: FeatureExtractor | None = None,
+        tiling: Tiling | None = None,
     ) -> None:
         super().__init__()
-        self.extractor = extractor
-        self.style_weight, self.moment_weight = style_weight, moment_weight
+        self.extractor, self.tiling = extractor, tiling
+        self.style_weight, self.tv_weight = style_weight, tv_weight
         self.content_weight = content_weight
-        self.tv_weight = tv_weight
+        weights = {"gram": gram_weight, "moment": moment_weight}
+        self.texture_weights = {kind: weight for kind, weight in weights.items() if weight}
+        self.regions: list[Region] = []
+        self.style_layers: list[str] = []
+        if style_weight and self.texture_weights:
+            self.style_layers = list(style_layers)
+            shares = mixture_shares(mixture, len(tex_styles))
+            targets = [self._statistics(style, reader or extractor) for style in tex_styles]
+            if masks is None:
+                self.regions = [self._region(1.0, _average(shares, targets))]
+            else:
+                self.regions = self._masked_regions(shares, targets, masks)
         self.content_layers = (
             [content_layer] if isinstance(content_layer, str) else list(content_layer)
         )
-        grams: dict[str, Tensor] = {}
-        moments: dict[str, Tensor] = {}
-        with torch.no_grad():
-            if style_weight:
-                shares = mixture_shares(mixture, len(tex_styles))
-                for share, style in zip(shares, tex_styles, strict=True):
-                    for layer, found in (reader or extractor)(style, style_layers).items():
-                        grams[layer] = grams.get(layer, 0) + share * gram(found)
-                        moments[layer] = moments.get(layer, 0) + share * MomentLoss.statistics(
-                            found
-                        )
-            self.gram_losses = nn.ModuleDict({k: GramLoss(v) for k, v in grams.items()})
-            self.moment_losses = nn.ModuleDict({k: MomentLoss(v) for k, v in moments.items()})
-        self.content_losses = nn.ModuleDict()
+        self.content_targets: dict[str, Tensor] = {}
+        self.content_energies: dict[str, Tensor] = {}
         if content is not None:
             self.keep(content)
 
-    @torch.no_grad()
     def keep(self, content: Tensor) -> None:
         """Make `content` (B, 3, H, W) what is kept from now on, instead of what was before."""
         if self.content_weight:
-            for layer, found in self.extractor(content, self.content_layers).items():
-                self.content_losses[layer] = ContentLoss(found.float())
+            targets = maps_of(content, self.extractor, self.content_layers, self.tiling)
+            self.content_targets = targets
+            self.content_energies = {layer: energy(maps) for layer, maps in targets.items()}
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(total, style, content) of `image`, scalars; total carries the weights.
 
         Args: image, (B, 3, H, W); style and content are sums over its items.
         """
-        layers = [*self.gram_losses, *self.content_losses]
-        found = self.extractor(image, layers) if layers else {}
-        zero = image.new_zeros(())
-        style, content, total = zero, zero, zero
-        for layer, loss in self.gram_losses.items():
-            style = style + loss(found[layer]) / len(self.gram_losses)
-        if self.gram_losses:
-            total = total + self.style_weight * style
-        if self.moment_weight and self.moment_losses:
-            for layer, loss in self.moment_losses.items():
-                total = total + self.moment_weight * loss(found[layer]) / len(self.moment_losses)
-        for layer, loss in self.content_losses.items():
-            content = content + loss(found[layer].float()) / len(self.content_losses)
-        if self.content_losses:
-            total = total + self.content_weight * content
+        layers = list(dict.fromkeys([*self.style_layers, *self.content_targets]))
+        if layers:
+            total, style, content = loss_of(
+                image, self.extractor, layers, self._measure, self._loss, self.tiling
+            )
+        else:
+            total = style = content = image.new_zeros(())
         if self.tv_weight:
             total = total + self.tv_weight * total_variation(image)
         return total, style, content
+
+    def _measure(self, found: dict[str, Tensor], window: Window) -> Sums:
+        """The part of every sum that `found`, the features of a window of the picture, gives."""
+        sums: Sums = {}
+        for layer, maps in found.items():
+            stride = self.extractor.stride(layer)
+            if layer in self.content_targets:
+                target = window.of(self.content_targets[layer], stride)
+                sums[f"content {layer}"] = squared_distance(maps.to(target.dtype), target)
+            if layer not in self.style_layers:
+                continue
+            for number, region in enumerate(self.regions):
+                weights, total = None, _n_positions(window.size, stride)
+                if region.weights:
+                    weights, total = window.of(region.weights[layer], stride), 1.0
+                sums[f"gram {number} {layer}"] = gram(maps, weights, total=total)
+                if self.texture_weights.keys() != {"gram"}:
+                    sums[f"mean {number} {layer}"] = channel_mean(maps, weights, total=total)
+        return sums
+
+    def _loss(self, sums: Sums) -> tuple[Tensor, Tensor, Tensor]:
+        """(total but for the terms on pixels, style, content) from the whole picture's sums."""
+        style = content = next(iter(sums.values())).new_zeros(())
+        for number, region in enumerate(self.regions):
+            for layer, losses in region.losses.items():
+                own = sums[f"gram {number} {layer}"]
+                found = Statistics(own, sums.get(f"mean {number} {layer}", own))
+                for kind, loss in losses.items():
+                    weight = self.texture_weights[kind] * region.share / len(region.losses)
+                    style = style + weight * loss(found)
+        for layer, scale in self.content_energies.items():
+            relative = (sums[f"content {layer}"] / scale).sum()
+            content = content + relative / len(self.content_energies)
+        return self.style_weight * style + self.content_weight * content, style, content
+
+    def _statistics(self, style: Tensor, reader: FeatureExtractor) -> dict[str, Statistics]:
+        """Statistics of an exemplar at each style layer."""
+
+        def measure(found: dict[str, Tensor], window: Window) -> Sums:
+            sums: Sums = {}
+            for layer, maps in found.items():
+                total = _n_positions(window.size, reader.stride(layer))
+                sums[f"gram {layer}"] = gram(maps, total=total)
+                sums[f"mean {layer}"] = channel_mean(maps, total=total)
+            return sums
+
+        sums = sums_of(style, reader, self.style_layers, measure, self.tiling)
+        return {k: Statistics(sums[f"gram {k}"], sums[f"mean {k}"]) for k in self.style_layers}
+
+    def _region(
+        self, share: float, targets: dict[str, Statistics], weights: dict[str, Tensor] | None = None
+    ) -> Region:
+        losses = {
+            layer: {kind: LOSSES[kind](target) for kind in self.texture_weights}
+            for layer, target in targets.items()
+        }
+        return Region(share, losses, weights or {})
+
+    def _masked_regions(
+        self,
+        shares: list[float],
+        targets: list[dict[str, Statistics]],
+        masks: Sequence[Tensor],
+    ) -> list[Region]:
+        if len(masks) != len(targets):
+            raise InputError(f"masks: expected {len(targets)}, one a style, got {len(masks)}")
+        areas = [share * float(mask.mean()) for share, mask in zip(shares, masks, strict=True)]
+        if not sum(areas):
+            raise InputError("masks: expected one that is not empty, got none")
+        regions = []
+        for area, target, mask in zip(areas, targets, masks, strict=True):
+            if not area:
+                continue
+            height, width = mask.shape[-2:]
+            weights = {}
+            for layer in self.style_layers:
+                stride = self.extractor.stride(layer)
+                own = F.interpolate(mask, (height // stride, width // stride), mode="area")
+                weights[layer] = own / own.sum((2, 3), keepdim=True).clamp_min(1e-8)
+            regions.append(self._region(area / sum(areas), target, weights))
+        return regions
 
 
 def mixture_shares(mixture: Sequence[float] | None, n_styles: int) -> list[float]:
@@ -115,3 +225,21 @@ def mixture_shares(mixture: Sequence[float] | None, n_styles: int) -> list[float
             f"mixture: expected {n_styles} non-negative weights, one a texture style, got {weights}"
         )
     return [weight / sum(weights) for weight in weights]
+
+
+def _average(shares: list[float], parts: list[dict[str, Statistics]]) -> dict[str, Statistics]:
+    """Statistics of a mixture: the weighted average of its parts'."""
+
+    def mean(tensors: list[Tensor]) -> Tensor:
+        return torch.stack([s * x for s, x in zip(shares, tensors, strict=True)]).sum(0)
+
+    return {
+        layer: Statistics(
+            mean([part[layer].gram for part in parts]), mean([part[layer].mean for part in parts])
+        )
+        for layer in parts[0]
+    }
+
+
+def _n_positions(size: tuple[int, int], stride: int) -> float:
+    return float((size[0] // stride) * (size[1] // stride))

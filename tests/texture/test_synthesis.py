@@ -169,9 +169,11 @@ def test_a_mixture_averages_gram_matrices(network: FeatureExtractor) -> None:
     objective = TextureObjective(
         network, pair, None, mixture=[1, 3], style_layers=["relu1_1", "relu2_1"]
     )
-    for layer, loss in objective.gram_losses.items():
+    (region,) = objective.regions
+    assert list(region.losses) == ["relu1_1", "relu2_1"]
+    for layer, losses in region.losses.items():
         first, second = (gram(network(x, [layer])[layer]) for x in pair)
-        torch.testing.assert_close(loss.target, 0.25 * first + 0.75 * second)
+        torch.testing.assert_close(losses["gram"].target, 0.25 * first + 0.75 * second)
 
 
 def test_the_ends_of_a_mixture_are_the_textures_themselves(network: FeatureExtractor) -> None:
