@@ -1,0 +1,59 @@
+"""Maps held to mild transformations, measured in square pixels against the unwarped placement."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from geostyle.estimate.frames import Frame, lattice, square
+from geostyle.estimate.settings import GeometrySettings
+from geostyle.warps import WarpFamily
+from geostyle.warps.affine import from_pixels, to_pixels
+
+
+def stretch_of(family: WarpFamily, theta: Tensor, frame: Frame) -> float:
+    """The largest factor by which theta (P,) stretches or squeezes any spot in any direction.
+
+    The mean scale is taken out; infinite at a fold.
+    """
+    side = 25
+    mapped = family.map(theta[None], lattice(side)[None])[0] / frame.neutral
+    placed = square(mapped, frame.output_size).unflatten(0, (side, side))
+    before = square(lattice(side), frame.output_size).unflatten(0, (side, side))
+    across = (placed[:-1, 1:] - placed[:-1, :-1]) / (before[0, 1, 0] - before[0, 0, 0])
+    down = (placed[1:, :-1] - placed[:-1, :-1]) / (before[1, 0, 1] - before[0, 0, 1])
+    jacobian = torch.stack((across, down), -1)
+    area = torch.linalg.det(jacobian)
+    if not bool((area > 0).all()):
+        return math.inf
+    scales = torch.linalg.svdvals(jacobian).log() - area.log().mean() / 2
+    return float(scales.abs().amax().exp())
+
+
+def bounded(affine: Tensor, frame: Frame, settings: GeometrySettings, centre: Tensor) -> Tensor:
+    """The nearest affine theta (6,) within the settings' bounds, which maps `centre` as before."""
+    pixels = to_pixels(affine, frame.output_size, frame.content_size)
+    height, width = frame.output_size
+    plain = frame.neutral[0] * frame.content_size[1] / width  # content pixels per output pixel
+    u, scales, vh = torch.linalg.svd(pixels[:, :2] / plain)
+    turn = u @ vh
+    if torch.linalg.det(turn) < 0:  # a mirror image: no warp at all comes nearest
+        turn, scales = torch.eye(2, dtype=turn.dtype), torch.ones_like(scales)
+        vh = turn
+    angle = math.atan2(float(turn[1, 0] - turn[0, 1]), float(turn[0, 0] + turn[1, 1]))
+    limit = math.radians(settings.max_rotation_deg)
+    angle = min(max(angle, -limit), limit)
+    mean = float(scales.log().mean())
+    spread = float(scales[0].log() - scales[1].log()) / 2
+    mean = min(max(mean, -math.log(settings.max_scale)), math.log(settings.max_scale))
+    spread = min(spread, math.log(settings.max_anisotropy) / 2)
+    stretch = torch.tensor([mean + spread, mean - spread], dtype=turn.dtype).exp()
+    cos, sin = math.cos(angle), math.sin(angle)
+    rotation = torch.tensor([[cos, -sin], [sin, cos]], dtype=turn.dtype)
+    linear = rotation @ vh.mT @ torch.diag(stretch) @ vh * plain
+    middle = centre * torch.tensor([width, height], dtype=turn.dtype) / 2
+    shift = pixels @ torch.cat((middle, torch.ones(1, dtype=turn.dtype))) - linear @ middle
+    matrix = torch.cat((linear, shift[:, None]), 1).numpy()
+    return torch.from_numpy(from_pixels(matrix, frame.output_size, frame.content_size))

@@ -1,0 +1,65 @@
+"""Where the output, the content and the geometry style lie, and lengths in square units."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from geostyle.coords import Size
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where output points lie, and which content points they show when nothing is warped.
+
+    to_output: (2,), factors from the geometry style's frame to the output frame.
+    neutral: (2,), factors from the output frame to the content's, shapes undistorted.
+    """
+
+    output_size: Size
+    content_size: Size
+    to_output: Tensor
+    neutral: Tensor
+
+    @classmethod
+    def of(cls, content: Size, geo_style: Size, frame: str) -> Frame:
+        """The frame of two pictures of those sizes (H, W); `frame` is "content" or "geo"."""
+        if frame == "content":
+            # Of equal area, not fitted in: a tall style would halve a wide content's subject.
+            scale = math.sqrt(math.prod(content) / math.prod(geo_style))
+        else:
+            # The largest part of the content that fills the geometry style's frame.
+            scale = min(content[0] / geo_style[0], content[1] / geo_style[1])
+        placed = torch.tensor(
+            [geo_style[1] * scale / content[1], geo_style[0] * scale / content[0]],
+            dtype=torch.float64,
+        )
+        one = torch.ones(2, dtype=torch.float64)
+        if frame == "content":
+            return cls(content, content, placed, one)
+        return cls(geo_style, content, one, placed)
+
+    def inverse(self) -> Frame:
+        """The frame of the maps the other way, content → output."""
+        return Frame(
+            self.content_size, self.output_size, torch.ones_like(self.neutral), 1 / self.neutral
+        )
+
+
+def square(points: Tensor, size: Size) -> Tensor:
+    """Normalized points (..., 2) of a picture of `size` in square units, its long side being 2."""
+    return points * (points.new_tensor([size[1], size[0]]) / max(size))
+
+
+def lattice(side: int) -> Tensor:
+    """Points (side², 2) spread over the whole frame, edges included, in float64."""
+    axis = torch.linspace(-1, 1, side, dtype=torch.float64)
+    return torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).flatten(0, 1)
+
+
+def size_of(picture: Tensor) -> Size:
+    """The (H, W) of a picture or a map (..., H, W)."""
+    return picture.shape[-2], picture.shape[-1]

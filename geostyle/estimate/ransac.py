@@ -1,0 +1,40 @@
+"""The control: an affine map by RANSAC from mutual nearest neighbours, nothing held back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from geostyle.correlation import mutual_neighbours
+from geostyle.estimate.frames import Frame, square
+from geostyle.estimate.result import Estimate, guarded, nothing
+from geostyle.warps.affine import Affine
+
+
+def ransac_affine(
+    correlation: Tensor, source: Tensor, target: Tensor, frame: Frame, seed: int
+) -> Estimate:
+    """Fit an affine map to those mutual nearest neighbours that agree.
+
+    correlation: (1, Ns, Ht, Wt). source: (Ns, 2) in the content. target: (Nt, 2) in the geometry
+    style.
+    """
+    i, j = mutual_neighbours(correlation)
+    points, matches = target[j] * frame.to_output, source[i]
+    unit = square(torch.ones(2, dtype=torch.float64), frame.content_size).numpy()
+    cv2.setRNGSeed(seed)
+    found, inliers = cv2.estimateAffine2D(
+        points.numpy(), matches.numpy() * unit, method=cv2.RANSAC, ransacReprojThreshold=0.12
+    )
+    if found is None or np.linalg.det(found[:, :2]) <= 0:
+        return replace(nothing(frame), message="no affine map fits the matches: nothing is warped")
+    theta = torch.from_numpy(found / unit[:, None] - np.eye(2, 3)).flatten()
+    weights = torch.from_numpy(inliers[:, 0]).double()
+    confidence = float(weights.mean())
+    return Estimate(
+        guarded(Affine(), theta, frame, confidence), confidence, points, matches, weights
+    )

@@ -1,0 +1,57 @@
+"""How a warp is estimated: the choices people have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from geostyle.config import check, setting
+from geostyle.errors import InputError
+from geostyle.warps import FAMILIES
+
+ESTIMATORS = ("robust", "regression", "ransac-affine", "none")
+
+
+@dataclass(frozen=True)
+class GeometrySettings:
+    """How the warp is estimated."""
+
+    geometry: str = setting(
+        "affine+tps", choices=tuple(FAMILIES), help="family of warps to choose from"
+    )
+    estimator: str = setting("robust", choices=ESTIMATORS, help="how theta is found")
+    geonet: Path | None = setting(
+        None, help="network of the estimator regression; default: the bundled one"
+    )
+    frame: str = setting(
+        "content",
+        choices=("content", "geo"),
+        help="whose canvas the result has: its size and shape",
+    )
+    match_sizes_px: tuple[int, ...] = setting(
+        (240, 320), min=32, max=1024, help="long sides at which the pictures are compared"
+    )
+    match_layers: tuple[str, ...] = setting(
+        ("pool4", "relu5_1"), help="feature layers that are compared"
+    )
+    lattice: int = setting(6, min=2, max=16, help="control points of the spline per side")
+    smoothing: float = setting(
+        2e-4, min=1e-6, max=1e3, help="stiffness of the spline: weight of its bending energy"
+    )
+    prior: float = setting(
+        0.03, min=0.0, max=10.0, help="pull towards leaving the picture as it is"
+    )
+    max_rotation_deg: float = setting(20.0, min=0.0, max=180.0, help="largest rotation")
+    max_scale: float = setting(2.0, min=1.0, max=10.0, help="largest zoom, in or out")
+    max_anisotropy: float = setting(
+        1.5, min=1.0, max=10.0, help="largest ratio of the affine part's two scales"
+    )
+    max_stretch: float = setting(
+        2.0, min=1.0, max=100.0, help="largest stretch or squeeze of any spot, beside the zoom"
+    )
+    fade: bool = setting(True, help="weaken the warp where the pictures share little geometry")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.match_sizes_px or not self.match_layers:
+            raise InputError("match_sizes_px, match_layers: expected at least one, got none")
