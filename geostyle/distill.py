@@ -29,7 +29,7 @@ of dropped;
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,12 +39,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.checkpoint import save_checkpoint
-from geostyle.config import check, setting
+from geostyle.config import check, setting, to_dict
 from geostyle.crops import CropSource
+from geostyle.errors import GeostyleError
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.images import is_validation, list_pictures
-from geostyle.runs import atomic_path, resolve_device
+from geostyle.learner import Learner
+from geostyle.runs import resolve_device
 
+STATE_KIND = "distill-state"
+# These may change when a run is resumed: no weight depends on them.
+FREE = ("output", "save_every", "teacher_weights", "device")
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 
 
@@ -98,6 +103,22 @@ class Student(nn.Module):
         self.moments[layer] = (own, cross)
         ridge = 1e-4 * own.diagonal().mean() * torch.eye(len(own), device=own.device)
         self.maps[layer] = torch.linalg.solve(own + ridge, cross.T).T.contiguous()
+
+    def state(self) -> dict[str, Tensor]:
+        """The maps and the moments they are solved from, by name."""
+        named = {f"maps.{layer}": m for layer, m in self.maps.items()}
+        for layer, (own, cross) in self.moments.items():
+            named |= {f"own.{layer}": own, f"cross.{layer}": cross}
+        return named
+
+    def restore(self, named: Mapping[str, Tensor]) -> None:
+        """Go back to what `state` gave."""
+        parts: dict[str, dict[str, Tensor]] = {"maps": {}, "own": {}, "cross": {}}
+        for name, value in named.items():
+            part, _, layer = name.partition(".")
+            parts.get(part, {})[layer] = value
+        self.maps = parts["maps"]
+        self.moments = {k: (own, parts["cross"][k]) for k, own in parts["own"].items()}
 
     def export(self) -> dict[str, Tensor]:
         """Tensors of the shipped network: convolutions, maps folded into taps."""
@@ -274,6 +295,7 @@ def distill(
     state_path: Path,
     *,
     log: Callable[[dict[str, float]], None] = lambda _: None,
+    on_resume: Callable[[int], None] = lambda _: None,
 ) -> Path:
     """Train a student and write it; resumes from `state_path` where that exists.
 
@@ -282,9 +304,13 @@ def distill(
         state_path: where the training state is kept (atomically replaced every ``save_every``
             steps).
         log: receives the figures of each logged step.
+        on_resume: receives the step that a saved state is of.
 
     Returns:
         the path of the written checkpoint (``settings.output``).
+    Raises:
+        InputError: where the state is damaged, or of a run with other settings.
+        GeostyleError: where the gradient is not finite; the state is of before that.
     """
     device = resolve_device(settings.device)
     torch.manual_seed(settings.seed)
@@ -301,15 +327,14 @@ def distill(
     initialise_from_teacher(student, teacher, init, scales)
     pool = OnPolicyPool(source, settings.pool, device)
     optimiser = torch.optim.Adam(student.parameters(), lr=settings.lr, betas=(0.9, 0.99))
-    ema = {k: v.detach().clone() for k, v in student.net.state_dict().items()}
-    step = 0
+    learner = Learner(student.net, optimiser, ema=0.995)
+    identity = {"settings": to_dict(settings)}
     if state_path.exists():
-        state = torch.load(state_path, map_location=device, weights_only=True)
-        student.net.load_state_dict(state["net"])
-        student.maps, student.moments = state["maps"], state["moments"]
-        optimiser.load_state_dict(state["optimiser"])
-        ema, step, scales = state["ema"], state["step"], state["scales"]
-        pool.pictures, pool.styles = state["pool"]
+        stored = learner.load_state(state_path, STATE_KIND, identity, FREE)
+        scales = stored["scales"]
+        student.restore(learner.extra)
+        pool.pictures, pool.styles = learner.extra["pool.pictures"], learner.extra["pool.styles"]
+        on_resume(learner.step)
 
     val = None
     if val_paths:
@@ -322,30 +347,18 @@ def distill(
         return {f"val_{k}": v for k, v in errors.items()}
 
     def save() -> None:
-        with atomic_path(state_path) as temporary:
-            torch.save(
-                {
-                    "net": student.net.state_dict(),
-                    "maps": student.maps,
-                    "moments": student.moments,
-                    "optimiser": optimiser.state_dict(),
-                    "ema": ema,
-                    "step": step,
-                    "scales": scales,
-                    "pool": (pool.pictures, pool.styles),
-                },
-                temporary,
-            )
+        drawn = {"pool.pictures": pool.pictures, "pool.styles": pool.styles}
+        extra = student.state() | drawn
+        learner.save_state(state_path, STATE_KIND, identity, extra, scales=scales)
 
-    if step == 0:
+    if learner.step == 0:
         log({"step": 0.0, **validate()})
     # The shallow pools are calibrated at the end; training them only repeats the layer before.
     trained = [k for k in layers if k.startswith("relu") or k == "pool4"]
     started = time.monotonic()
-    while step < settings.steps:
+    while learner.step < settings.steps:
+        step = learner.step
         lr = settings.lr * _schedule(step, settings.steps)
-        for group in optimiser.param_groups:
-            group["lr"] = lr
         n_pool = min(settings.on_policy, settings.batch)
         rng = np.random.default_rng((settings.seed, 5, step))
         crops = source.batch(step * settings.batch, settings.batch - n_pool).to(device)
@@ -360,14 +373,18 @@ def distill(
         loss, errors = distillation_loss(
             student, crops, targets, gram_weight=settings.gram_weight, decay=0.98
         )
+        for group in optimiser.param_groups:
+            group["lr"] = lr
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        norm = nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        if not bool(norm.isfinite()):
+            raise GeostyleError(f"distillation: the gradient is not finite at step {step}")
         optimiser.step()
-        step += 1
+        step = learner.step = step + 1
         decay = min(0.995, step / (step + 20))
         for key, value in student.net.state_dict().items():
-            ema[key].lerp_(value, 1 - decay)
+            learner.average[key].lerp_(value, 1 - decay)
         if step % 20 == 0 or step == settings.steps:
             figures = {"step": float(step), "loss": float(loss.detach()), "lr": lr}
             figures |= {"seconds": time.monotonic() - started}
@@ -376,7 +393,7 @@ def distill(
             log(figures | errors)
         if step % settings.save_every == 0:
             save()
-    student.net.load_state_dict(ema)
+    student.net.load_state_dict(learner.average)
     calibrate(student, teacher, source, scales, settings.calibration_crops, device)
     save_checkpoint(
         Path(settings.output),
@@ -384,12 +401,12 @@ def distill(
         {
             "channels": list(settings.channels),
             "teacher": "vgg19",
-            "steps": step,
+            "steps": learner.step,
             "seed": settings.seed,
         },
         kind="features",
     )
-    log({"step": float(step), **validate()})
+    log({"step": float(learner.step), **validate()})
     return Path(settings.output)
 
 

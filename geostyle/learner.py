@@ -6,7 +6,7 @@ What a step reads must follow from (seed, step) alone; then the state kept here 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Learner:
     def __init__(self, net: nn.Module, optimiser: optim.Optimizer, ema: float) -> None:
         self.network, self.optimiser, self.ema = net, optimiser, ema
         self.average = {k: v.detach().clone() for k, v in net.state_dict().items()}
+        self.extra: dict[str, Tensor] = {}
         self.step = 0
 
     def update(self, loss: Tensor, rate: float, clip: float) -> float:
@@ -54,19 +55,26 @@ class Learner:
         return float(norm)
 
     def save_state(
-        self, path: Path, kind: str, identity: dict[str, dict[str, Any]], **more: Any
+        self,
+        path: Path,
+        kind: str,
+        identity: dict[str, dict[str, Any]],
+        extra: Mapping[str, Tensor] | None = None,
+        **more: Any,
     ) -> None:
         """Write all that resuming needs, whole or not at all.
 
         Args:
             kind: of the file, as `save_checkpoint` takes it.
             identity: sections of JSON types that the run which resumes must share.
+            extra: tensors beside the network's, by name; `extra` has them once they are loaded.
             more: what else changes from step to step, JSON types.
         """
         tensors = {f"net.{k}": v for k, v in self.network.state_dict().items()}
         tensors |= {f"average.{k}": v for k, v in self.average.items()}
         for number, entry in self.optimiser.state_dict()["state"].items():
             tensors |= {f"optimiser.{number}.{k}": v for k, v in entry.items()}
+        tensors |= {f"extra.{k}": v for k, v in (extra or {}).items()}
         save_checkpoint(path, tensors, {**identity, "step": self.step, **more}, kind)
 
     def load_state(
@@ -84,23 +92,36 @@ class Learner:
         Raises: InputError where the state is damaged, or of a run with another identity.
         """
         tensors, config = load_checkpoint(path, kind, name="resume")
-        for what, new in identity.items():
-            for key, old in config[what].items():
-                if key not in free and old != new.get(key):
-                    raise InputError(
-                        f"resume: expected the run's own {what} ({key} {old}), got {new.get(key)}"
-                    )
+        try:
+            for what, new in identity.items():
+                for key, old in config[what].items():
+                    if key not in free and old != new.get(key):
+                        raise InputError(
+                            f"resume: expected the run's own {what} ({key} {old}), "
+                            f"got {new.get(key)}"
+                        )
+            self._restore(tensors, config)
+        except InputError:
+            raise
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise InputError(
+                f"resume: expected a state of this network in {str(path)!r}, got: {reason}"
+            ) from error
+        return config
+
+    def _restore(self, tensors: dict[str, Tensor], config: dict[str, Any]) -> None:
         device = next(self.network.parameters()).device
         self.network.load_state_dict(_part(tensors, "net."))
         self.average = {k: v.to(device) for k, v in _part(tensors, "average.").items()}
+        self.extra = {k: v.to(device) for k, v in _part(tensors, "extra.").items()}
         entries: dict[int, dict[str, Tensor]] = {}
         for key, value in _part(tensors, "optimiser.").items():
             number, name = key.split(".")
             entries.setdefault(int(number), {})[name] = value
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": entries, "param_groups": groups})
-        self.step = config["step"]
-        return config
+        self.step = int(config["step"])
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:

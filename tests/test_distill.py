@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from geostyle.distill import (
     initialise_from_teacher,
     teacher_targets,
 )
+from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.texture.losses import gram
 
@@ -146,11 +148,11 @@ def narrow_vgg(monkeypatch: pytest.MonkeyPatch, teacher: FeatureExtractor) -> No
 @pytest.mark.usefixtures("narrow_vgg")
 def test_a_stopped_run_resumes_to_the_same_network(pictures: Path, tmp_path: Path) -> None:
     settings = small(pictures, tmp_path, tmp_path / "whole.safetensors", 6)
-    distill(settings, tmp_path / "whole.pt")
+    distill(settings, tmp_path / "whole-state.safetensors")
     whole = load_checkpoint(Path(settings.output), kind="features")[0]
     # Stopped after the state of step 4 was written, in the middle of step 5's work.
     settings = small(pictures, tmp_path, tmp_path / "cut.safetensors", 6)
-    state = tmp_path / "cut.pt"
+    state = tmp_path / "cut-state.safetensors"
     calls = 0
     original = module.distillation_loss
 
@@ -167,7 +169,9 @@ def test_a_stopped_run_resumes_to_the_same_network(pictures: Path, tmp_path: Pat
             distill(settings, state)
     finally:
         module.distillation_loss = original
-    assert torch.load(state, weights_only=True)["step"] == 4
+    assert load_checkpoint(state, kind="distill-state")[1]["step"] == 4
+    with pytest.raises(InputError, match="run's own settings .lr 0.0005., got"):
+        distill(dataclasses.replace(settings, lr=1e-3), state)
     distill(settings, state)
     resumed = load_checkpoint(Path(settings.output), kind="features")[0]
     assert whole.keys() == resumed.keys()

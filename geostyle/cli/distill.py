@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from geostyle import config
 from geostyle.distill import DistillSettings, distill
+from geostyle.errors import InputError
 from geostyle.runs import RunFolder
 
 
@@ -28,8 +29,17 @@ def main(argv: Sequence[str]) -> int:
     settings = config.resolve(DistillSettings, args.config, config.overrides(args, DistillSettings))
     run = RunFolder(args.run) if args.run else RunFolder.create(Path("runs"), "distill")
     with run.lock(), tqdm(total=settings.steps, unit="step", dynamic_ncols=True) as bar:
-        run.save_settings(settings)
-        run.save_environment(seed=settings.seed)
+        state = run.file("state.safetensors")
+        if run.file("state.pt").is_file():
+            raise InputError(f"run: expected a run of this version, got an older one in {run.path}")
+        if not state.is_file():
+            run.save_environment(verb="distill", seed=settings.seed)
+            run.save_settings(settings)
+            run.keep_metrics(lambda line: False)
+
+        def go_on(step: int) -> None:
+            bar.update(step)
+            run.keep_metrics(lambda line: line.get("step", 0) <= step)
 
         def log(figures: dict[str, float]) -> None:
             run.log(**figures)
@@ -37,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
             if "loss" in figures:
                 bar.set_postfix(loss=f"{figures['loss']:.4f}")
 
-        written = distill(settings, run.file("state.pt"), log=log)
+        written = distill(settings, state, log=log, on_resume=go_on)
     run.close()
     print(f"network: {written}\nlog: {run.file('metrics.jsonl')}")
     return 0
