@@ -64,7 +64,7 @@ def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> 
         ),
         "warp": median_s(lambda: pipeline.bend(content, None, settings, networks, found), repeats),
         "texture step": median_s(
-            lambda: pipeline.paint(bent.image, tex_style, settings, networks), repeats
+            lambda: pipeline.paint(bent.image, [tex_style], settings, networks), repeats
         )
         / STEPS,
     }

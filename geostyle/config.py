@@ -33,14 +33,17 @@ def setting(
     max: float | None = None,
     choices: Sequence[Any] | None = None,
     flag: str | None = None,
+    repeat: bool = False,
 ) -> Any:
     """Declare one field of a settings dataclass.
 
     `min` and `max` are inclusive and, like `choices`, hold for every element of a tuple; `flag`
-    replaces the command-line name, which otherwise is the field's own with dashes.
+    replaces the command-line name, which otherwise is the field's own with dashes. `repeat` lets
+    the flag of a tuple be given several times, and a single value in YAML stand for a list of one.
     An instance of another settings dataclass as `default` nests it: its flags carry no prefix.
     """
-    meta = {"help": help, "min": min, "max": max, "choices": choices, "flag": flag}
+    meta = {"help": help, "min": min, "max": max, "choices": choices, "flag": flag,
+            "repeat": repeat}  # fmt: skip
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -53,7 +56,10 @@ def check(settings: Any) -> None:
     """
     hints = typing.get_type_hints(type(settings))
     for field in dataclasses.fields(settings):
-        value = _checked(field.name, getattr(settings, field.name), hints[field.name])
+        value = getattr(settings, field.name)
+        if field.metadata.get("repeat") and not isinstance(value, (list, tuple, type(None))):
+            value = (value,)
+        value = _checked(field.name, value, hints[field.name])
         _check_range(field, value)
         object.__setattr__(settings, field.name, value)
 
@@ -76,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser, settings_class: type) -> None
             if typing.get_origin(kind) is tuple:
                 items = typing.get_args(kind)
                 options["nargs"] = "+" if Ellipsis in items else len(items)
+                options["action"] = "extend" if field.metadata.get("repeat") else "store"
                 word = word if choices else _word(items[0])
             options["metavar"] = word.upper() if not choices else word
         flag = field.metadata.get("flag") or "--" + field.name.replace("_", "-")
@@ -314,7 +321,7 @@ def _help(field: dataclasses.Field[Any], default: Any) -> str:
         default = "on" if default else "off"
     elif isinstance(default, tuple):
         default = " ".join(map(str, default))
-    if default is not dataclasses.MISSING and default is not None:
+    if default is not dataclasses.MISSING and default not in (None, ""):
         notes.append(f"default {default}")
     text = field.metadata.get("help", "") + (f" ({'; '.join(notes)})" if notes else "")
     return text.replace("%", "%%")

@@ -146,6 +146,22 @@ def as_tensor(image: Any, name: str = "content", *, min_side_px: int = MIN_SIDE_
     return tensor.contiguous()
 
 
+def as_mask(image: Any, name: str = "tex_mask") -> Tensor:
+    """Turn a grey picture of any kind into a mask (1, 1, H, W) in [0, 1]; what is clear is black.
+
+    Args: as for `as_tensor`; colours count by their mean.
+    """
+    if isinstance(image, (str, Path)):
+        image = load_picture(image, name=name)
+    elif isinstance(image, Image.Image):
+        with _readable(f"{name}: expected a readable PIL image, got one", float("inf")):
+            image = _decode(image, None, name)
+    mask = as_tensor(image, name).mean(1, keepdim=True)
+    if isinstance(image, Picture) and image.alpha is not None:
+        mask = mask - (1 - image.alpha)  # takes off the white that lies under the picture
+    return mask.clamp(0, 1)
+
+
 def to_uint8(tensor: Tensor) -> np.ndarray:
     """Turn (1, 3, H, W) or (3, H, W) in [0, 1] into (H, W, 3) uint8, clamped and rounded."""
     return _to_array(tensor, 255).astype(np.uint8)

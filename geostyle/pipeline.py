@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,17 @@ from geostyle.errors import InputError
 from geostyle.estimate import Estimate, GeometrySettings
 from geostyle.estimate import estimate_warp as estimate
 from geostyle.features import FeatureExtractor, load_features
-from geostyle.images import as_tensor, fit_size
+from geostyle.images import as_mask, as_tensor, fit_size
 from geostyle.runs import resolve_device, resolve_precision, seed_everything
-from geostyle.texture import Finished, Progress, TextureResult, TextureSettings, transfer_texture
+from geostyle.texture import (
+    Finished,
+    Progress,
+    TextureResult,
+    TextureSettings,
+    keep_unmasked,
+    mask_shares,
+    transfer_texture,
+)
 from geostyle.warps import (
     WarpParameters,
     WarpResult,
@@ -53,6 +61,11 @@ class TransferSettings:
         "inpaint",
         choices=("inpaint", "mirror", "border"),
         help="what appears where the warp reaches beyond the content",
+    )
+    mask_frame: str = setting(
+        "content",
+        choices=("content", "result"),
+        help="what --tex-mask is drawn on: the content, with which it is warped, or the result",
     )
     features: str = setting(
         "lite", choices=("lite", "vgg19", "vgg16"), help="network whose features are matched"
@@ -135,6 +148,8 @@ def transfer(
     *,
     geo_style: Any = None,
     tex_style: Any = None,
+    tex_weights: Sequence[float] | None = None,
+    tex_mask: Any = None,
     parameters: WarpParameters | None = None,
     settings: TransferSettings | None = None,
     callback: Callable[[Progress], None] | None = None,
@@ -145,7 +160,10 @@ def transfer(
 
     Args:
         content, geo_style, tex_style: pictures: paths, PIL images, arrays (H, W, 3) or tensors
-            (3, H, W) in [0, 1]. Without a style its stage is left out.
+            (3, H, W) in [0, 1]. Without a style its stage is left out. `tex_style` may be a list of
+            several, which are mixed.
+        tex_weights: one non-negative weight a texture style; default equal.
+        tex_mask: one grey picture a texture style, white where it paints (see `mask_shares`).
         parameters: a warp to apply instead of estimating one from `geo_style`.
         settings: all settings; or single ones by name, such as ``size_px=768, geo_strength=1.5``.
         callback: receives a `Progress` after every step of the texture stage; raising
@@ -160,21 +178,47 @@ def transfer(
     content = as_tensor(content, "content")
     if geo_style is not None:
         geo_style = as_tensor(geo_style, "geo_style")
-    if tex_style is not None:
-        tex_style = as_tensor(tex_style, "tex_style")
+    tex_styles = [as_tensor(style, "tex_style") for style in _several(tex_style)]
+    masks = [as_mask(mask) for mask in _several(tex_mask)]
+    check_tex_styles(len(tex_styles), tex_weights, len(masks))
     networks = load_networks(
         settings,
         geometry=geo_style is not None and parameters is None,
-        texture=tex_style is not None,
+        texture=bool(tex_styles),
     )
-    bent = bend(content, geo_style, settings, networks, parameters, painted=tex_style is not None)
+    bent = bend(content, geo_style, settings, networks, parameters, painted=bool(tex_styles))
     if on_bent is not None:
         on_bent(bent)
-    painted = (
-        None if tex_style is None else paint(bent.image, tex_style, settings, networks, callback)
-    )
+    painted = None
+    if tex_styles:
+        shares = place_masks(masks, bent, settings, len(tex_styles), tex_weights)
+        painted = paint(
+            bent.image,
+            tex_styles,
+            settings,
+            networks,
+            callback,
+            tex_weights=tex_weights,
+            shares=shares,
+        )
     image = bent.image if painted is None else painted.image
     return TransferResult(image, bent, painted, settings)
+
+
+def check_tex_styles(n_styles: int, weights: Sequence[float] | None, n_masks: int) -> None:
+    """Hold weights and masks to the number of texture styles, before any work is done."""
+    if weights is not None and (
+        len(weights) != n_styles or min(weights, default=0) < 0 or sum(weights) <= 0
+    ):
+        raise InputError(
+            f"tex_weights: expected a non-negative number for each texture style, {n_styles}, "
+            f"got {list(weights)}"
+        )
+    if n_masks and (not n_styles or n_masks not in (n_styles, max(1, n_styles - 1))):
+        raise InputError(
+            "tex_mask: expected one mask for each texture style, or one less than the "
+            f"{n_styles} given, got {n_masks}"
+        )
 
 
 def estimate_warp(
@@ -277,20 +321,25 @@ def bend(
 
 def paint(
     canvas: Tensor,
-    tex_style: Tensor,
+    tex_styles: Sequence[Tensor],
     settings: TransferSettings,
     networks: Networks,
     callback: Callable[[Progress], None] | None = None,
     finished: Finished | None = None,
     on_level: Callable[[Finished], None] | None = None,
+    *,
+    tex_weights: Sequence[float] | None = None,
+    shares: Tensor | None = None,
 ) -> TextureResult:
-    """The texture stage: repaint `canvas`, the warped content, after `tex_style`.
+    """The texture stage: repaint `canvas`, the warped content, after one style or several.
 
     Args:
-        canvas, tex_style: (1, 3, H, W), sRGB in [0, 1].
+        canvas, tex_styles: (1, 3, H, W), sRGB in [0, 1].
         networks: `networks.texture` is needed.
         callback: see `transfer`.
         finished, on_level: levels to go on from, and what receives them; see `transfer_texture`.
+        tex_weights: one a style, default equal; not needed beside `shares`.
+        shares: (n, 1, H, W), of every style in every pixel of the canvas; see `place_masks`.
 
     Returns: the picture, at the size of the canvas and on the CPU.
     """
@@ -299,15 +348,53 @@ def paint(
     device = networks.texture.mean.device
     done = transfer_texture(
         canvas.to(device),
-        tex_style.to(device),
+        [style.to(device) for style in tex_styles],
         networks.texture,
         settings.texture,
+        mixture=tex_weights if shares is None else None,
+        shares=None if shares is None else shares.to(device),
         seed=settings.seed,
         callback=callback,
         finished=finished,
         on_level=on_level,
     )
-    return replace(done, image=done.image.cpu())
+    image = done.image.cpu()
+    return replace(done, image=image if shares is None else keep_unmasked(image, canvas, shares))
+
+
+def place_masks(
+    masks: Sequence[Tensor],
+    bent: Bent,
+    settings: TransferSettings,
+    n_styles: int,
+    tex_weights: Sequence[float] | None = None,
+) -> Tensor | None:
+    """What each of `n_styles` paints of the canvas, from masks warped with the content.
+
+    Args:
+        masks: (1, 1, h, w) each, in [0, 1], drawn on `settings.mask_frame`.
+        bent: outcome of the geometry stage.
+        tex_weights: one a style, default equal.
+
+    Returns: (n_styles, 1, H, W); see `mask_shares`; None without masks.
+    Raises: InputError where a mask has not the shape of what it is drawn on.
+    """
+    if not masks:
+        return None
+    size = (bent.image.shape[-2], bent.image.shape[-1])
+    warped = bent.warp is not None and bent.parameters is not None
+    warped = warped and settings.mask_frame == "content"
+    drawn_on = bent.parameters.content_size if warped and bent.parameters else size
+    for mask in masks:
+        height, width = mask.shape[-2:]
+        if abs(width / height - drawn_on[1] / drawn_on[0]) * drawn_on[0] > 0.03 * drawn_on[1]:
+            raise InputError(
+                f"tex_mask: expected a picture of the shape of the {settings.mask_frame}, "
+                f"{drawn_on[1]}x{drawn_on[0]}, got {width}x{height}"
+            )
+    if warped and bent.warp is not None:
+        masks = [warp_image(mask, bent.warp.grid, extend="border") for mask in masks]
+    return mask_shares(masks, n_styles, size, tex_weights)
 
 
 def _apply(
@@ -328,6 +415,13 @@ def _canvas(content: Tensor, parameters: WarpParameters | None, size_px: int | N
     if parameters is not None and parameters.output_size != parameters.content_size:
         own = parameters.output_size
     return own if size_px is None else fit_size(own, size_px)
+
+
+def _several(given: Any) -> list[Any]:
+    """A list of pictures from one, several, or none."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, (list, tuple)) else [given]
 
 
 def _settings(settings: TransferSettings | None, changes: dict[str, Any]) -> TransferSettings:

@@ -54,7 +54,8 @@ class RunFiles:
     folder: Path
     content: np.ndarray
     geo_style: np.ndarray | None
-    tex_style: np.ndarray | None
+    tex_styles: list[np.ndarray]
+    tex_masks: list[np.ndarray]
     warped: np.ndarray | None
     result: np.ndarray | None
     grid: np.ndarray | None
@@ -82,6 +83,10 @@ def read_run(folder: str | Path) -> RunFiles:
         path = folder / name
         return to_uint8(load_picture(path, name=name).tensor) if path.is_file() else None
 
+    def several(name: str) -> list[np.ndarray]:
+        paths = [f"inputs/{name}.png", *(f"inputs/{name}-{i}.png" for i in range(1, 100))]
+        return [found for found in map(picture, paths) if found is not None]
+
     def text(name: str) -> str:
         path = folder / name
         return path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -94,7 +99,8 @@ def read_run(folder: str | Path) -> RunFiles:
             folder,
             content,
             picture("inputs/geo_style.png"),
-            picture("inputs/tex_style.png"),
+            several("tex_style"),
+            several("tex_mask"),
             picture("warped.png"),
             picture("result.png"),
             load_file(grid_path)["grid"][0] if grid_path.is_file() else None,
@@ -143,7 +149,7 @@ def write_report(folder: str | Path) -> Path:
 def panels(run: RunFiles) -> list[list[Panel]]:
     """The pictures of a run as rows that read like sums: geometry above, texture below."""
     rows = [[Panel("content", run.content, _dimensions(run.content))]]
-    painted = run.result is not None and run.tex_style is not None
+    painted = run.result is not None and bool(run.tex_styles)
     if run.grid is not None:
         if run.geo_style is not None:
             rows[0].append(Panel("geometry style", run.geo_style, _dimensions(run.geo_style)))
@@ -155,11 +161,18 @@ def panels(run: RunFiles) -> list[list[Panel]]:
                 rows.append([warped])
             else:
                 rows[0].append(replace(warped, sign="→"))
-    if run.result is not None and run.tex_style is not None:
-        style = Panel("texture style", run.tex_style, _dimensions(run.tex_style))
+    if run.result is not None and run.tex_styles:
+        weights = run.settings.get("tex_weights") or [1] * len(run.tex_styles)
+        for number, style in enumerate(run.tex_styles):
+            alone = len(run.tex_styles) == 1
+            title = "texture style" if alone else f"texture style {number + 1}"
+            note = _dimensions(style) if alone else f"weight {weights[number] / sum(weights):.2g}"
+            rows[-1].append(Panel(title, style, note))
         steps = texture_steps(run.metrics)
         note = f"style loss {steps[-1]['style']:.3f}" if steps else ""
-        rows[-1] = join([*rows[-1], style, Panel("result", run.result, note)])
+        rows[-1] = join([*rows[-1], Panel("result", run.result, note)])
+        if run.tex_masks:
+            rows.append([Panel(f"mask {i}", m) for i, m in enumerate(run.tex_masks, start=1)])
     return rows
 
 

@@ -250,3 +250,25 @@ def test_settings_stay_cheap_to_import() -> None:
     code = "import sys, geostyle.config; print('torch' in sys.modules)"
     done: Any = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "False", done.stderr
+
+
+@dataclasses.dataclass(frozen=True)
+class Mix:
+    pictures: tuple[Path, ...] = setting((), repeat=True)
+    weights: tuple[float, ...] | None = setting(None, repeat=True)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@pytest.mark.parametrize("argv", [["--pictures", "a", "b"], ["--pictures", "a", "--pictures", "b"]])
+def test_a_flag_may_be_repeated(argv: list[str]) -> None:
+    parser = Parser(prog="geostyle mix")
+    add_arguments(parser, Mix)
+    args = parser.parse_args([*argv, "--weights", "2", "--weights", "1"])
+    assert resolve(Mix, None, overrides(args, Mix)) == Mix((Path("a"), Path("b")), (2.0, 1.0))
+
+
+def test_a_single_value_stands_for_a_list_of_one(tmp_path: Path) -> None:
+    (tmp_path / "mix.yaml").write_text("pictures: a.png\nweights: 3\n")
+    assert resolve(Mix, tmp_path / "mix.yaml") == Mix((Path("a.png"),), (3.0,))

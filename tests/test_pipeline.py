@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,37 @@ def test_the_front_door_offers_what_it_lists() -> None:
     assert set(geostyle.__all__) <= set(dir(geostyle))
     with pytest.raises(AttributeError, match="no attribute 'transfr'"):
         _ = geostyle.transfr
+
+
+def test_several_textures_are_mixed_by_weight(quick: dict[str, Any]) -> None:
+    other = picture((40, 48), 4)
+    alone = geostyle.transfer(CONTENT, tex_style=TEX, **quick).image
+    first = geostyle.transfer(CONTENT, tex_style=[TEX, other], tex_weights=[1, 0], **quick).image
+    torch.testing.assert_close(first, alone, atol=1e-5, rtol=0)
+    even = geostyle.transfer(CONTENT, tex_style=[TEX, other], **quick).image
+    assert (even - alone).abs().max() > 0.01
+    for weights in ([1.0], [1.0, -1.0], [0.0, 0.0]):
+        with pytest.raises(InputError, match="^tex_weights: expected a non-negative number"):
+            geostyle.transfer(CONTENT, tex_style=[TEX, other], tex_weights=weights, **quick)
+
+
+def test_a_mask_is_warped_with_the_content(quick: dict[str, Any]) -> None:
+    result = geostyle.transfer(CONTENT, parameters=shift(0.1), extend="border", **quick)
+    drawn, settings = CONTENT[:, :1], result.settings
+    placed = pipeline.place_masks([drawn], result.bent, settings, 1)
+    torch.testing.assert_close(placed, result.bent.image[:, :1])
+    settings = replace(settings, mask_frame="result")
+    placed = pipeline.place_masks([drawn], result.bent, settings, 1)
+    assert placed is not None and torch.equal(placed, drawn)
+    with pytest.raises(InputError, match="^tex_mask: .* shape of the result, 84x60, got 60x84"):
+        pipeline.place_masks([drawn.transpose(2, 3)], result.bent, settings, 1)
+
+
+def test_a_mask_keeps_the_rest_of_the_content(quick: dict[str, Any]) -> None:
+    mask = torch.zeros(1, 60, 84)
+    mask[..., :42] = 1
+    painted = geostyle.transfer(CONTENT, tex_style=TEX, tex_mask=mask, **quick).image
+    assert torch.equal(painted[..., 42:], CONTENT[..., 42:])
+    assert (painted[..., :42] - CONTENT[..., :42]).abs().max() > 0.01
+    with pytest.raises(InputError, match="^tex_mask: expected one mask for each texture style"):
+        geostyle.transfer(CONTENT, tex_style=TEX, tex_mask=[mask, mask], **quick)

@@ -27,23 +27,27 @@ def is_complete(run: RunFolder) -> bool:
     return run.file("report.html").is_file() and not run.file(FOLDER).exists()
 
 
-def save_canvas(run: RunFolder, canvas: Tensor) -> None:
-    """Note that geometry is done, and the picture (1, 3, H, W) it ended with."""
+def save_canvas(run: RunFolder, canvas: Tensor, shares: Tensor | None = None) -> None:
+    """Note that geometry is done, the picture (1, 3, H, W) it ended with, and who paints where.
+
+    Args: shares, (n, 1, H, W), of each texture style in each pixel where there are masks.
+    """
     if not run.file(CANVAS).is_file():
-        save_checkpoint(run.file(CANVAS), {"image": canvas}, {}, CANVAS_KIND)
+        tensors = {"image": canvas} if shares is None else {"image": canvas, "shares": shares}
+        save_checkpoint(run.file(CANVAS), tensors, {}, CANVAS_KIND)
 
 
-def load_canvas(run: RunFolder) -> Tensor | None:
-    """The picture to repaint, (1, 3, H, W); None where geometry is still to be done.
+def load_canvas(run: RunFolder) -> tuple[Tensor | None, Tensor | None]:
+    """What `save_canvas` was given; None twice where geometry is still to be done.
 
     Raises: InputError where it is damaged.
     """
     if not run.file(CANVAS).is_file():
-        return None
+        return None, None
     tensors, _ = load_checkpoint(run.file(CANVAS), CANVAS_KIND, name="resume")
-    if set(tensors) != {"image"}:
+    if not {"image"} <= set(tensors) <= {"image", "shares"}:
         raise InputError(f"resume: expected a picture in {str(run.file(CANVAS))!r}, got none")
-    return tensors["image"]
+    return tensors["image"], tensors.get("shares")
 
 
 def save_levels(run: RunFolder, finished: Finished) -> None:

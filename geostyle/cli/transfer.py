@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -25,7 +25,7 @@ from geostyle.cli._painting import keeping_last_good
 from geostyle.config import check, setting
 from geostyle.coords import resize
 from geostyle.errors import InputError
-from geostyle.images import SUFFIXES, Picture, fit_size, load_picture, save_picture
+from geostyle.images import SUFFIXES, as_mask, fit_size, load_picture, save_picture
 from geostyle.originals import keep_originals, saved_job
 from geostyle.pipeline import Bent, TransferSettings
 from geostyle.report import save_grid, write_report
@@ -42,7 +42,18 @@ class Job:
 
     content: Path | None = setting(None, help="picture to transform; default: a bundled one")
     geo_style: Path | None = setting(None, help="picture whose geometry the content takes on")
-    tex_style: Path | None = setting(None, help="picture whose texture it is repainted with")
+    tex_style: tuple[Path, ...] = setting(
+        (), repeat=True, help="picture whose texture it is repainted with, or several to mix"
+    )
+    tex_weights: tuple[float, ...] | None = setting(
+        None, min=0.0, repeat=True, help="one weight for each texture style; default: equal"
+    )
+    tex_mask: tuple[Path, ...] = setting(
+        (),
+        repeat=True,
+        help="grey picture for each texture style, white where it paints; the last style may go "
+        "without and takes the rest",
+    )
     theta: Path | None = setting(None, help="a theta.json to apply instead of estimating a warp")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
     preview: bool = setting(False, help="stop after the warp")
@@ -50,10 +61,11 @@ class Job:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.geo_style is None and self.tex_style is None and self.theta is None:
+        if self.geo_style is None and not self.tex_style and self.theta is None:
             raise InputError("geo_style, tex_style: expected at least one of the two, got neither")
         if self.geo_style is not None and self.theta is not None:
             raise InputError("theta: expected either --theta or --geo-style, got both")
+        pipeline.check_tex_styles(len(self.tex_style), self.tex_weights, len(self.tex_mask))
         if self.output.suffix.lower() in SUFFIXES:
             raise InputError(f"output: expected a folder for the run, got {str(self.output)!r}")
 
@@ -71,13 +83,14 @@ def main(argv: Sequence[str]) -> int:
         content_path = job.content or bundled_content()
         content = load_picture(content_path, name="content")
         geo_style = load_picture(job.geo_style, name="geo_style") if job.geo_style else None
-        tex_style = load_picture(job.tex_style, name="tex_style") if job.tex_style else None
+        tex_styles = [load_picture(path, name="tex_style").tensor for path in job.tex_style]
+        masks = [as_mask(path) for path in job.tex_mask]
         parameters = WarpParameters.load(job.theta) if job.theta else None
-        canvas = unfinished.load_canvas(resumed) if resumed is not None else None
+        canvas, shares = unfinished.load_canvas(resumed) if resumed is not None else (None, None)
         networks = pipeline.load_networks(
             settings,
             geometry=geo_style is not None and canvas is None,
-            texture=tex_style is not None and not job.preview,
+            texture=bool(tex_styles) and not job.preview,
         )
         show_settings(job)
         if dry_run:
@@ -92,8 +105,9 @@ def main(argv: Sequence[str]) -> int:
                 settings,
                 networks,
                 parameters,
-                painted=tex_style is not None,
+                painted=bool(tex_styles),
             )
+            shares = pipeline.place_masks(masks, bent, settings, len(tex_styles), job.tex_weights)
             canvas = bent.image
             print(f"geometry: {describe(bent)} ({time.monotonic() - started:.1f} s)")
 
@@ -105,25 +119,31 @@ def main(argv: Sequence[str]) -> int:
             run.save_environment(verb=VERB, seed=settings.seed, networks=networks.describe())
             run.save_settings(job)  # last: with it, the run can be resumed
         if bent is not None:
-            save_inputs(run, canvas, content=content, geo_style=geo_style, tex_style=tex_style)
+            inputs = {"content": content.tensor}
+            if geo_style is not None:
+                inputs["geo_style"] = geo_style.tensor
+            inputs |= numbered("tex_style", tex_styles) | numbered("tex_mask", masks)
+            save_inputs(run, canvas, inputs)
             save_geometry(run, bent, content.bit_depth)
         interrupted = False
         if job.preview:
             result = run.file("warped.png")
         else:
             image = canvas
-            if tex_style is not None:
-                unfinished.save_canvas(run, canvas)
+            if tex_styles:
+                unfinished.save_canvas(run, canvas, shares)
                 finished = unfinished.load_levels(run)
                 with progress_bar(settings, run, finished) as callback, keeping_last_good(run):
                     painted = pipeline.paint(
                         canvas,
-                        tex_style.tensor,
+                        tex_styles,
                         settings,
                         networks,
                         callback,
                         finished,
                         on_level=lambda levels: unfinished.save_levels(run, levels),
+                        tex_weights=job.tex_weights,
+                        shares=shares,
                     )
                 image, interrupted = painted.image, painted.interrupted
             result = run.file("result.png")
@@ -197,15 +217,19 @@ def describe(bent: Bent) -> str:
     )
 
 
-def save_inputs(run: RunFolder, canvas: Tensor, **pictures: Picture | None) -> None:
+def numbered(name: str, pictures: Sequence[Tensor]) -> dict[str, Tensor]:
+    """Names of one picture or several: "tex_style", or "tex_style-1", "tex_style-2", …"""
+    if len(pictures) == 1:
+        return {name: pictures[0]}
+    return {f"{name}-{number}": picture for number, picture in enumerate(pictures, start=1)}
+
+
+def save_inputs(run: RunFolder, canvas: Tensor, pictures: Mapping[str, Tensor]) -> None:
     """Save each picture at no more than the scale of the result."""
     for name, picture in pictures.items():
-        if picture is not None:
-            size_px = min(max(picture.size), max(canvas.shape[-2:]))
-            save_picture(
-                resize(picture.tensor, fit_size(picture.size, size_px)),
-                run.file(f"inputs/{name}.png"),
-            )
+        size = (picture.shape[-2], picture.shape[-1])
+        small = resize(picture, fit_size(size, min(max(size), max(canvas.shape[-2:]))))
+        save_picture(small.expand(-1, 3, -1, -1), run.file(f"inputs/{name}.png"))
 
 
 def save_geometry(run: RunFolder, bent: Bent, bit_depth: int) -> None:

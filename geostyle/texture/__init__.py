@@ -1,5 +1,6 @@
 """Texture: transfer, synthesis, mixtures, reconstructions; losses, optimiser, pyramid, scorer."""
 
+from geostyle.texture.masks import keep_unmasked, mask_shares
 from geostyle.texture.neural_style import NeuralStyleSettings, neural_style
 from geostyle.texture.pyramid import (
     Finished,
@@ -22,7 +23,9 @@ __all__ = [
     "SynthesisSettings",
     "TextureResult",
     "TextureSettings",
+    "keep_unmasked",
     "level_sizes",
+    "mask_shares",
     "neural_style",
     "reconstruct",
     "score",

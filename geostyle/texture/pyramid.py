@@ -104,6 +104,7 @@ def transfer_texture(
     settings: TextureSettings | None = None,
     *,
     mixture: Sequence[float] | None = None,
+    shares: Tensor | None = None,
     seed: int = 0,
     start: Tensor | None = None,
     callback: Callable[[Progress], None] | None = None,
@@ -118,6 +119,8 @@ def transfer_texture(
         extractor: the network whose features are matched.
         settings: see `TextureSettings`.
         mixture: one weight an exemplar; default equal.
+        shares: (n, 1, H, W), the share of each exemplar in every pixel instead of a common
+            mixture; see `mask_shares`.
         seed: of the noise start.
         start: picture the coarsest level begins from instead of ``settings.init``, any size.
         callback: called after every step; raising KeyboardInterrupt in it (or pressing Ctrl-C) ends
@@ -142,6 +145,8 @@ def transfer_texture(
     full = (content.shape[-2], content.shape[-1])
     sizes = level_sizes(full, len(settings.iterations))
     image = _start(content, settings, seed, sizes[0]) if start is None else resize(start, sizes[0])
+    # Statistics of a part of the picture pull at its pixels harder than those of the whole.
+    covered = 1.0 if shares is None else float(shares.sum(0).mean())
     history: list[LevelHistory] = []
     began = time.monotonic()
     if finished is not None:
@@ -163,10 +168,11 @@ def transfer_texture(
             exemplars,
             reference,
             mixture=mixture,
-            style_weight=settings.tex_strength,
+            style_weight=settings.tex_strength * covered,
             content_weight=settings.content_weight,
             moment_weight=settings.moment_weight,
             tv_weight=settings.tv_weight,
+            masks=None if shares is None else resize(shares, size, "bilinear").split(1),
         )
         on_step = _reporter(callback, level, sizes, steps)
         try:

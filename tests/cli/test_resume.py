@@ -152,7 +152,7 @@ def test_what_cannot_be_resumed_is_refused_in_one_line(
     levels.write_bytes(whole[:-100])
     assert "damaged" in refused(capsys, "transfer", "--resume", run)
     levels.write_bytes(whole)
-    copy = run / "originals" / "tex_style.png"
+    copy = run / "originals" / "tex_style-1.png"
     picture = copy.read_bytes()
     copy.write_bytes(picture + b"\0")
     assert "its hash differs" in refused(capsys, "transfer", "--resume", run)

@@ -88,7 +88,7 @@ def test_three_pictures_in_one_run_folder_out(
         "report.html", "settings.yaml", "environment.json", "metrics.jsonl",
         "inputs/content.png", "inputs/geo_style.png", "inputs/tex_style.png",
         "originals/files.json", "originals/weights.safetensors",
-        "originals/content.png", "originals/geo_style.jpg", "originals/tex_style.png",
+        "originals/content.png", "originals/geo_style.jpg", "originals/tex_style-1.png",
     }  # fmt: skip
     assert pixels(run / "result.png").shape == pixels(run / "warped.png").shape == (70, 90, 3)
     assert (pixels(run / "result.png") != pixels(run / "warped.png")).any()
@@ -105,6 +105,33 @@ def test_saved_settings_repeat_the_run(transfer: Transfer, pictures: Pictures) -
     assert status == 0 and second != first
     for name in ("result.png", "warped.png", "theta.json", "grid.safetensors", "settings.yaml"):
         assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def test_several_textures_with_weights_and_masks(
+    transfer: Transfer, pictures: Pictures, tmp_path: Path
+) -> None:
+    second, mask = picture(tmp_path / "second.png", (60, 60), 5), tmp_path / "mask.png"
+    clear = np.zeros((70, 90, 2), np.uint8)  # white in the middle, clear around it
+    clear[20:50, 20:60] = 255
+    Image.fromarray(clear, "LA").save(mask)
+    flags = [*both(pictures), "--tex-style", second, "--tex-weights", 3, 1]
+    status, mixed = transfer(*flags)
+    assert status == 0
+    status, masked = transfer(*flags, "--tex-mask", mask)
+    assert status == 0
+    names = {path.name for path in (masked / "inputs").iterdir()}
+    assert names == {
+        "content.png", "geo_style.png", "tex_style-1.png", "tex_style-2.png", "tex_mask.png"
+    }  # fmt: skip
+    assert pixels(masked / "inputs" / "tex_mask.png").mean() == pytest.approx(
+        255 * 30 * 40 / (70 * 90), rel=0.01
+    )
+    assert (pixels(masked / "result.png") != pixels(mixed / "result.png")).any()
+    for run in (mixed, masked):
+        _, again = transfer("--config", run / "settings.yaml", quick=False)
+        assert (again / "result.png").read_bytes() == (run / "result.png").read_bytes()
+    report = (masked / "report.html").read_text()
+    assert "weight 0.75" in report and "mask 1" in report
 
 
 def test_theta_and_grid_on_disk_agree(transfer: Transfer, pictures: Pictures) -> None:
@@ -256,6 +283,8 @@ def test_unusable_pictures_are_refused_in_one_line(
         (["--features", "vgg19", "--weights", "none.safetensors"], "weights: expected"),
         (["--output", "picture.png"], "output: expected a folder"),
         (["--output", "/dev/null/x"], "output: expected a writable path"),
+        (["--tex-weights", "1", "2"], "tex_weights: expected a non-negative number for each"),
+        (["--tex-mask", "a.png", "b.png"], "tex_mask: expected one mask for each texture style"),
         (["--theta", "theta.json"], "expected either --theta or --geo-style"),
         (["--config", "none.yaml"], "config: expected a readable YAML file"),
     ],

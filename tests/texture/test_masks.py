@@ -1,0 +1,121 @@
+"""Soft masks: shares of a pixel, guided losses, and what stays unpainted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from geostyle.errors import InputError
+from geostyle.features import FeatureExtractor, load_features
+from geostyle.texture.losses import gram
+from geostyle.texture.masks import keep_unmasked, mask_shares
+from geostyle.texture.objective import TextureObjective
+
+
+@pytest.fixture(scope="module")
+def extractor(tiny_weights: Path) -> FeatureExtractor:
+    return load_features("lite", weights=tiny_weights)
+
+
+def picture(seed: int, height: int = 48, width: int = 64) -> Tensor:
+    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def half(height: int = 48, width: int = 64) -> Tensor:
+    """White on the left."""
+    mask = torch.zeros(1, 1, height, width)
+    mask[..., : width // 2] = 1
+    return mask
+
+
+def test_shares_of_a_pixel_sum_to_one() -> None:
+    masks = [torch.rand(1, 1, 24, 32, generator=torch.Generator().manual_seed(i)) for i in range(3)]
+    shares = mask_shares(masks, 3, (48, 64), [1, 2, 3])
+    assert shares.shape == (3, 1, 48, 64)
+    torch.testing.assert_close(shares.sum(0), torch.ones(1, 48, 64))
+    # Twice the brightness of all masks changes nothing, twice that of one doubles its odds.
+    dim = mask_shares([m / 2 for m in masks], 3, (48, 64), [1, 2, 3])
+    torch.testing.assert_close(dim, shares)
+    odds = mask_shares([masks[0] / 2, *masks[1:]], 3, (48, 64), [2, 2, 3])
+    torch.testing.assert_close(odds, shares)
+
+
+def test_the_last_style_takes_the_rest() -> None:
+    torch.testing.assert_close(
+        mask_shares([half()], 2, (48, 64)), mask_shares([half(), 1 - half()], 2, (48, 64))
+    )
+
+
+def test_where_no_mask_is_white_all_styles_share() -> None:
+    shares = mask_shares([half(), half()], 2, (48, 64), [3, 1])
+    torch.testing.assert_close(shares[:, 0, 0, -1], torch.tensor([0.75, 0.25]))
+
+
+def test_a_style_that_paints_nowhere_is_refused() -> None:
+    with pytest.raises(InputError, match="^tex_mask: expected some white for texture style 2"):
+        mask_shares([half(), half() * 0], 2, (48, 64))
+    with pytest.raises(InputError, match="texture style 2"):
+        mask_shares([torch.ones(1, 1, 8, 8)], 2, (48, 64))
+
+
+def test_a_weighted_gram_matrix_is_that_of_the_weighted_positions() -> None:
+    features = picture(0).double()
+    part = gram(features, half().double())
+    torch.testing.assert_close(part, gram(features[..., :32]))
+    pixels = features.requires_grad_(True)
+    assert torch.autograd.gradcheck(
+        lambda x: gram(x[..., 20:44:6], half()[..., 20:44:6].double()), pixels
+    )
+
+
+def test_masks_that_are_even_change_nothing(extractor: FeatureExtractor) -> None:
+    image, content, a, b = picture(0), picture(1), picture(2, 32, 32), picture(3, 32, 32)
+    alone = [TextureObjective(extractor, [s], content, moment_weight=0.5)(image) for s in (a, b)]
+    even = torch.ones(2, 1, 48, 64) * torch.tensor([0.75, 0.25]).view(2, 1, 1, 1)
+    guided = TextureObjective(
+        extractor, [a, b], content, moment_weight=0.5, masks=list(even.split(1))
+    )(image)
+    for mixed, first, second in zip(guided, *alone, strict=True):
+        torch.testing.assert_close(mixed, 0.75 * first + 0.25 * second)
+
+
+def test_a_style_pulls_only_at_its_own_region(extractor: FeatureExtractor) -> None:
+    layers, image = ["relu1_1", "relu2_1"], picture(0)
+    masks = [half(), 1 - half()]
+
+    def gradient(right: Tensor) -> Tensor:
+        objective = TextureObjective(
+            extractor, [picture(2), right], None, masks=masks, style_layers=layers
+        )
+        pixels = image.clone().requires_grad_(True)
+        (found,) = torch.autograd.grad(objective(pixels)[0], pixels)
+        return found
+
+    change = (gradient(picture(3)) - gradient(picture(4) ** 3)).abs().amax((0, 1, 2))
+    assert change[:24].max() == 0 and change[40:].min() > 0
+
+
+def test_no_pixel_is_painted_harder_for_a_small_region(extractor: FeatureExtractor) -> None:
+    tile, style = picture(0, 48, 16), picture(2)
+    narrow = torch.zeros(1, 1, 48, 64)
+    narrow[..., :16] = 1
+
+    def strength(styles: list[Tensor], masks: list[Tensor] | None) -> float:
+        objective = TextureObjective(extractor, styles, None, masks=masks, style_layers=["relu1_1"])
+        pixels = tile.repeat(1, 1, 1, 4).requires_grad_(True)
+        (gradient,) = torch.autograd.grad(objective(pixels)[0], pixels)
+        return float(gradient[..., 4:12].norm())
+
+    # Area forgotten would be four times as much; borders make a difference of a fifth.
+    whole = strength([style], None)
+    assert strength([style, picture(3)], [narrow, 1 - narrow]) == pytest.approx(whole, rel=0.3)
+
+
+def test_what_is_black_is_not_painted() -> None:
+    image, content = picture(0), picture(1)
+    kept = keep_unmasked(image, content, mask_shares([half()], 1, (48, 64)))
+    assert torch.equal(kept[..., :32], image[..., :32])
+    assert torch.equal(kept[..., 32:], content[..., 32:])
