@@ -157,7 +157,7 @@ def test_what_cannot_be_resumed_is_refused_in_one_line(
     copy.write_bytes(picture + b"\0")
     assert "its hash differs" in refused(capsys, "transfer", "--resume", run)
     copy.unlink()
-    assert "tex_style: expected the file" in refused(capsys, "transfer", "--resume", run)
+    assert "tex_style-1: expected the file" in refused(capsys, "transfer", "--resume", run)
     copy.write_bytes(picture)
     assert run_verb("transfer", ["--resume", str(run)]) == 0
 
