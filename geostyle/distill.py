@@ -29,7 +29,7 @@ of dropped;
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,12 +45,19 @@ from geostyle.errors import GeostyleError
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.images import is_validation, list_pictures
 from geostyle.learner import Learner
-from geostyle.runs import resolve_device
+from geostyle.runs import resolve_device, resolve_precision
 
 STATE_KIND = "distill-state"
 # These may change when a run is resumed: no weight depends on them.
 FREE = ("output", "save_every", "teacher_weights", "device")
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+# Layers that style, content and geometry read; the others only lead there, and count less.
+READ_LAYERS = (*GRAM_LAYERS, "relu4_2", "pool4")
+LEADING_WEIGHT = 0.3
+# Pictures of the pool take steps of Adam like this, and leave it after RESTART steps on average.
+POOL_LR = 0.02
+POOL_BETAS = (0.9, 0.99)
+RESTART = 80
 
 
 @dataclass(frozen=True)
@@ -60,7 +67,9 @@ class DistillSettings:
     images: tuple[str, ...] = setting((), help="folders of training pictures")
     teacher_weights: str | None = setting(None, help="VGG-19 weights file (default: torchvision's)")
     output: str = setting("lite.safetensors", help="file the student is written to")
-    channels: tuple[int, ...] = setting((16, 40, 80, 160, 192), help="width of the five blocks")
+    channels: tuple[int, ...] = setting(
+        (16, 40, 80, 160, 192), help="width of the five blocks, or of all 13 convolutions"
+    )
     crop_px: int = setting(128, help="side of a training crop", min=32)
     batch: int = setting(8, help="crops per step", min=1)
     on_policy: int = setting(2, help="crops of a batch taken from the optimised pool", min=0)
@@ -75,6 +84,9 @@ class DistillSettings:
     save_every: int = setting(100, help="steps between saved states", min=1)
     seed: int = setting(0, help="seed of crops and pool", min=0)
     device: str = setting("auto", help="auto, cpu, cuda or mps")
+    precision: str = setting(
+        "auto", choices=("auto", "float32", "bfloat16"), help="of teacher and student convolutions"
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -88,11 +100,18 @@ class Student(nn.Module):
     student and teacher, so the network always sees the best map for what it is now.
     """
 
-    def __init__(self, channels: tuple[int, ...], teacher: FeatureExtractor) -> None:
+    def __init__(self, channels: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
+        self.dtype = dtype  # of its convolutions; the weights stay in float32
         self.net = FeatureExtractor("lite", channels=channels)
         self.maps: dict[str, Tensor] = {}
         self.moments: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def features(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """The network's features in float32, computed in the student's precision."""
+        low = self.dtype != torch.float32
+        with torch.autocast(image.device.type, self.dtype, enabled=low):
+            return {k: v.float() for k, v in self.net(image, layers).items()}
 
     @torch.no_grad()
     def update_map(self, layer: str, own: Tensor, cross: Tensor, decay: float = 0.0) -> None:
@@ -211,6 +230,8 @@ def distillation_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Mean relative feature error over layers, plus the relative Gram error of the style layers.
 
+    Layers that nothing reads count `LEADING_WEIGHT` of the others.
+
     ‖M f − t‖² is expanded into second moments, so that maps of the teacher's width are never
     formed.
 
@@ -219,9 +240,11 @@ def distillation_loss(
         decay: memory of the running moments the maps are solved from; None leaves the maps alone.
 
     Returns:
-        the loss, and the relative feature error of each layer.
+        the loss, and the errors it is made of: of the features by layer, of Gram matrices, and of
+            the last crop's Gram matrices alone.
     """
-    features = student.net(crops, list(targets))
+    features = student.features(crops, list(targets))
+    shares = {k: 1.0 if k in READ_LAYERS else LEADING_WEIGHT for k in features}
     total = crops.new_zeros(())
     errors: dict[str, float] = {}
     for layer, f_s in features.items():
@@ -233,20 +256,31 @@ def distillation_loss(
         energy = f_t.pow(2).mean() * f_t.shape[1]
         error = ((m @ own * m).sum() - 2 * (m * cross).sum() + energy) / energy
         errors[layer] = float(error.detach())
-        total = total + error / len(features)
+        total = total + error * shares[layer] / sum(shares.values())
         if layer in GRAM_LAYERS and gram_weight:
             gram_error = _relative(m @ _gram(f_s) @ m.T, _gram(f_t)).clamp(max=4)
+            errors[f"gram_{layer}"] = float(gram_error.detach().mean())
+            # The last of a batch are pictures that optimisation visits.
+            errors[f"pool_gram_{layer}"] = float(gram_error.detach()[-1])
             total = total + gram_weight * gram_error.mean() / len(GRAM_LAYERS)
     return total, errors
 
 
 class OnPolicyPool:
-    """Pictures on their way from a crop or noise to another's texture under the student."""
+    """Pictures on their way from a crop or noise to another's texture under the student.
+
+    Each is optimised as a transfer would be, by Adam on the student's own style and content loss,
+    so the student is trained on what its own errors lead to.
+    """
+
+    TENSORS = ("pictures", "contents", "styles", "first", "second", "taken")
 
     def __init__(self, source: CropSource, size: int, device: torch.device) -> None:
         self.source, self.size, self.device = source, size, device
         self.pictures = torch.empty(size, 3, source.crop_px, source.crop_px, device=device)
-        self.styles = torch.empty_like(self.pictures)
+        self.contents, self.styles = (torch.empty_like(self.pictures) for _ in range(2))
+        self.first, self.second = (torch.zeros_like(self.pictures) for _ in range(2))
+        self.taken = torch.zeros(size, device=device)
         for i in range(size):
             self.restart(i, i)
 
@@ -254,26 +288,47 @@ class OnPolicyPool:
         """Put a fresh picture and texture in `slot`; `draw` numbers the crops used."""
         rng = np.random.default_rng((self.source.seed, 77, draw))
         first = 10**9 + 2 * draw  # far from the indices that training itself uses
-        self.pictures[slot] = self.source.crop(first).to(self.device)
+        self.contents[slot] = self.pictures[slot] = self.source.crop(first).to(self.device)
         if rng.random() < 0.3:
             noise = torch.from_numpy(rng.random(self.pictures[slot].shape, dtype=np.float32))
             self.pictures[slot] = noise.to(self.device)
         self.styles[slot] = self.source.crop(first + 1).to(self.device)
+        self.first[slot] = self.second[slot] = self.taken[slot] = 0
 
     def advance(self, student: Student, slots: Tensor) -> None:
-        """One normalised gradient step of pictures `slots` on the student's style loss."""
+        """One step of pictures `slots` on the student's style loss + 0.1 · content loss."""
         picture = self.pictures[slots].requires_grad_(True)
-        layers = GRAM_LAYERS
         with torch.no_grad():
-            goal = {k: _gram(v) for k, v in student.net(self.styles[slots], layers).items()}
+            goal = student.features(self.styles[slots], GRAM_LAYERS)
+            kept = student.features(self.contents[slots], ["relu4_2"])["relu4_2"]
         loss = picture.new_zeros(())
-        for layer, f in student.net(picture, layers).items():
+        for layer, f in student.features(picture, [*GRAM_LAYERS, "relu4_2"]).items():
             m = student.maps[layer]
-            loss = loss + _relative(m @ _gram(f) @ m.T, m @ goal[layer] @ m.T).clamp(max=10).sum()
+            if layer in goal:
+                gram_s, gram_t = (m @ _gram(x) @ m.T for x in (f, goal[layer]))
+                loss = loss + _relative(gram_s, gram_t).clamp(max=10).sum() / len(GRAM_LAYERS)
+            else:
+                loss = loss + 0.1 * _relative(f, kept).sum()
         (grad,) = torch.autograd.grad(loss, picture)
-        rms = grad.pow(2).mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
-        stepped = picture.detach() - 0.012 * (grad / rms).clamp(-4, 4)
-        self.pictures[slots] = stepped.clamp(0, 1)
+        # A step of Adam with each picture's own moments;
+        beta1, beta2 = POOL_BETAS
+        taken = self.taken[slots] + 1
+        first = self.first[slots].lerp(grad, 1 - beta1)
+        second = self.second[slots].lerp(grad.square(), 1 - beta2)
+        unbiased = first / (1 - beta1**taken).view(-1, 1, 1, 1)
+        scale = (second / (1 - beta2**taken).view(-1, 1, 1, 1)).sqrt().clamp_min(1e-12)
+        stepped = (picture.detach() - POOL_LR * unbiased / scale).clamp(0, 1)
+        self.pictures[slots], self.taken[slots] = stepped, taken
+        self.first[slots], self.second[slots] = first, second
+
+    def state(self) -> dict[str, Tensor]:
+        """All its tensors by name."""
+        return {f"pool.{name}": getattr(self, name) for name in self.TENSORS}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state` returned."""
+        for name in self.TENSORS:
+            setattr(self, name, state[f"pool.{name}"].to(self.device))
 
 
 def split_pictures(folders: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
@@ -314,17 +369,21 @@ def distill(
     """
     device = resolve_device(settings.device)
     torch.manual_seed(settings.seed)
-    teacher = load_features("vgg19", weights=settings.teacher_weights, device=device)
+    dtype = resolve_precision(settings.precision, device)
+    exact, teacher = (
+        load_features("vgg19", weights=settings.teacher_weights, device=device, dtype=precision)
+        for precision in (torch.float32, dtype)
+    )
     train_paths, val_paths = split_pictures(settings.images)
     source = CropSource(train_paths, settings.crop_px, settings.seed)
-    student = Student(settings.channels, teacher).to(device)
+    student = Student(settings.channels, dtype).to(device)
     student.net.convs.to(memory_format=torch.channels_last)
     layers = student.net.layer_names
 
     init = source.batch(2 * 10**9, settings.init_crops).to(device)
     with torch.no_grad():
-        scales = {k: float(v.pow(2).mean().sqrt()) for k, v in teacher(init, layers).items()}
-    initialise_from_teacher(student, teacher, init, scales)
+        scales = {k: float(v.pow(2).mean().sqrt()) for k, v in exact(init, layers).items()}
+    initialise_from_teacher(student, exact, init, scales)
     pool = OnPolicyPool(source, settings.pool, device)
     optimiser = torch.optim.Adam(student.parameters(), lr=settings.lr, betas=(0.9, 0.99))
     learner = Learner(student.net, optimiser, ema=0.995)
@@ -333,22 +392,21 @@ def distill(
         stored = learner.load_state(state_path, STATE_KIND, identity, FREE)
         scales = stored["scales"]
         student.restore(learner.extra)
-        pool.pictures, pool.styles = learner.extra["pool.pictures"], learner.extra["pool.styles"]
+        pool.restore(learner.extra)
         on_resume(learner.step)
 
     val = None
     if val_paths:
         val_crops = CropSource(val_paths, settings.crop_px, 1).batch(0, 16).to(device)
-        val = (val_crops, teacher_targets(teacher, val_crops, layers, scales))
+        val = (val_crops, teacher_targets(exact, val_crops, layers, scales))
 
     @torch.no_grad()
     def validate() -> dict[str, float]:
-        errors = distillation_loss(student, *val)[1] if val is not None else {}
+        errors = distillation_loss(student, *val, gram_weight=1.0)[1] if val is not None else {}
         return {f"val_{k}": v for k, v in errors.items()}
 
     def save() -> None:
-        drawn = {"pool.pictures": pool.pictures, "pool.styles": pool.styles}
-        extra = student.state() | drawn
+        extra = student.state() | pool.state()
         learner.save_state(state_path, STATE_KIND, identity, extra, scales=scales)
 
     if learner.step == 0:
@@ -367,7 +425,7 @@ def distill(
             pool.advance(student, slots)
             crops = torch.cat([crops, pool.pictures[slots]])
             for slot in slots.tolist():
-                if rng.random() < 1 / 60:
+                if rng.random() < 1 / RESTART:
                     pool.restart(slot, settings.pool + step * settings.pool + slot)
         targets = teacher_targets(teacher, crops, trained, scales)
         loss, errors = distillation_loss(
@@ -423,7 +481,7 @@ def calibrate(
     student.moments = {}
     for n, first in enumerate(range(0, crops, 8)):
         batch = source.batch(3 * 10**9 + first, 8).to(device)
-        features = student.net(batch, student.net.layer_names)
+        features = student.features(batch, student.net.layer_names)
         targets = teacher_targets(teacher, batch, student.net.layer_names, scales)
         for layer, f_s in features.items():
             student.update_map(layer, *_moments(f_s, targets[layer]), decay=n / (n + 1))

@@ -40,7 +40,7 @@ class FeatureExtractor(nn.Module):
 
     Args:
         name: ``"vgg19"``, ``"vgg16"`` or ``"lite"``.
-        channels: width of each of the five blocks.
+        channels: width of each of the five blocks, or of every convolution.
         pooling: ``"max"`` (as trained) or ``"average"`` (Gatys et al. 2015 prefer it for texture
             synthesis).
         padding: how convolutions see beyond the border: ``"zeros"`` as trained, or ``"reflect"``,
@@ -75,15 +75,15 @@ class FeatureExtractor(nn.Module):
         self.layer_names: list[str] = []
         self._channels: dict[str, int] = {}
         self._strides: dict[str, int] = {}
-        width_in = 3
-        for block, (n_convs, width) in enumerate(
-            zip(CONVS_PER_BLOCK[name], channels, strict=True), start=1
-        ):
+        width = width_in = 3
+        widths = conv_widths(name, channels)
+        for block, n_convs in enumerate(CONVS_PER_BLOCK[name], start=1):
             for i in range(1, n_convs + 1):
+                width = widths[f"conv{block}_{i}"]
                 self.convs[f"conv{block}_{i}"] = nn.Conv2d(width_in, width, 3, padding=1)
                 self._add_layer(f"relu{block}_{i}", width, 2 ** (block - 1), taps)
                 width_in = width
-            if name != "lite" or block < len(channels):
+            if name != "lite" or block < len(CONVS_PER_BLOCK[name]):
                 self._add_layer(f"pool{block}", width, 2**block, taps)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
@@ -196,6 +196,23 @@ class FeatureExtractor(nn.Module):
         return (
             F.relu_(x) if not (torch.is_grad_enabled() and conv.weight.requires_grad) else F.relu(x)
         )
+
+
+def conv_widths(name: str, channels: Sequence[int]) -> dict[str, int]:
+    """Width of every convolution of network `name`, given one a block or one a convolution.
+
+    Raises: InputError for another number of widths.
+    """
+    counts = CONVS_PER_BLOCK[name]
+    names = [f"conv{block}_{i + 1}" for block, n in enumerate(counts, start=1) for i in range(n)]
+    if len(channels) == len(counts):
+        channels = [width for width, n in zip(channels, counts, strict=True) for _ in range(n)]
+    if len(channels) != len(names):
+        raise InputError(
+            f"channels: expected {len(counts)} widths (one a block) or {len(names)} (one a "
+            f"convolution), got {len(channels)}"
+        )
+    return dict(zip(names, channels, strict=True))
 
 
 def load_features(

@@ -51,7 +51,7 @@ def source(pictures: Path, crop_px: int = 32) -> CropSource:
 
 
 def test_loss_by_moments_equals_the_direct_one(teacher: FeatureExtractor) -> None:
-    student = Student((4, 4, 4, 4, 4), teacher)
+    student = Student((4, 4, 4, 4, 4))
     torch.manual_seed(0)
     crops = torch.rand(3, 3, 32, 32)
     scales = {k: 0.5 for k in LAYERS}
@@ -61,22 +61,25 @@ def test_loss_by_moments_equals_the_direct_one(teacher: FeatureExtractor) -> Non
         loss, errors = distillation_loss(student, crops, targets, gram_weight=0.3)
         features = student.net(crops, LAYERS)
     want = 0.0
+    read = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1", "pool4")
+    weights = {k: 1.0 if k in read else 0.3 for k in LAYERS}
     for layer in LAYERS:
         mapped = torch.einsum("ts,bshw->bthw", student.maps[layer], features[layer])
         direct = (mapped - targets[layer]).pow(2).sum() / targets[layer].pow(2).sum()
         assert errors[layer] == pytest.approx(float(direct), rel=1e-3, abs=1e-5)
-        want += float(direct) / len(LAYERS)
+        want += float(direct) * weights[layer] / sum(weights.values())
         if layer in ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"):
             a, b = gram(mapped), gram(targets[layer])
             per_crop = ((a - b).pow(2).sum((1, 2)) / b.pow(2).sum((1, 2))).clamp(max=4)
             want += 0.3 * float(per_crop.mean()) / 5
+            assert errors[f"pool_gram_{layer}"] == pytest.approx(float(per_crop[-1]), rel=1e-2)
     assert float(loss) == pytest.approx(want, rel=1e-3)
 
 
 def test_a_student_as_wide_as_its_teacher_starts_as_the_teacher() -> None:
     torch.manual_seed(3)
     teacher = FeatureExtractor("vgg19", channels=(4, 4, 4, 4, 4)).requires_grad_(False)
-    student = Student((4, 4, 4, 4, 4), teacher)
+    student = Student((4, 4, 4, 4, 4))
     crops = torch.rand(4, 3, 48, 48)
     with torch.no_grad():
         scales = {k: float(v.pow(2).mean().sqrt()) for k, v in teacher(crops, LAYERS).items()}
@@ -86,8 +89,18 @@ def test_a_student_as_wide_as_its_teacher_starts_as_the_teacher() -> None:
     assert max(errors.values()) < 0.02
 
 
+def test_every_convolution_may_have_its_own_width() -> None:
+    widths = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
+    network = FeatureExtractor("lite", channels=widths, taps=True)
+    found = network(torch.rand(1, 3, 32, 32), LAYERS)
+    assert [found[k].shape[1] for k in LAYERS if k.startswith("relu")] == list(widths)
+    assert (network.channels("pool1"), network.channels("pool4")) == (3, 13)
+    with pytest.raises(InputError, match="channels: expected 5 widths"):
+        FeatureExtractor("lite", channels=(4, 4))
+
+
 def test_taps_keep_the_inner_products_of_the_maps(teacher: FeatureExtractor) -> None:
-    student = Student((4, 4, 4, 4, 4), teacher)
+    student = Student((4, 4, 4, 4, 4))
     student.maps = {k: torch.randn(teacher.channels(k), 4) for k in LAYERS}
     tensors = {k: v.float() for k, v in student.export().items()}
     f = torch.randn(4, 9)
@@ -101,7 +114,7 @@ def test_taps_keep_the_inner_products_of_the_maps(teacher: FeatureExtractor) -> 
 
 def test_pool_moves_towards_its_textures(teacher: FeatureExtractor, pictures: Path) -> None:
     src = source(pictures)
-    student = Student((4, 4, 4, 4, 4), teacher)
+    student = Student((4, 4, 4, 4, 4))
     crops = src.batch(0, 4)
     initialise_from_teacher(student, teacher, crops, {k: 1.0 for k in LAYERS})
     pool = OnPolicyPool(src, 2, torch.device("cpu"))
