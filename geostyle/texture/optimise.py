@@ -72,66 +72,84 @@ class Lbfgs:
     """
 
     def __init__(self, history: int) -> None:
-        self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=history)
+        self.history = history
+        # Slots of the remembered pairs, oldest first, and 1 / (s · y) of each. Vectors live in two
+        # flat buffers that are written in place; one slot is spare, for the pair being judged.
+        self.slots: list[int] = []
+        self.rho = [0.0] * (history + 1)
+        self.s = self.y = torch.empty(0)
         self.accepted: deque[float] = deque(maxlen=3)
         self.point: Tensor | None = None
         self.gradient: Tensor
+        self.direction: Tensor
         self.loss = math.inf
         self.step_size = 1.0
 
     def next(self, image: Tensor, loss: float, gradient: Tensor) -> Tensor:
         """The next trial point, of the shape of `image`, given its loss and gradient."""
-        if self.point is not None and not loss <= max(self.accepted):  # also where loss is NaN
-            return self._shorter(loss)
         if self.point is not None:
-            s, y = image - self.point, gradient - self.gradient
-            curvature = float((s * y).sum())
-            # Only pairs of positive curvature keep the approximation positive definite.
-            if curvature > 1e-10 * float(y.pow(2).sum()) * FIRST_STEP:
-                self.pairs.append((s, y, 1 / curvature))
-        self.point, self.gradient, self.loss = image.clone(), gradient.clone(), loss
+            if not loss <= max(self.accepted):  # also where loss is NaN
+                return self._shorter(loss).view_as(image)
+            self._remember(image.view(-1), self.point, gradient.view(-1))
+        self.point, self.gradient, self.loss = image.view(-1), gradient.view(-1), loss
         self.accepted.append(loss)
         self.direction = self._direction()
-        self.slope = float((self.direction * gradient).sum())
+        self.slope = _dot(self.direction, self.gradient)
         self.step_size = 1.0
-        if not self.pairs:
+        if not self.slots:
             # Nothing is known of the curvature yet: move the pixels a little, on average.
             scale = float(self.direction.abs().mean())
             self.step_size = FIRST_STEP / scale if scale > 0 else 0.0
-        return self.point + self.step_size * self.direction
+        return self._trial().view_as(image)
+
+    def _trial(self) -> Tensor:
+        assert self.point is not None
+        return torch.add(self.point, self.direction, alpha=self.step_size)
 
     def _shorter(self, loss: float) -> Tensor:
-        assert self.point is not None
         factor = 0.1
         if math.isfinite(loss):
             # Minimum of the parabola through f(0), f'(0) and f(step).
             rise = loss - self.loss - self.step_size * self.slope
             factor = min(0.5, max(0.1, -self.slope * self.step_size / (2 * rise)))
         self.step_size *= factor
-        if self.step_size < 1e-3 and self.pairs:
+        if self.step_size < 1e-3 and self.slots:
             # The remembered curvature misleads here: forget it and descend along the gradient.
-            self.pairs.clear()
+            self.slots.clear()
             self.accepted.clear()
             self.accepted.append(self.loss)
             self.direction = -self.gradient
-            self.slope = -float(self.gradient.pow(2).sum())
+            self.slope = -_dot(self.gradient, self.gradient)
             self.step_size = 0.1 * FIRST_STEP / float(self.gradient.abs().mean().clamp_min(1e-30))
-        return self.point + self.step_size * self.direction
+        return self._trial()
+
+    def _remember(self, point: Tensor, before: Tensor, gradient: Tensor) -> None:
+        if not len(self.s):
+            shape = self.history + 1, len(point)
+            self.s, self.y = point.new_empty(shape), point.new_empty(shape)
+        slot = next(i for i in range(self.history + 1) if i not in self.slots)
+        s, y = self.s[slot], self.y[slot]
+        torch.sub(point, before, out=s)
+        torch.sub(gradient, self.gradient, out=y)
+        curvature, energy = _dot(s, y), _dot(y, y)
+        # Only pairs of positive curvature keep the approximation positive definite.
+        if curvature > 1e-10 * energy * FIRST_STEP:
+            self.slots = [*self.slots, slot][-self.history :]
+            self.rho[slot] = 1 / curvature
+            self.scale = curvature / energy
 
     def _direction(self) -> Tensor:
         """−H·gradient by the two-loop recursion."""
         q = -self.gradient
-        alphas = []
-        for s, y, rho in reversed(self.pairs):
-            alpha = rho * float((s * q).sum())
-            q = q - alpha * y
-            alphas.append(alpha)
-        if self.pairs:
-            _, y, rho = self.pairs[-1]
-            q = q / (rho * float(y.pow(2).sum()))
-        for (s, y, rho), alpha in zip(self.pairs, reversed(alphas), strict=True):
-            beta = rho * float((y * q).sum())
-            q = q + (alpha - beta) * s
+        alphas = {}
+        for i in reversed(self.slots):
+            alphas[i] = self.rho[i] * _dot(self.s[i], q)
+            q.sub_(self.y[i], alpha=alphas[i])
+        if self.slots:
+            q.mul_(self.scale)
+        for i in self.slots:
+            beta = self.rho[i] * _dot(self.y[i], q)
+            q.add_(self.s[i], alpha=alphas[i] - beta)
         return q
 
 
@@ -151,7 +169,9 @@ class Adam:
         """The next picture, of the shape of `image`."""
         if self.optimiser is None or not math.isfinite(loss):
             self.pixels = image.clone()
-            self.optimiser = torch.optim.Adam([self.pixels], lr=self.lr, betas=(0.9, 0.99))
+            self.optimiser = torch.optim.Adam(
+                [self.pixels], lr=self.lr, betas=(0.9, 0.99), fused=image.device.type != "mps"
+            )
             if not math.isfinite(loss):
                 return image
         phase = math.pi * min(1.0, self.taken / max(1, self.steps))
@@ -192,7 +212,7 @@ def optimise(
     Raises:
         NotFiniteError: when the objective is NaN or infinite three times in a row.
     """
-    stepper: Stepper = Adam(lr, steps) if method == "adam" else Lbfgs(history)
+    stepper: Stepper = Adam(lr, steps) if method == "adam" else Lbfgs(min(history, max(1, steps)))
     image = start.detach().clone().contiguous()
     best, best_total = image, math.inf
     taken: list[Step] = []
@@ -203,14 +223,9 @@ def optimise(
         while len(taken) + not_finite < steps:
             if deadline is not None and time.monotonic() > deadline:
                 break
-            pixels = image.requires_grad_(True)
-            total, style, content = objective(pixels)
-            loss = total + RANGE_PENALTY * (pixels - pixels.clamp(0, 1)).pow(2).mean()
-            (gradient,) = torch.autograd.grad(loss, pixels)
-            image = image.detach()
-            value = float(loss.detach())
-            figures = float(total.detach()), float(style.detach()), float(content.detach())
-            if math.isfinite(value) and bool(torch.isfinite(gradient).all()):
+            figures, value, gradient = _evaluate(objective, image)
+            # A single value that is not finite shows in the sum.
+            if math.isfinite(value) and math.isfinite(float(gradient.sum())):
                 not_finite = 0
                 if value < best_total:
                     best, best_total = image, value
@@ -222,12 +237,36 @@ def optimise(
                     raise NotFiniteError(f"loss is not finite at step {len(taken)}", best)
                 value = math.inf
                 image = best
-            image = stepper.next(image, value, gradient)
-            if plateau and _flat(taken, plateau):
+            if len(taken) + not_finite == steps or (plateau and _flat(taken, plateau)):
                 break
+            image = stepper.next(image, value, gradient)
     except KeyboardInterrupt:
         interrupted = True
     return Optimised(best.clamp(0, 1), taken, interrupted)
+
+
+def _evaluate(
+    objective: Objective, image: Tensor
+) -> tuple[tuple[float, float, float], float, Tensor]:
+    """(total, style, content), the total with the penalty on range, and its gradient."""
+    pixels = image.detach().requires_grad_(True)
+    total, style, content = objective(pixels)
+    if total.requires_grad:
+        (gradient,) = torch.autograd.grad(total, pixels)
+        # The network's own layout would slow down everything that follows.
+        gradient = gradient.contiguous()
+    else:  # every weight is zero
+        gradient = torch.zeros_like(image)
+    figures = float(total.detach()), float(style.detach()), float(content.detach())
+    excess = image - image.clamp(0, 1)
+    slope = 2 * RANGE_PENALTY / image.numel()
+    flat = excess.view(-1)
+    value = figures[0] + slope / 2 * _dot(flat, flat)
+    return figures, value, torch.add(gradient, excess, alpha=slope)
+
+
+def _dot(a: Tensor, b: Tensor) -> float:
+    return float(torch.dot(a, b))
 
 
 def _flat(taken: list[Step], share: float) -> bool:

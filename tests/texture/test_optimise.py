@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from geostyle.texture.optimise import NotFiniteError, Step, optimise
+from geostyle.texture.optimise import Lbfgs, NotFiniteError, Step, optimise
 
 TARGET = torch.linspace(0.1, 0.9, 3 * 6 * 5).reshape(1, 3, 6, 5)
 CURVATURE = torch.linspace(0.5, 20, 3 * 6 * 5).reshape(1, 3, 6, 5)
@@ -27,6 +27,45 @@ def test_reaches_a_known_minimum(method: str, steps: int, within: float) -> None
     assert torch.equal(start, torch.full_like(TARGET, 0.5)), "the start picture was changed"
     assert [s.step for s in done.steps] == list(range(steps))
     assert done.steps[0].style == pytest.approx(0.75 * done.steps[0].total)
+
+
+@pytest.mark.parametrize("seen", [1, 3, 4, 9])
+def test_the_direction_is_that_of_the_dense_inverse_hessian(seen: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    history, n = 3, 12
+    stepper = Lbfgs(history)
+    points = torch.rand(seen + 1, 1, 3, 2, 2, generator=generator)
+    slopes = torch.rand(seen + 1, 1, 3, 2, 2, generator=generator) + 3 * points
+    for step, (point, slope) in enumerate(zip(points, slopes, strict=True)):
+        stepper.next(point, -float(step), slope)  # ever lower: every point is accepted
+    s, y = (v.reshape(seen + 1, n).double().diff(dim=0)[-history:] for v in (points, slopes))
+    inverse = torch.eye(n).double() * (s[-1] @ y[-1]) / (y[-1] @ y[-1])
+    for a, b in zip(s, y, strict=True):
+        left = torch.eye(n).double() - torch.outer(a, b) / (a @ b)
+        inverse = left @ inverse @ left.T + torch.outer(a, a) / (a @ b)
+    expected = -inverse @ slopes[-1].reshape(n).double()
+    torch.testing.assert_close(stepper.direction.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_the_objective_hands_back_is_not_changed() -> None:
+    kept = torch.rand(1, 3, 4, 4, generator=torch.Generator().manual_seed(2))
+    before = kept.clone()
+
+    class Kept(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return x.sum()
+
+        @staticmethod
+        def backward(ctx: object, *grads: Tensor) -> Tensor:
+            return kept
+
+    def objective(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        total = Kept.apply(x)
+        return total, total, total
+
+    optimise(torch.full_like(kept, 1.5), objective, 4)
+    assert torch.equal(kept, before)
 
 
 def test_returns_the_best_picture_it_saw_not_the_last() -> None:
