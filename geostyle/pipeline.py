@@ -19,10 +19,13 @@ from geostyle.features import FeatureExtractor, load_features
 from geostyle.images import as_mask, as_tensor, fit_size
 from geostyle.runs import resolve_device, resolve_precision, seed_everything
 from geostyle.texture import (
+    PRESERVE_COLOURS,
     Finished,
     Progress,
     TextureResult,
     TextureSettings,
+    after_transfer,
+    before_transfer,
     keep_unmasked,
     mask_shares,
     transfer_texture,
@@ -61,6 +64,12 @@ class TransferSettings:
         "inpaint",
         choices=("inpaint", "mirror", "border"),
         help="what appears where the warp reaches beyond the content",
+    )
+    preserve_color: str = setting(
+        "off",
+        choices=PRESERVE_COLOURS,
+        help="keep the content's colours: lab repaints its lightness alone, histogram recolours "
+        "the texture styles first",
     )
     mask_frame: str = setting(
         "content",
@@ -330,6 +339,7 @@ def paint(
     *,
     tex_weights: Sequence[float] | None = None,
     shares: Tensor | None = None,
+    start: Tensor | None = None,
 ) -> TextureResult:
     """The texture stage: repaint `canvas`, the warped content, after one style or several.
 
@@ -340,26 +350,44 @@ def paint(
         finished, on_level: levels to go on from, and what receives them; see `transfer_texture`.
         tex_weights: one a style, default equal; not needed beside `shares`.
         shares: (n, 1, H, W), of every style in every pixel of the canvas; see `place_masks`.
+        start: (1, 3, H, W), the picture to begin from instead of the settings' own.
 
     Returns: the picture, at the size of the canvas and on the CPU.
     """
     assert networks.texture is not None
+    if settings.texture.tex_strength == 0:
+        return TextureResult(canvas, [], False)
     seed_everything(settings.seed)
-    device = networks.texture.mean.device
+    device, how = networks.texture.mean.device, settings.preserve_color
+    content, styles = before_transfer(canvas, tex_styles, how, shares)
+    if start is not None:
+        start = before_transfer(start, [], how)[0].to(device)
+
+    def coloured(image: Tensor) -> Tensor:
+        image = after_transfer(image.cpu(), canvas, how)
+        return image if shares is None else keep_unmasked(image, canvas, shares)
+
+    def report(progress: Progress) -> None:
+        if callback is not None:
+            if how == "lab":
+                seen = after_transfer(progress.image.cpu(), canvas, how)
+                progress = replace(progress, image=seen)
+            callback(progress)
+
     done = transfer_texture(
-        canvas.to(device),
-        [style.to(device) for style in tex_styles],
+        content.to(device),
+        [style.to(device) for style in styles],
         networks.texture,
         settings.texture,
         mixture=tex_weights if shares is None else None,
         shares=None if shares is None else shares.to(device),
         seed=settings.seed,
-        callback=callback,
+        start=start,
+        callback=report,
         finished=finished,
         on_level=on_level,
     )
-    image = done.image.cpu()
-    return replace(done, image=image if shares is None else keep_unmasked(image, canvas, shares))
+    return replace(done, image=coloured(done.image))
 
 
 def place_masks(

@@ -249,3 +249,23 @@ def test_a_mask_keeps_the_rest_of_the_content(quick: dict[str, Any]) -> None:
     assert (painted[..., :42] - CONTENT[..., :42]).abs().max() > 0.01
     with pytest.raises(InputError, match="^tex_mask: expected one mask for each texture style"):
         geostyle.transfer(CONTENT, tex_style=TEX, tex_mask=[mask, mask], **quick)
+
+
+def test_preserved_colours_are_the_contents(quick: dict[str, Any]) -> None:
+    seen: list[Tensor] = []
+    result = geostyle.transfer(
+        CONTENT,
+        tex_style=TEX,
+        preserve_color="lab",
+        callback=lambda p: seen.append(p.image),
+        **quick,
+    )
+    chroma = [
+        image - image.mean(1, keepdim=True) for image in (result.image, CONTENT, TEX, seen[-1])
+    ]
+    assert (chroma[0] - chroma[1]).abs().mean() < 0.3 * chroma[1].abs().mean()
+    assert (chroma[3] - chroma[1]).abs().mean() < 0.3 * chroma[1].abs().mean()
+    untouched = geostyle.transfer(
+        CONTENT, tex_style=TEX, preserve_color="lab", tex_strength=0, **quick
+    )
+    assert torch.equal(untouched.image, CONTENT)

@@ -1,5 +1,6 @@
 """Texture: transfer, synthesis, mixtures, reconstructions; losses, optimiser, pyramid, scorer."""
 
+from geostyle.texture.colours import PRESERVE_COLOURS, after_transfer, before_transfer
 from geostyle.texture.masks import keep_unmasked, mask_shares
 from geostyle.texture.neural_style import NeuralStyleSettings, neural_style
 from geostyle.texture.pyramid import (
@@ -15,6 +16,7 @@ from geostyle.texture.settings import TextureSettings
 from geostyle.texture.synthesis import SynthesisSettings, synthesise
 
 __all__ = [
+    "PRESERVE_COLOURS",
     "Finished",
     "NeuralStyleSettings",
     "Progress",
@@ -23,6 +25,8 @@ __all__ = [
     "SynthesisSettings",
     "TextureResult",
     "TextureSettings",
+    "after_transfer",
+    "before_transfer",
     "keep_unmasked",
     "level_sizes",
     "mask_shares",

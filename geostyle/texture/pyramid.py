@@ -12,7 +12,7 @@ from torch import Tensor
 from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor
-from geostyle.texture.objective import TextureObjective
+from geostyle.texture.objective import TextureObjective, mixture_shares
 from geostyle.texture.optimise import NotFiniteError, Step, optimise
 from geostyle.texture.settings import TextureSettings
 
@@ -130,23 +130,21 @@ def transfer_texture(
 
     Source: Liu et al., "Geometric Style Transfer", section 3.3 (levels 1/8, 1/4, 1/2, 1, each
         doubled to start the next).
+    Strength: below 1, the content's own texture joins the mixture with what is missing, so that 0
+        leaves the content as it is; above, the style's weight grows with the square.
     Differs: relative losses; L-BFGS; the content's own detail is added to the doubled picture,
         which otherwise spends most of its steps winning it back.
     """
     settings = settings or TextureSettings()
     styles = [tex_style] if isinstance(tex_style, Tensor) else list(tex_style)
-    if mixture is not None and (
-        len(mixture) != len(styles) or min(mixture) < 0 or sum(mixture) <= 0
-    ):
-        raise InputError(
-            f"mixture: expected {len(styles)} non-negative weights, one a texture style, "
-            f"got {list(mixture)}"
-        )
+    if settings.tex_strength == 0:
+        return TextureResult(content.clamp(0, 1), [], False)
+    settings, mixture, masks = _dialled(settings, len(styles), mixture, shares)
     full = (content.shape[-2], content.shape[-1])
     sizes = level_sizes(full, len(settings.iterations))
     image = _start(content, settings, seed, sizes[0]) if start is None else resize(start, sizes[0])
     # Statistics of a part of the picture pull at its pixels harder than those of the whole.
-    covered = 1.0 if shares is None else float(shares.sum(0).mean())
+    covered = 1.0 if masks is None else float(masks.sum(0).mean())
     history: list[LevelHistory] = []
     began = time.monotonic()
     if finished is not None:
@@ -163,16 +161,18 @@ def transfer_texture(
         if level:
             image = _doubled(image, reference, settings)
         exemplars = [resize(s, style_size(s, size, settings.tex_scale)).clamp(0, 1) for s in styles]
+        if settings.tex_strength < 1:
+            exemplars.append(reference)
         objective = TextureObjective(
             extractor,
             exemplars,
             reference,
             mixture=mixture,
-            style_weight=settings.tex_strength * covered,
+            style_weight=max(1.0, settings.tex_strength) ** 2 * covered,
             content_weight=settings.content_weight,
             moment_weight=settings.moment_weight,
             tv_weight=settings.tv_weight,
-            masks=None if shares is None else resize(shares, size, "bilinear").split(1),
+            masks=None if masks is None else resize(masks, size, "bilinear").split(1),
         )
         on_step = _reporter(callback, level, sizes, steps)
         try:
@@ -202,6 +202,22 @@ def transfer_texture(
     if image.shape[-2:] != full:
         image = resize(image, full)
     return TextureResult(image.clamp(0, 1), history, interrupted)
+
+
+def _dialled(
+    settings: TextureSettings, n_styles: int, mixture: Sequence[float] | None, shares: Tensor | None
+) -> tuple[TextureSettings, list[float] | None, Tensor | None]:
+    """Settings, mixture and masks at `settings.tex_strength`, the content last where it counts."""
+    weights = mixture_shares(mixture, n_styles)
+    strength = min(1.0, settings.tex_strength)
+    settings = replace(settings, detail=1 - (1 - settings.detail) * strength)
+    if strength < 1:
+        weights = [*(strength * weight for weight in weights), 1 - strength]
+        if shares is not None:
+            content = torch.full_like(shares[:1], 1 - strength)
+            shares = torch.cat([strength * shares, content])
+    # Where there are masks, they hold the weights already.
+    return settings, None if shares is not None else weights, shares
 
 
 def _start(content: Tensor, settings: TextureSettings, seed: int, size: tuple[int, int]) -> Tensor:

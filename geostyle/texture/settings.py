@@ -16,7 +16,7 @@ class TextureSettings:
         0.1, help="weight of the content loss beside the style loss", min=0.0
     )
     tex_strength: float = setting(
-        1.0, help="texture strength: 0 keeps the content, above 1 exaggerates", min=0.0
+        1.0, help="texture strength: 0 keeps the content, above 1 exaggerates", min=0.0, max=10.0
     )
     tex_scale: float = setting(
         1.0, help="size of the texture's features, 1 = long sides alike", min=0.05, max=8.0

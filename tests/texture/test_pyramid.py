@@ -64,9 +64,26 @@ def test_same_seed_same_bytes_and_noise_follows_the_seed(extractor: FeatureExtra
 
 def test_strength_zero_keeps_the_content(extractor: FeatureExtractor) -> None:
     content, style = picture(0, 48, 48), picture(1, 48, 48)
-    one_level = TextureSettings(iterations=(10,), tex_strength=0.0)
-    kept = transfer_texture(content, style, extractor, one_level).image
-    assert torch.allclose(kept, content, atol=2e-3)
+    kept = transfer_texture(content, style, extractor, replace(TINY, tex_strength=0.0))
+    assert torch.equal(kept.image, content) and not kept.history
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_strength_grows_from_the_content(extractor: FeatureExtractor, masked: bool) -> None:
+    content, style = picture(0, 64, 64), picture(1, 48, 48)
+    shares = torch.ones(1, 1, 64, 64) if masked else None
+    distances = [
+        float((image - content).abs().mean())
+        for image in (
+            transfer_texture(
+                content, style, extractor,
+                TextureSettings(iterations=(20, 20), tex_strength=strength), shares=shares,
+            ).image
+            for strength in (0.05, 0.3, 0.6, 1.0)
+        )
+    ]  # fmt: skip
+    assert distances == sorted(distances)
+    assert distances[0] < 0.15 * distances[-1]
 
 
 def test_a_mixture_of_one_is_that_style(extractor: FeatureExtractor) -> None:
