@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
 PY := $(VENV)/bin/python
-CODE := geostyle tests transfer.py $(wildcard train_geo.py data_gen examples benchmarks)
+CODE := geostyle tests transfer.py $(wildcard train_geo.py data_gen examples benchmarks reliability)
 TYPED := geostyle transfer.py $(wildcard train_geo.py data_gen)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench build clean
+.PHONY: help setup demo test lint format bench kill fuzz build clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -43,6 +43,12 @@ format: $(VENV)/.dev-stamp  ## mend style and formatting
 
 bench: $(VENV)/.run-stamp  ## time the stages of the main job
 	$(PY) benchmarks/stages.py
+
+kill: $(VENV)/.dev-stamp  ## kill the long commands at random moments and compare (minutes)
+	$(PY) reliability/kill.py
+
+fuzz: $(VENV)/.dev-stamp  ## feed every reader thousands of damaged files (minutes)
+	$(PY) reliability/fuzz.py
 
 build: $(VENV)/.dev-stamp  ## build the wheel into dist/
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

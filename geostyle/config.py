@@ -107,7 +107,7 @@ def resolve(
 
     Raises: InputError for an unknown key (with a suggestion), a wrong type, a value out of range.
     """
-    values = {} if yaml_path is None else _read_yaml(Path(yaml_path))
+    values = {} if yaml_path is None else read_yaml(Path(yaml_path))
     rest = dict(cli_overrides or {})
     settings = _build(settings_class, {}, values, rest, list(_paths(settings_class)), "")
     for key in rest:
@@ -360,7 +360,11 @@ class _Loader(yaml.SafeLoader):
         return mapping
 
 
-def _read_yaml(path: Path) -> Mapping[str, Any]:
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """Read a mapping from a YAML file; empty where the file is.
+
+    Raises: InputError, one line, for anything else, duplicate keys and aliases included.
+    """
     expected = "config: expected a readable YAML file, got"
     try:
         with path.open("rb") as file:

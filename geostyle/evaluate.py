@@ -78,24 +78,26 @@ def read_pf_willow(root: Path) -> list[KeypointPair]:
     table = root / "pairs.csv"
     if not table.is_file():
         raise InputError(f"root: expected a folder with pairs.csv, got {str(root)!r}")
+    try:
+        rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"root: expected CSV in {str(table)!r}, got: {error}") from error
     pairs = []
-    with table.open(encoding="utf-8", newline="") as lines:
-        for number, row in enumerate(csv.DictReader(lines), start=2):
-            try:
-                points = [
-                    np.stack([_numbers(row["X" + k]), _numbers(row["Y" + k])], axis=1) - 1
-                    for k in "AB"
-                ]
-                pair = KeypointPair(
-                    root / row["source_image"], root / row["target_image"], row["class"], *points
-                )
-            except (KeyError, ValueError, TypeError) as error:
-                raise InputError(
-                    f"root: line {number} of {str(table)!r} is not a keypoint pair ({error})"
-                ) from error
-            if points[0].shape != points[1].shape or not np.isfinite(points).all():
-                raise InputError(f"root: line {number} of {str(table)!r} has unequal keypoints")
-            pairs.append(pair)
+    for number, row in enumerate(rows, start=2):
+        try:
+            points = [
+                np.stack([_numbers(row["X" + k]), _numbers(row["Y" + k])], axis=1) - 1 for k in "AB"
+            ]
+            pair = KeypointPair(
+                root / row["source_image"], root / row["target_image"], row["class"], *points
+            )
+        except (KeyError, ValueError, TypeError, AttributeError) as error:
+            raise InputError(
+                f"root: line {number} of {str(table)!r} is not a keypoint pair ({error})"
+            ) from error
+        if points[0].shape != points[1].shape or not np.isfinite(points).all():
+            raise InputError(f"root: line {number} of {str(table)!r} has unequal keypoints")
+        pairs.append(pair)
     if not pairs:
         raise InputError(f"root: expected pairs in {str(table)!r}, got none")
     return pairs

@@ -36,6 +36,7 @@ from geostyle.manifest import (
     SKIPPED,
     Box,
     Pair,
+    read_record,
     record_path,
     write_manifest,
 )
@@ -290,8 +291,7 @@ class Generator:
         pairs = []
         for unit in self.units():
             for index in range(unit.start, unit.stop):
-                path = record_path(self.folder, unit.split, index)
-                pairs.append(Pair.from_json(path.read_text(encoding="utf-8"), str(path)))
+                pairs.append(read_record(self.folder, unit.split, index))
         skipped = dict(sorted(item for pair in pairs for item in pair.skipped))
         write_json(self.folder / SKIPPED, {"count": len(skipped), "pictures": skipped})
         save_picture(preview(self.folder, pairs), self.folder / PREVIEW, quality=90)

@@ -136,7 +136,7 @@ def read_manifest(folder: Path, split: str | None = None) -> list[Pair]:
             f"{'finish' if started else 'make'} it with: python data_gen/make.py "
             f"{f'--config {path.with_name(SETTINGS)}' if started else f'--output {folder}'}"
         )
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = _text(path).splitlines()
     pairs = [Pair.from_json(line, f"{path}, line {n}") for n, line in enumerate(lines, 1)]
     return [pair for pair in pairs if split in (None, pair.split)]
 
@@ -145,6 +145,22 @@ def fingerprint(pairs: list[Pair]) -> str:
     """A short hash of what the pairs are, for names of what is computed from them."""
     text = "\n".join(pair.to_json() for pair in pairs)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def read_record(folder: Path, split: str, index: int) -> Pair:
+    """A finished pair, from its own record.
+
+    Raises: InputError where the record is missing or damaged.
+    """
+    path = record_path(folder, split, index)
+    return Pair.from_json(_text(path), str(path))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"data: expected UTF-8 text in {str(path)!r}, got: {error}") from error
 
 
 def _typed(value: Any, hint: Any, key: str, where: str) -> Any:

@@ -15,18 +15,19 @@ import cv2
 import jinja2
 import numpy as np
 import torch
-import yaml
 from markupsafe import Markup
 from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import load_file
 from safetensors.torch import save
 
+from geostyle.config import read_yaml
 from geostyle.coords import normalized_to_pixel
 from geostyle.errors import InputError
 from geostyle.images import load_picture, to_uint8
 from geostyle.runs import read_metrics, write_bytes, write_text
 
 GRID_FILE = "grid.safetensors"
+TERMS = ("total", "style", "content")
 PAPER, INK, MUTED = (250, 249, 246), (34, 34, 36), (128, 126, 122)
 LINES_ALONG_LONG_SIDE = 15
 MAX_EMBEDDED_PX = 1024
@@ -91,10 +92,25 @@ def read_run(folder: str | Path) -> RunFiles:
         path = folder / name
         return path.read_text(encoding="utf-8") if path.is_file() else ""
 
+    def mapping(name: str) -> dict[str, Any]:
+        value = json.loads(text(name) or "{}")
+        if not isinstance(value, dict):
+            raise InputError(f"run: expected a mapping in {str(folder / name)!r}")
+        return value
+
     content = picture("inputs/content.png")
     assert content is not None
     try:
-        grid_path, metrics_path = folder / GRID_FILE, folder / "metrics.jsonl"
+        settings, metrics_path = folder / "settings.yaml", folder / "metrics.jsonl"
+        metrics = read_metrics(metrics_path) if metrics_path.is_file() else []
+        for line in texture_steps(metrics):
+            numbers = [line["level"], *line["size"], *(line[k] or 0 for k in TERMS)]
+            if len(numbers) != 6 or not all(isinstance(n, int | float) for n in numbers):
+                raise InputError(f"run: expected figures of a step in {str(metrics_path)!r}")
+        theta = mapping("theta.json")
+        parts = theta.get("meta") or {}, theta.get("confidence") or 0
+        if not isinstance(parts[0], dict) or not isinstance(parts[1], int | float):
+            raise InputError(f"run: expected a warp in {str(folder / 'theta.json')!r}")
         return RunFiles(
             folder,
             content,
@@ -103,16 +119,26 @@ def read_run(folder: str | Path) -> RunFiles:
             several("tex_mask"),
             picture("warped.png"),
             picture("result.png"),
-            load_file(grid_path)["grid"][0] if grid_path.is_file() else None,
-            json.loads(text("theta.json") or "{}"),
-            yaml.safe_load(text("settings.yaml")) or {},
-            json.loads(text("environment.json") or "{}"),
-            read_metrics(metrics_path) if metrics_path.is_file() else [],
+            _read_grid(folder / GRID_FILE),
+            theta,
+            dict(read_yaml(settings)) if settings.is_file() else {},
+            mapping("environment.json"),
+            metrics,
         )
     except InputError:
         raise
     except Exception as error:  # whatever a damaged file makes its reader raise
-        raise InputError(f"run: expected whole files in {str(folder)!r}, got: {error}") from error
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"run: expected whole files in {str(folder)!r}, got: {reason}") from error
+
+
+def _read_grid(path: Path) -> np.ndarray | None:
+    if not path.is_file():
+        return None
+    grid = load_file(path)["grid"]
+    if grid.ndim != 4 or grid.shape[0] != 1 or grid.shape[3] != 2 or not np.isfinite(grid).all():
+        raise InputError(f"run: expected a finite grid (1, H, W, 2) in {str(path)!r}")
+    return grid[0]
 
 
 def write_report(folder: str | Path) -> Path:
@@ -285,13 +311,10 @@ def loss_plot(metrics: Sequence[dict[str, Any]]) -> str:
         steps = texture_steps(metrics)
         figure = Figure(figsize=(9, 3.4), layout="constrained")
         axes = figure.subplots()
-        for term, colour, width in (
-            ("total", "#c8641e", 2.2),
-            ("style", "#3577b8", 1.4),
-            ("content", "#5b9a4b", 1.4),
-        ):
+        looks = (("#c8641e", 2.2), ("#3577b8", 1.4), ("#5b9a4b", 1.4))
+        for term, (colour, width) in zip(TERMS, looks, strict=True):
             # A start from the content itself has no content loss, which no logarithm can show.
-            values = [float(line[term]) or float("nan") for line in steps]
+            values = [float(line[term] or 0) or float("nan") for line in steps]
             if any(value > 0 for value in values):
                 axes.plot(range(len(values)), values, color=colour, lw=width, label=term)
         starts = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -132,3 +133,12 @@ def test_bad_lists_are_one_line(root: Path, damage: str) -> None:
         table.write_text(text.rsplit(";", 1)[0])
     with pytest.raises(InputError, match="^root: "):
         read_pf_willow(root)
+
+
+@pytest.mark.parametrize("damage", [lambda row: row.rpartition(b",")[0], lambda row: b"\xff" + row])
+def test_a_damaged_list_of_pairs_is_one_line(root: Path, damage: Callable[[bytes], bytes]) -> None:
+    head, row = (root / "pairs.csv").read_bytes().split(b"\n")
+    (root / "pairs.csv").write_bytes(head + b"\n" + damage(row))
+    with pytest.raises(InputError, match="^root: ") as caught:
+        read_pf_willow(root)
+    assert "\n" not in str(caught.value)

@@ -78,3 +78,11 @@ def test_without_a_set_the_command_is_named(tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text("seed: 0\n")
     with pytest.raises(InputError, match=r"not finished.*--config .*settings\.yaml"):
         read_manifest(tmp_path)
+
+
+def test_bytes_that_are_no_text_are_one_line(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [PAIR])
+    path = tmp_path / "manifest.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"train", b"tr\xffin"))
+    with pytest.raises(InputError, match="data: expected UTF-8 text in "):
+        read_manifest(tmp_path)

@@ -83,6 +83,22 @@ def test_the_report_shows_every_setting_escaped(run: Path) -> None:
     assert "<svg" in html
 
 
+def test_names_cannot_run_code_in_the_report(run: Path) -> None:
+    evil = "<img src=x onerror=alert(1)>.jpg"
+    named = run.parent / f"00002-{evil}"
+    run.rename(named)
+    (named / "originals").mkdir()
+    (named / "originals" / evil).write_bytes(b"")
+    (named / "settings.yaml").write_text(json.dumps({evil: evil, "content": evil}))
+    (named / "environment.json").write_text(json.dumps({"command": [evil], evil: {evil: evil}}))
+    theta = {"family": evil, "confidence": 0.5, "meta": {evil: evil, "message": evil}}
+    (named / "theta.json").write_text(json.dumps(theta))
+    html = write_report(named).read_text(encoding="utf-8")
+    assert "<img src=x" not in html and html.count("&lt;img src=x onerror=alert(1)&gt;") > 10
+    # Nor does it ask anybody for anything: pictures are within, scripts are its own.
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", html)
+
+
 def test_the_report_is_redrawn_the_same_from_the_same_files(run: Path) -> None:
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first
@@ -140,10 +156,33 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_damaged_files_are_named_in_one_line(run: Path) -> None:
-    (run / "theta.json").write_text("{")
-    with pytest.raises(InputError, match="run: expected whole files"):
-        read_run(run)
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("theta.json", "{"),
+        ("theta.json", "[]"),
+        ("theta.json", '{"confidence": "high"}'),
+        ("theta.json", '{"meta": [1]}'),
+        ("environment.json", "3"),
+        ("settings.yaml", "a: : :\n"),
+        ("settings.yaml", "a: &a [1]\nb: *a\n"),  # aliases can grow without bound
+        ("metrics.jsonl", "[1]\n"),
+        ("metrics.jsonl", '{"stage": "texture", "total": 1}\n'),
+        ("metrics.jsonl", json.dumps({**steps(1)[0], "style": "x"}) + "\n"),
+        ("metrics.jsonl", json.dumps({**steps(1)[0], "size": [1, 2, 3]}) + "\n"),
+        ("grid.safetensors", "rubbish"),
+        ("grid.safetensors", None),
+        ("warped.png", "rubbish"),
+    ],
+)
+def test_damaged_files_are_named_in_one_line(run: Path, name: str, damage: str | None) -> None:
+    if damage is None:
+        save_grid(run / name, torch.full((1, 4, 4, 2), float("nan")))
+    else:
+        (run / name).write_text(damage)
+    with pytest.raises(InputError, match=name.partition(".")[0] + "|run: ") as caught:
+        write_report(run)
+    assert "\n" not in str(caught.value) and not (run / "report.html").exists()
 
 
 def test_the_sheet_keeps_shapes_and_colours() -> None:
