@@ -30,7 +30,8 @@ FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm",
             ".jp2", ".avif")  # fmt: skip
 MIN_SIDE_PX = 16
-MAX_PIXELS = 200e6
+MAX_MEGAPIXELS = 200  # 3 GB of memory while it is read
+LIMIT_VARIABLE = "GEOSTYLE_MAX_MEGAPIXELS"
 _ORIENTATION = 0x0112  # EXIF tag
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
 _pillow_lock = threading.Lock()
@@ -71,14 +72,15 @@ def load_picture(
     *,
     name: str = "content",
     min_side_px: int = MIN_SIDE_PX,
-    max_pixels: float = MAX_PIXELS,
+    max_pixels: float | None = None,
 ) -> Picture:
     """Read a picture file: upright (EXIF), sRGB (ICC), RGB from any mode, 16 bits where it has 16.
 
     Args:
         name: the argument's name, for errors.
         min_side_px: the smallest side accepted.
-        max_pixels: the largest H·W accepted; raise it for pictures you trust.
+        max_pixels: the largest H·W accepted; default 200 million, or what the environment variable
+            GEOSTYLE_MAX_MEGAPIXELS says.
 
     Returns: the first frame, as a `Picture`.
     Raises: InputError, one line, whatever is wrong with the file.
@@ -86,6 +88,7 @@ def load_picture(
     """
     path = Path(path)
     expected = f"{name}: expected a picture file, got {str(path)!r}"
+    max_pixels = pixel_limit() if max_pixels is None else max_pixels
     with _readable(expected, max_pixels) as formats:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -96,6 +99,18 @@ def load_picture(
         with Image.open(path, formats=formats) as image:
             _check_size(image.size, min_side_px, max_pixels, name, repr(str(path)))
             return dataclasses.replace(_decode(image, path, name), path=path)
+
+
+def pixel_limit() -> float:
+    """The largest picture that is read, in pixels: a small file can hold a huge one.
+
+    Raises: InputError where GEOSTYLE_MAX_MEGAPIXELS is no positive number.
+    """
+    text = os.environ.get(LIMIT_VARIABLE, str(MAX_MEGAPIXELS))
+    with contextlib.suppress(ValueError):
+        if float(text) > 0:
+            return float(text) * 1e6
+    raise InputError(f"{LIMIT_VARIABLE}: expected a number of millions of pixels, got {text!r}")
 
 
 def as_tensor(image: Any, name: str = "content", *, min_side_px: int = MIN_SIDE_PX) -> Tensor:
@@ -318,7 +333,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _over(max_pixels: float) -> str:
-    return f"over {max_pixels / 1e6:g} million pixels; raise the limit if you trust it"
+    limit = f"{max_pixels / 1e6:g}"
+    return f"over {limit} million pixels; if you trust it, set {LIMIT_VARIABLE} above {limit}"
 
 
 def _check_size(

@@ -516,16 +516,25 @@ def test_a_name_with_a_line_break_stays_on_one_line(tmp_path: Path) -> None:
 
 
 def test_bombs_are_refused_by_a_limit_that_can_be_raised(
-    tmp_path: Path, recwarn: pytest.WarningsRecorder
+    tmp_path: Path, recwarn: pytest.WarningsRecorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = Image.MAX_IMAGE_PIXELS
     path = store(tmp_path, png(RGB, 2), "a.png")
-    with pytest.raises(InputError, match="a.png.*over 0.000395 million pixels; raise the limit"):
+    with pytest.raises(InputError, match="a.png.*over 0.000395 million pixels; if you trust it"):
         load_picture(path, max_pixels=395)
     assert load_picture(path, max_pixels=396).size == (H, W)
     bomb = png(RGB, 2, size=(60_000, 60_000))
-    with pytest.raises(InputError, match="over 200 million pixels"):
+    with pytest.raises(InputError, match="over 200 million.*set GEOSTYLE_MAX_MEGAPIXELS above 200"):
         load_picture(store(tmp_path, bomb, "bomb.png"))
+    monkeypatch.setenv("GEOSTYLE_MAX_MEGAPIXELS", "0.000395")
+    with pytest.raises(InputError, match="a.png.*over 0.000395 million"):
+        load_picture(path)
+    monkeypatch.setenv("GEOSTYLE_MAX_MEGAPIXELS", "0.000396")
+    assert load_picture(path).size == (H, W)
+    for bad in ("many", "nan", "0", "-1", ""):
+        monkeypatch.setenv("GEOSTYLE_MAX_MEGAPIXELS", bad)
+        with pytest.raises(InputError, match=f"GEOSTYLE_MAX_MEGAPIXELS: expected .*got '{bad}'"):
+            load_picture(path)
     assert before == Image.MAX_IMAGE_PIXELS and not recwarn.list
 
 
