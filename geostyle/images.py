@@ -10,8 +10,10 @@ import logging
 import os
 import re
 import stat
+import struct
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -187,17 +189,19 @@ def save_picture(
     path: str | Path,
     *,
     bit_depth: int = 8,
-    quality: int = 95,
+    quality: int | None = None,
     icc: bytes | None = None,
 ) -> None:
     """Write a picture, whole or not at all; the suffix sets the format.
 
     Args:
         tensor: (1, 3, H, W) or (3, H, W), sRGB, clamped to [0, 1].
-        path: .png, .tif, .tiff, .webp (lossless), .bmp, .jpg or .jpeg.
+        path: .png, .tif, .tiff, .webp, .bmp, .jpg or .jpeg.
         bit_depth: 8, or 16 for PNG and TIFF.
-        quality: of JPEG, 1 to 100; chroma is kept at full resolution.
-        icc: an RGB profile to convert to and embed (8 bits only); None leaves sRGB, untagged.
+        quality: 1 to 100, of JPEG (default 95; chroma is kept at full resolution) and of WebP
+            (default lossless).
+        icc: an RGB profile to convert to and embed, with 16 bits an sRGB one; None leaves sRGB,
+            untagged.
 
     Raises: InputError for unusable arguments or an unwritable path, GeostyleError on a full disk.
     """
@@ -207,14 +211,13 @@ def save_picture(
         raise InputError(f"output: expected .png, .jpg, .tif, .webp or .bmp, got {path.name!r}")
     if bit_depth not in (8, 16) or (bit_depth == 16 and suffix not in (".png", ".tif", ".tiff")):
         raise InputError(f"bit_depth: expected 8, or 16 for PNG and TIFF, got {bit_depth}")
-    if bit_depth == 16 and icc is not None:
-        raise InputError("icc: expected none with 16 bits, got a profile")
-    if not 1 <= quality <= 100:
+    if bit_depth == 16 and icc is not None and not _is_srgb(icc):
+        raise InputError("icc: expected an sRGB profile with 16 bits, got another")
+    if quality is not None and not 1 <= quality <= 100:
         raise InputError(f"quality: expected 1 to 100, got {quality}")
     try:
         if bit_depth == 16:
-            array = _to_array(tensor, 65535).astype(np.uint16)
-            data = cv2.imencode(suffix, np.ascontiguousarray(array[..., ::-1]))[1].tobytes()
+            data = _encode_16_bits(_to_array(tensor, 65535).astype(np.uint16), suffix, icc)
         else:
             data = _encode(Image.fromarray(to_uint8(tensor)), suffix, quality, icc)
     except (OSError, ValueError, cv2.error) as error:
@@ -225,20 +228,76 @@ def save_picture(
     write_bytes(path, data)
 
 
-def _encode(image: Image.Image, suffix: str, quality: int, icc: bytes | None) -> bytes:
+def srgb_profile() -> bytes:
+    """An sRGB profile, the same bytes every time."""
+    made = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return made[:24] + bytes([7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]) + made[36:]  # made in 2000
+
+
+def can_hold(icc: bytes) -> bool:
+    """Whether pictures can be converted from sRGB to a colour profile and carry it."""
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        ImageCms.buildTransform(ImageCms.createProfile("sRGB"), profile, "RGB", "RGB")
+    except (ImageCms.PyCMSError, OSError):
+        return False
+    return True
+
+
+def _is_srgb(icc: bytes) -> bool:
+    return can_hold(icc) and _profile(icc, "icc") is None
+
+
+def _encode_16_bits(array: np.ndarray, suffix: str, icc: bytes | None) -> bytes:
+    """Encode (H, W, 3) uint16."""
+    if suffix != ".png":
+        import tifffile
+
+        buffer = io.BytesIO()
+        tifffile.imwrite(
+            buffer,
+            array,
+            photometric="rgb",
+            compression="zlib",
+            predictor=True,
+            metadata=None,
+            iccprofile=icc,
+        )
+        return buffer.getvalue()
+    data = cv2.imencode(suffix, np.ascontiguousarray(array[..., ::-1]))[1].tobytes()
+    if icc is None:
+        return data
+    # OpenCV 4 writes no profiles. A chunk is its length, name, body and checksum; the first, IHDR,
+    # ends at byte 33.
+    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return data[:33] + chunk + data[33:]
+
+
+def _encode(image: Image.Image, suffix: str, quality: int | None, icc: bytes | None) -> bytes:
     """Encode an sRGB image with 8 bits, converted to a profile where one is given."""
-    if icc is not None:
+    if icc is not None and not _is_srgb(icc):
         try:
             profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
             srgb = ImageCms.createProfile("sRGB")
-            image = ImageCms.profileToProfile(image, srgb, profile, outputMode="RGB") or image
+            image = (
+                ImageCms.profileToProfile(
+                    image,
+                    srgb,
+                    profile,
+                    renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                    outputMode="RGB",
+                    flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.HIGHRESPRECALC,
+                )
+                or image
+            )
         except (ImageCms.PyCMSError, OSError) as error:
             raise InputError(
                 f"icc: expected an RGB colour profile, got another ({error})"
             ) from error
     options: dict[str, dict[str, Any]] = {
-        "JPEG": {"quality": quality, "subsampling": 0},
-        "WEBP": {"lossless": True},
+        "JPEG": {"quality": quality or 95, "subsampling": 0},
+        "WEBP": {"lossless": quality is None, "quality": quality or 80, "method": 4},
         "TIFF": {"compression": "tiff_lzw"},
     }
     kind = Image.registered_extensions()[suffix]

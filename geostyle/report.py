@@ -28,6 +28,7 @@ from geostyle.runs import read_metrics, write_bytes, write_text
 
 GRID_FILE = "grid.safetensors"
 TERMS = ("total", "style", "content")
+RESULT_FILES = ("result.png", "result.tif", "result.jpg", "result.webp")
 PAPER, INK, MUTED = (250, 249, 246), (34, 34, 36), (128, 126, 122)
 LINES_ALONG_LONG_SIDE = 15
 MAX_EMBEDDED_PX = 1024
@@ -118,7 +119,7 @@ def read_run(folder: str | Path) -> RunFiles:
             several("tex_style"),
             several("tex_mask"),
             picture("warped.png"),
-            picture("result.png"),
+            next(filter(lambda found: found is not None, map(picture, RESULT_FILES)), None),
             _read_grid(folder / GRID_FILE),
             theta,
             dict(read_yaml(settings)) if settings.is_file() else {},

@@ -737,7 +737,7 @@ def test_a_profile_is_converted_to_and_embedded(tmp_path: Path) -> None:
         ("a.jpg", {"quality": 0}, "quality: expected 1 to 100, got 0"),
         ("a.png", {"icc": b"rubbish"}, "icc: expected an RGB colour profile"),
         ("a.png", {"icc": icc(b"GRAY", 1.0)}, "icc: expected an RGB colour profile"),
-        ("a.png", {"icc": b"x", "bit_depth": 16}, "icc: expected none with 16 bits"),
+        ("a.png", {"icc": b"x", "bit_depth": 16}, "icc: expected an sRGB profile with 16 bits"),
         ("file/a.png", {}, "output: expected a writable path"),
     ],
 )

@@ -21,6 +21,8 @@ from tqdm import tqdm
 from geostyle import config, pipeline
 from geostyle.cli import EXIT_INTERRUPTED
 from geostyle.cli import _unfinished as unfinished
+from geostyle.cli._animation import Animation, AnimationSettings
+from geostyle.cli._output import OutputSettings
 from geostyle.cli._painting import keeping_last_good
 from geostyle.config import check, setting
 from geostyle.coords import resize
@@ -58,6 +60,8 @@ class Job:
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
     preview: bool = setting(False, help="stop after the warp")
     transfer: TransferSettings = setting(TransferSettings())
+    result: OutputSettings = setting(OutputSettings())
+    animation: AnimationSettings = setting(AnimationSettings())
 
     def __post_init__(self) -> None:
         check(self)
@@ -130,6 +134,7 @@ def main(argv: Sequence[str]) -> int:
             result = run.file("warped.png")
         else:
             image = canvas
+            animation = Animation(job.animation, settings, canvas)
             if tex_styles:
                 unfinished.save_canvas(run, canvas, shares)
                 finished = unfinished.load_levels(run)
@@ -139,15 +144,19 @@ def main(argv: Sequence[str]) -> int:
                         tex_styles,
                         settings,
                         networks,
-                        callback,
+                        animation.watching(callback),
                         finished,
                         on_level=lambda levels: unfinished.save_levels(run, levels),
                         tex_weights=job.tex_weights,
                         shares=shares,
                     )
                 image, interrupted = painted.image, painted.interrupted
-            result = run.file("result.png")
-            save_picture(image, result, bit_depth=content.bit_depth)
+            result = job.result.save(image, run.file("result"), content)
+            if not interrupted and job.animation.animate:
+                moving = animation.save(
+                    run, content.tensor, image, networks, tex_styles, job.tex_weights, shares
+                )
+                print(f"animation: {moving or 'none: nothing moved'}")
         report = write_report(run.path)
         if not interrupted:
             unfinished.clear(run)

@@ -134,6 +134,30 @@ def test_several_textures_with_weights_and_masks(
     assert "weight 0.75" in report and "mask 1" in report
 
 
+def test_every_control_is_repeated_by_the_saved_settings(
+    transfer: Transfer, pictures: Pictures, capsys: Capture
+) -> None:
+    flags = [
+        *both(pictures), "--preserve-color", "histogram", "--tex-strength", 0.6,
+        "--tex-scale", 0.8, "--format", "webp", "--quality", 90, "--mask-frame", "result",
+        "--tex-mask", pictures["content"],
+        *("--animate", "geometry", "texture", "--animate", "painting"),
+        *("--animate-size", 64, "--animate-frames", 4),
+    ]  # fmt: skip
+    status, first = transfer(*flags)
+    assert status == 0
+    assert f"animation: {first / 'animation.gif'}" in capsys.readouterr().out.replace(
+        "runs/", f"{first.parent}/"
+    )
+    status, second = transfer("--config", first / "settings.yaml", quick=False)
+    assert status == 0
+    for name in ("result.webp", "warped.png", "animation.gif", "settings.yaml"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+    with Image.open(first / "animation.gif") as image:
+        assert max(image.size) == 64 and image.n_frames > 8
+    assert "result" in (first / "report.html").read_text()
+
+
 def test_theta_and_grid_on_disk_agree(transfer: Transfer, pictures: Pictures) -> None:
     _, run = transfer(*both(pictures), "--preview")
     grid = load_file(run / "grid.safetensors")["grid"]
@@ -285,6 +309,9 @@ def test_unusable_pictures_are_refused_in_one_line(
         (["--output", "/dev/null/x"], "output: expected a writable path"),
         (["--tex-weights", "1", "2"], "tex_weights: expected a non-negative number for each"),
         (["--tex-mask", "a.png", "b.png"], "tex_mask: expected one mask for each texture style"),
+        (["--quality", "90"], "quality: expected none for lossless png"),
+        (["--preserve-color", "hue"], "preserve_color: expected one of 'off', 'lab'"),
+        (["--animate", "dance"], "animate: expected one of 'geometry'"),
         (["--theta", "theta.json"], "expected either --theta or --geo-style"),
         (["--config", "none.yaml"], "config: expected a readable YAML file"),
     ],

@@ -1,0 +1,108 @@
+"""Moving pictures of a run: which parts, how large, and when their frames are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from geostyle.animate import FORMATS, Recorder, geometry_frames, save_animation, texture_frames
+from geostyle.config import check, setting
+from geostyle.coords import resize
+from geostyle.images import fit_size, to_uint8
+from geostyle.pipeline import Networks, TransferSettings
+from geostyle.runs import RunFolder
+from geostyle.texture import Progress
+from geostyle.warps import WarpParameters
+
+PARTS = ("geometry", "texture", "painting")
+
+
+@dataclass(frozen=True)
+class AnimationSettings:
+    """A moving picture beside the result."""
+
+    animate: tuple[str, ...] = setting(
+        (),
+        choices=PARTS,
+        repeat=True,
+        help="also write a moving picture: of the warp as its strength grows, of the texture as "
+        "its strength grows (which paints every frame), of the painting as it is made; several "
+        "follow each other",
+    )
+    animate_format: str = setting("gif", choices=FORMATS, help="its format")
+    animate_px: int = setting(
+        320, flag="--animate-size", min=32, max=2048, help="its long side in pixels"
+    )
+    animate_frames: int = setting(32, min=4, max=500, help="frames for each part")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class Animation:
+    """Collects the frames of a run.
+
+    Args:
+        settings: what is asked for.
+        transfer: settings of the run.
+        canvas: (1, 3, H, W), the warped content.
+    """
+
+    def __init__(
+        self, settings: AnimationSettings, transfer: TransferSettings, canvas: Tensor
+    ) -> None:
+        self.settings, self.transfer, self.canvas = settings, transfer, canvas
+        height, width = fit_size((canvas.shape[-2], canvas.shape[-1]), settings.animate_px)
+        self.size = height, width
+        self.recorder = Recorder(transfer.texture.iterations, settings.animate_frames, self.size)
+
+    def watching(self, callback: Callable[[Progress], None]) -> Callable[[Progress], None]:
+        """`callback`, and frames kept before it where the painting is asked for."""
+        if "painting" not in self.settings.animate:
+            return callback
+
+        def both(progress: Progress) -> None:
+            self.recorder(progress)
+            callback(progress)
+
+        return both
+
+    def save(
+        self,
+        run: RunFolder,
+        content: Tensor,
+        result: Tensor,
+        networks: Networks,
+        tex_styles: Sequence[Tensor],
+        tex_weights: Sequence[float] | None,
+        shares: Tensor | None,
+    ) -> Path | None:
+        """Write the moving picture to the run folder; None where there is nothing to move.
+
+        Args:
+            content, result: (1, 3, H, W), before the warp and after the painting.
+            networks, tex_styles, tex_weights, shares: as for `pipeline.paint`.
+        """
+        n_frames = self.settings.animate_frames
+        frames: list[np.ndarray] = []
+        for part in self.settings.animate:
+            if part == "geometry" and run.file("theta.json").is_file():
+                parameters = WarpParameters.load(run.file("theta.json"))
+                extend = self.transfer.extend
+                frames += geometry_frames(content, parameters, self.size, n_frames, extend)
+            elif part == "texture" and networks.texture is not None:
+                frames += texture_frames(
+                    self.canvas, result, tex_styles, self.transfer, networks, self.size, n_frames,
+                    tex_weights=tex_weights, shares=shares,
+                )  # fmt: skip
+            elif part == "painting" and self.recorder.frames:
+                frames += [*self.recorder.frames, to_uint8(resize(result, self.size))]
+        if not frames:
+            return None
+        path = run.file(f"animation.{self.settings.animate_format}")
+        save_animation(frames, path)
+        return path

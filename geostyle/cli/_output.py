@@ -1,0 +1,52 @@
+"""The file a result is written to: its format, its quality, its colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from geostyle.config import check, setting
+from geostyle.errors import InputError
+from geostyle.images import Picture, can_hold, save_picture, srgb_profile
+
+SUFFIXES = {"png": ".png", "tiff": ".tif", "jpg": ".jpg", "webp": ".webp"}
+DEEP = ("png", "tiff")
+
+
+@dataclass(frozen=True)
+class OutputSettings:
+    """How results are written."""
+
+    format: str = setting("png", choices=tuple(SUFFIXES), help="file format of the result")
+    quality: int | None = setting(
+        None, min=1, max=100, help="of jpg (default 95) and webp (default lossless)"
+    )
+    bit_depth: int | None = setting(
+        None, choices=(8, 16), help="16 for png and tiff; default: the content's"
+    )
+    icc: str = setting(
+        "keep",
+        choices=("keep", "srgb"),
+        help="colour profile of the result: the content's own, or sRGB; 16 bits are always sRGB",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.quality is not None and self.format in DEEP:
+            raise InputError(f"quality: expected none for lossless {self.format}, got one")
+        if self.bit_depth == 16 and self.format not in DEEP:
+            raise InputError(f"bit_depth: expected 8 for {self.format}, got 16")
+
+    def save(self, image: Tensor, stem: Path, content: Picture) -> Path:
+        """Write a picture made of `content` to `stem` with the format's suffix, and return that.
+
+        Args: image, (1, 3, H, W), sRGB in [0, 1].
+        """
+        path = stem.with_name(stem.name + SUFFIXES[self.format])
+        bit_depth = self.bit_depth or (content.bit_depth if self.format in DEEP else 8)
+        keep = self.icc == "keep" and bit_depth == 8 and content.icc is not None
+        icc = content.icc if keep and content.icc and can_hold(content.icc) else srgb_profile()
+        save_picture(image, path, bit_depth=bit_depth, quality=self.quality, icc=icc)
+        return path

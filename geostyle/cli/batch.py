@@ -1,0 +1,279 @@
+"""transfer every picture of a folder, skipping what is done already
+
+The results lie in one folder under the pictures' own names. Started again, the same command goes on
+where it was stopped, however it was stopped; pictures that cannot be read are skipped and listed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from tqdm import tqdm
+
+from geostyle import config, pipeline
+from geostyle.cli import EXIT_ERROR, EXIT_INTERRUPTED
+from geostyle.cli.transfer import Job
+from geostyle.config import setting
+from geostyle.errors import InputError
+from geostyle.images import Picture, as_mask, list_pictures, load_picture
+from geostyle.pipeline import Networks
+from geostyle.runs import RunFolder, read_metrics
+from geostyle.texture import Progress
+from geostyle.texture.optimise import NotFiniteError
+from geostyle.warps import WarpParameters
+
+VERB = "batch"
+SETTINGS = "settings.yaml"
+# What may differ between two starts of one batch.
+FREE = ("content", "output")
+
+
+@dataclass(frozen=True)
+class BatchJob(Job):
+    """A transfer of many pictures; each of the three inputs may be a folder."""
+
+    output: Path = setting(Path("batch"), help="folder that gets the results")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.content is None:
+            raise InputError("content: expected a folder of pictures, got none")
+        if self.animation.animate:
+            raise InputError("animate: expected none in a batch, got some")
+        if len(self.tex_style) > 1 and any(path.is_dir() for path in self.tex_style):
+            raise InputError("tex_style: expected one folder, or pictures to mix, got both")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One result: its name without suffix, and what it is made from."""
+
+    name: str
+    content: Path
+    geo_style: Path | None
+    tex_style: tuple[Path, ...]
+
+    def fingerprint(self, extra: Sequence[Path]) -> str:
+        """A hash of the pictures it is made from, and of `extra` files."""
+        digest = hashlib.sha256()
+        for path in (self.content, self.geo_style, *self.tex_style, *extra):
+            if path is not None:
+                with path.open("rb") as file:
+                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Transfer all; 0 when done, 130 when Ctrl-C cut it short."""
+    parser = config.Parser(
+        prog="geostyle batch",
+        description="Transfer every picture of a folder. The styles may be folders, too: then "
+        "every picture is transferred to each of theirs. What is done already is skipped.",
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="YAML", help="settings, such as a run's settings.yaml"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, then stop")
+    config.add_arguments(parser, BatchJob)
+    args = parser.parse_args(argv)
+    job = config.resolve(BatchJob, args.config, config.overrides(args, BatchJob))
+    units = list_units(job)
+    for path in (job.geo_style, *job.tex_style):
+        if path is not None and not path.is_dir():
+            load_picture(path, name="geo_style" if path is job.geo_style else "tex_style")
+    networks = pipeline.load_networks(
+        job.transfer,
+        geometry=job.geo_style is not None,
+        texture=bool(job.tex_style) and not job.preview,
+    )
+    if args.dry_run:
+        print(*(f"{unit.content} -> {unit.name}" for unit in units), sep="\n")
+        return 0
+    run = RunFolder(claim(job))
+    with run.lock():
+        if not run.file(SETTINGS).is_file():
+            run.save_environment(verb=VERB, seed=job.transfer.seed, networks=networks.describe())
+            run.save_settings(job)
+        return transfer_all(units, job, networks, run)
+
+
+def list_units(job: BatchJob) -> list[Unit]:
+    """Every combination of the pictures given; names tell those from folders apart.
+
+    Raises: InputError where a folder holds no picture, or is where the results go.
+    """
+
+    def pictures(path: Path | None, name: str) -> list[Path | None]:
+        if path is None or not path.is_dir():
+            return [path]
+        if path.resolve() == job.output.resolve():
+            raise InputError(f"output: expected another folder than {name}'s, got {str(path)!r}")
+        return list(list_pictures(path, name=name))
+
+    folders = [path for path in (job.geo_style, *job.tex_style) if path and path.is_dir()]
+    mixed = len(job.tex_style) > 1
+    first = job.tex_style[0] if job.tex_style and not mixed else None
+    found: list[tuple[list[Path], Unit]] = []
+    for content, geo, tex in itertools.product(
+        pictures(job.content, "content"),
+        pictures(job.geo_style, "geo_style"),
+        pictures(first, "tex_style"),
+    ):
+        assert content is not None
+        styles = job.tex_style if mixed else (() if tex is None else (tex,))
+        told = [path for path in (geo, tex) if path is not None and path.parent in folders]
+        found.append(([content, *told], Unit("", content, geo, styles)))
+    stems = Counter("+".join(path.stem for path in parts) for parts, _ in found)
+    units = []
+    for parts, unit in found:
+        name = "+".join(path.stem for path in parts)
+        if stems[name] > 1:  # photo.jpg beside photo.png
+            name = "+".join(path.name.replace(".", "_") for path in parts)
+        units.append(replace(unit, name=name))
+    return units
+
+
+def claim(job: BatchJob) -> Path:
+    """The folder of the results, made where it is missing.
+
+    Raises: InputError where it holds anything but results of the same settings.
+    """
+    folder, own = job.output, _comparable(config.to_dict(job))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        strangers = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError as error:
+        raise InputError(
+            f"output: expected a writable folder, got {str(folder)!r} ({error.strerror})"
+        ) from error
+    if (folder / SETTINGS).is_file():
+        # As it is read, not as it is written: settings added since take their defaults.
+        before = _comparable(config.to_dict(config.resolve(BatchJob, folder / SETTINGS)))
+        changed = [key for key in own if own[key] != before.get(key)]
+        if changed:
+            key = changed[0]
+            raise InputError(
+                f"output: expected a folder of its own for other settings, got {str(folder)!r}, "
+                f"made with {key} {before.get(key)} instead of {own[key]}"
+            )
+    elif strangers:
+        raise InputError(
+            f"output: expected an empty folder or one of a batch, got {str(folder)!r} "
+            f"(with {strangers[0]!r})"
+        )
+    return folder
+
+
+def transfer_all(units: list[Unit], job: BatchJob, networks: Networks, run: RunFolder) -> int:
+    """Make every result that is missing; one line of metrics.jsonl for each."""
+    masks = [as_mask(path) for path in job.tex_mask]
+    parameters = WarpParameters.load(job.theta) if job.theta else None
+    extra = [*job.tex_mask, *([job.theta] if job.theta else [])]
+    made = done_before(run)
+    counts, skipped, interrupted = {"done": 0, "done before": 0, "skipped": 0}, list[str](), False
+    with tqdm(total=len(units), unit="picture", dynamic_ncols=True) as bar:
+
+        def show(p: Progress) -> None:
+            bar.set_postfix_str(f"level {p.level + 1}/{p.levels}, step {p.step + 1}/{p.steps}")
+
+        for unit in units:
+            bar.set_description_str(unit.name)
+            started = time.monotonic()
+            try:
+                inputs = unit.fingerprint(extra)
+                if made.get(unit.name) == inputs:
+                    counts["done before"] += 1
+                    bar.update()
+                    continue
+                image, content = transfer_one(unit, job, networks, masks, parameters, show)
+            except KeyboardInterrupt:
+                interrupted = True
+                break
+            except (InputError, NotFiniteError, OSError) as error:
+                reason = " ".join(str(error).split())
+                skipped.append(f"{unit.content}: {reason}")
+                run.log(stage="skipped", name=unit.name, reason=reason)
+                bar.update()
+                continue
+            # Not among what is skipped: where one result cannot be written, none can.
+            path = job.result.save(image, run.file(unit.name), content)
+            seconds = round(time.monotonic() - started, 3)
+            run.log(stage="done", name=unit.name, file=path.name, inputs=inputs, seconds=seconds)
+            counts["done"] += 1
+            bar.update()
+    run.close()
+    counts["skipped"] = len(skipped)
+    told = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    print(f"{len(units)} pictures: {told or 'none done'}; results in {run.path}")
+    print(*(f"skipped: {line}" for line in skipped), sep="\n", end="\n" if skipped else "")
+    if interrupted:
+        print("interrupted; the same command goes on from here")
+        return EXIT_INTERRUPTED
+    return EXIT_ERROR if skipped and len(skipped) == len(units) else 0
+
+
+def transfer_one(
+    unit: Unit,
+    job: BatchJob,
+    networks: Networks,
+    masks: Sequence[Tensor],
+    parameters: WarpParameters | None,
+    callback: Callable[[Progress], None],
+) -> tuple[Tensor, Picture]:
+    """One result, (1, 3, H, W), and the content it is made of.
+
+    Raises: InputError for a picture that cannot be used, KeyboardInterrupt for Ctrl-C.
+    """
+    content = load_picture(unit.content, name="content")
+    geo_style = None
+    if unit.geo_style is not None:
+        geo_style = load_picture(unit.geo_style, name="geo_style").tensor
+    styles = [load_picture(path, name="tex_style").tensor for path in unit.tex_style]
+    bent = pipeline.bend(
+        content.tensor, geo_style, job.transfer, networks, parameters, painted=bool(styles)
+    )
+    if not styles or job.preview:
+        return bent.image, content
+    shares = pipeline.place_masks(masks, bent, job.transfer, len(styles), job.tex_weights)
+    painted = pipeline.paint(
+        bent.image,
+        styles,
+        job.transfer,
+        networks,
+        callback,
+        tex_weights=job.tex_weights,
+        shares=shares,
+    )
+    if painted.interrupted:
+        raise KeyboardInterrupt
+    return painted.image, content
+
+
+def done_before(run: RunFolder) -> dict[str, str]:
+    """Fingerprints of the results that are there, by name."""
+    path = run.file("metrics.jsonl")
+    lines = read_metrics(path) if path.is_file() else []
+    return {
+        line["name"]: line["inputs"]
+        for line in lines
+        if line.get("stage") == "done" and run.file(line["file"]).is_file()
+    }
+
+
+def _comparable(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings that must be the same for one batch to go on, flat."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _comparable(value, f"{prefix}{key}.")
+        elif prefix or key not in FREE:
+            flat[prefix + key] = value
+    return flat
