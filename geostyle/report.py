@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -189,11 +190,11 @@ def panels(run: RunFiles) -> list[list[Panel]]:
             else:
                 rows[0].append(replace(warped, sign="→"))
     if run.result is not None and run.tex_styles:
-        weights = run.settings.get("tex_weights") or [1] * len(run.tex_styles)
+        weights = _weights(run.settings.get("tex_weights"), len(run.tex_styles))
         for number, style in enumerate(run.tex_styles):
             alone = len(run.tex_styles) == 1
             title = "texture style" if alone else f"texture style {number + 1}"
-            note = _dimensions(style) if alone else f"weight {weights[number] / sum(weights):.2g}"
+            note = _dimensions(style) if alone else f"weight {weights[number]:.2g}"
             rows[-1].append(Panel(title, style, note))
         steps = texture_steps(run.metrics)
         note = f"style loss {steps[-1]['style']:.3f}" if steps else ""
@@ -392,6 +393,14 @@ def _warp_note(theta: dict[str, Any]) -> str:
     if theta.get("confidence") is not None:
         parts.append(f"confidence {theta['confidence']:.2f}")
     return ", ".join(filter(None, parts))
+
+
+def _weights(given: Any, count: int) -> list[float]:
+    """Shares of the texture styles, equal where the settings say nothing readable."""
+    numbers = given if isinstance(given, list) and len(given) == count else [1.0] * count
+    if not all(isinstance(n, (int, float)) and 0 <= n < math.inf for n in numbers):
+        numbers = [1.0] * count
+    return [n / (sum(numbers) or 1.0) for n in numbers]
 
 
 def _dimensions(image: np.ndarray) -> str:
