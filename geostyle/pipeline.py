@@ -24,12 +24,16 @@ from geostyle.texture import (
     Progress,
     TextureResult,
     TextureSettings,
+    add_border,
     after_transfer,
     before_transfer,
+    cut_border,
     keep_unmasked,
+    level_sizes,
     mask_shares,
     transfer_texture,
 )
+from geostyle.texture.settings import MIN_TEX_SCALE
 from geostyle.warps import (
     WarpParameters,
     WarpResult,
@@ -70,6 +74,14 @@ class TransferSettings:
         choices=PRESERVE_COLOURS,
         help="keep the content's colours: lab repaints its lightness alone, histogram recolours "
         "the texture styles first",
+    )
+    border_px: int = setting(
+        8,
+        flag="--border",
+        min=0,
+        max=256,
+        help="pixels of mirrored content that are painted beyond the edges and cut off, where "
+        "networks leave flat and off-colour rims",
     )
     mask_frame: str = setting(
         "content",
@@ -359,35 +371,41 @@ def paint(
         return TextureResult(canvas, [], False)
     seed_everything(settings.seed)
     device, how = networks.texture.mean.device, settings.preserve_color
+    size = (canvas.shape[-2], canvas.shape[-1])
+    sizes = level_sizes(size, len(settings.texture.iterations))
     content, styles = before_transfer(canvas, tex_styles, how, shares)
-    if start is not None:
-        start = before_transfer(start, [], how)[0].to(device)
 
-    def coloured(image: Tensor) -> Tensor:
-        image = after_transfer(image.cpu(), canvas, how)
-        return image if shares is None else keep_unmasked(image, canvas, shares)
+    def placed(image: Tensor | None) -> Tensor | None:
+        return None if image is None else add_border(image, settings.border_px).to(device)
 
     def report(progress: Progress) -> None:
         if callback is not None:
+            seen = cut_border(progress.image, sizes[progress.level])
             if how == "lab":
-                seen = after_transfer(progress.image.cpu(), canvas, how)
-                progress = replace(progress, image=seen)
-            callback(progress)
+                seen = after_transfer(seen.cpu(), canvas, how)
+            callback(replace(progress, size=sizes[progress.level], image=seen))
 
+    bordered = placed(content)
+    assert bordered is not None
+    texture = settings.texture
+    # The texture's scale is told from the canvas, not from what lies around it.
+    scale = texture.tex_scale * max(size) / max(bordered.shape[-2:])
+    texture = replace(texture, tex_scale=max(MIN_TEX_SCALE, scale))
     done = transfer_texture(
-        content.to(device),
+        bordered,
         [style.to(device) for style in styles],
         networks.texture,
-        settings.texture,
+        texture,
         mixture=tex_weights if shares is None else None,
-        shares=None if shares is None else shares.to(device),
+        shares=placed(shares),
         seed=settings.seed,
-        start=start,
+        start=None if start is None else placed(before_transfer(start, [], how)[0]),
         callback=report,
         finished=finished,
         on_level=on_level,
     )
-    return replace(done, image=coloured(done.image))
+    image = after_transfer(cut_border(done.image.cpu(), size), canvas, how)
+    return replace(done, image=image if shares is None else keep_unmasked(image, canvas, shares))
 
 
 def place_masks(

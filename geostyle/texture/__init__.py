@@ -1,5 +1,6 @@
 """Texture: transfer, synthesis, mixtures, reconstructions; losses, optimiser, pyramid, scorer."""
 
+from geostyle.texture.borders import add_border, cut_border
 from geostyle.texture.colours import PRESERVE_COLOURS, after_transfer, before_transfer
 from geostyle.texture.masks import keep_unmasked, mask_shares
 from geostyle.texture.neural_style import NeuralStyleSettings, neural_style
@@ -25,8 +26,10 @@ __all__ = [
     "SynthesisSettings",
     "TextureResult",
     "TextureSettings",
+    "add_border",
     "after_transfer",
     "before_transfer",
+    "cut_border",
     "keep_unmasked",
     "level_sizes",
     "mask_shares",

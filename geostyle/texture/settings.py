@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from geostyle.config import check, setting
 from geostyle.errors import InputError
 
+MIN_TEX_SCALE = 0.05
+
 
 @dataclass(frozen=True)
 class TextureSettings:
@@ -19,7 +21,7 @@ class TextureSettings:
         1.0, help="texture strength: 0 keeps the content, above 1 exaggerates", min=0.0, max=10.0
     )
     tex_scale: float = setting(
-        1.0, help="size of the texture's features, 1 = long sides alike", min=0.05, max=8.0
+        1.0, help="size of the texture's features, 1 = long sides alike", min=MIN_TEX_SCALE, max=8.0
     )
     moment_weight: float = setting(
         0.0, help="weight of mean and deviation beside Gram matrices", min=0.0
