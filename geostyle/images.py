@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import io
 import logging
@@ -25,6 +26,7 @@ from PIL import Image, ImageCms
 from torch import Tensor
 
 from geostyle.errors import InputError
+from geostyle.icc import MatrixProfile, parse_profile
 from geostyle.runs import write_bytes
 
 # Formats that Pillow reads by itself: others run programs (EPS) or cannot be told from noise (TGA).
@@ -86,7 +88,7 @@ def load_picture(
 
     Returns: the first frame, as a `Picture`.
     Raises: InputError, one line, whatever is wrong with the file.
-    Differs: 16-bit colours under a profile other than sRGB are converted with 8 bits.
+    Differs: 16-bit colours under a profile of tables, not primaries, are converted with 8 bits.
     """
     path = Path(path)
     expected = f"{name}: expected a picture file, got {str(path)!r}"
@@ -200,8 +202,8 @@ def save_picture(
         bit_depth: 8, or 16 for PNG and TIFF.
         quality: 1 to 100, of JPEG (default 95; chroma is kept at full resolution) and of WebP
             (default lossless).
-        icc: an RGB profile to convert to and embed, with 16 bits an sRGB one; None leaves sRGB,
-            untagged.
+        icc: an RGB profile to convert to and embed, with 16 bits one of primaries and curves; None
+            leaves sRGB, untagged.
 
     Raises: InputError for unusable arguments or an unwritable path, GeostyleError on a full disk.
     """
@@ -211,13 +213,13 @@ def save_picture(
         raise InputError(f"output: expected .png, .jpg, .tif, .webp or .bmp, got {path.name!r}")
     if bit_depth not in (8, 16) or (bit_depth == 16 and suffix not in (".png", ".tif", ".tiff")):
         raise InputError(f"bit_depth: expected 8, or 16 for PNG and TIFF, got {bit_depth}")
-    if bit_depth == 16 and icc is not None and not _is_srgb(icc):
-        raise InputError("icc: expected an sRGB profile with 16 bits, got another")
+    if bit_depth == 16 and icc is not None and not can_hold(icc, 16):
+        raise InputError("icc: expected an RGB profile of primaries with 16 bits, got another")
     if quality is not None and not 1 <= quality <= 100:
         raise InputError(f"quality: expected 1 to 100, got {quality}")
     try:
         if bit_depth == 16:
-            data = _encode_16_bits(_to_array(tensor, 65535).astype(np.uint16), suffix, icc)
+            data = _encode_16_bits(tensor, suffix, icc)
         else:
             data = _encode(Image.fromarray(to_uint8(tensor)), suffix, quality, icc)
     except (OSError, ValueError, cv2.error) as error:
@@ -234,22 +236,33 @@ def srgb_profile() -> bytes:
     return made[:24] + bytes([7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0]) + made[36:]  # made in 2000
 
 
-def can_hold(icc: bytes) -> bool:
+def can_hold(icc: bytes, bit_depth: int = 8) -> bool:
     """Whether pictures can be converted from sRGB to a colour profile and carry it."""
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
         ImageCms.buildTransform(ImageCms.createProfile("sRGB"), profile, "RGB", "RGB")
     except (ImageCms.PyCMSError, OSError):
         return False
-    return True
+    return bit_depth == 8 or _is_srgb(icc) or parse_profile(icc) is not None
+
+
+@functools.cache
+def _srgb() -> MatrixProfile:
+    parsed = parse_profile(srgb_profile())
+    assert parsed is not None
+    return parsed
 
 
 def _is_srgb(icc: bytes) -> bool:
     return can_hold(icc) and _profile(icc, "icc") is None
 
 
-def _encode_16_bits(array: np.ndarray, suffix: str, icc: bytes | None) -> bytes:
-    """Encode (H, W, 3) uint16."""
+def _encode_16_bits(tensor: Tensor, suffix: str, icc: bytes | None) -> bytes:
+    """Encode an sRGB picture with 16 bits, converted to a profile where one is given."""
+    array = _to_array(tensor, 65535)
+    if icc is not None and not _is_srgb(icc) and (matrix := parse_profile(icc)):
+        array = (_srgb().to(matrix, array / 65535) * 65535).round()
+    array = array.astype(np.uint16)
     if suffix != ".png":
         import tifffile
 
@@ -417,9 +430,15 @@ def _decode(image: Image.Image, path: Path | None, name: str) -> Picture:
     transparent = image.mode in ("RGBA", "LA", "PA", "RGBa") or "transparency" in image.info
     alpha: Tensor | None = None
     array = _read_16_bits(image, path, turn)
-    if array is not None and profile is not None:  # colour management has 8 bits only
-        image = Image.fromarray((array >> 8).astype(np.uint8)) if array.ndim == 2 else image
-        array = None
+    if array is not None and profile is not None:
+        matrix = parse_profile(icc or b"") if array.ndim == 3 else None
+        if matrix is not None:
+            opaque = matrix.to(_srgb(), array[..., :3].astype(np.float32) / 65535)
+            clear = array[..., 3:].astype(np.float32) / 65535
+            array = np.concatenate([opaque, clear], -1)
+        else:  # of other profiles, colour management has 8 bits only
+            image = Image.fromarray((array >> 8).astype(np.uint8)) if array.ndim == 2 else image
+            array = None
     if array is not None:
         colour, alpha = _split(array, name)
     elif transparent:

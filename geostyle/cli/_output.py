@@ -29,7 +29,7 @@ class OutputSettings:
     icc: str = setting(
         "keep",
         choices=("keep", "srgb"),
-        help="colour profile of the result: the content's own, or sRGB; 16 bits are always sRGB",
+        help="colour profile of the result: the content's own, or sRGB",
     )
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class OutputSettings:
         """
         path = stem.with_name(stem.name + SUFFIXES[self.format])
         bit_depth = self.bit_depth or (content.bit_depth if self.format in DEEP else 8)
-        keep = self.icc == "keep" and bit_depth == 8 and content.icc is not None
-        icc = content.icc if keep and content.icc and can_hold(content.icc) else srgb_profile()
+        own = content.icc if self.icc == "keep" else None
+        icc = own if own is not None and can_hold(own, bit_depth) else srgb_profile()
         save_picture(image, path, bit_depth=bit_depth, quality=self.quality, icc=icc)
         return path

@@ -78,9 +78,13 @@ def test_the_contents_profile_is_kept_unless_told_otherwise(tmp_path: Path) -> N
         stored = np.asarray(image) / 255
     np.testing.assert_allclose(stored[..., [1, 0, 2]], IMAGE[0].permute(1, 2, 0), atol=1.5 / 255)
     assert (load_picture(kept).tensor - IMAGE).abs().max() < 2.5 / 255
-    for settings in (OutputSettings(icc="srgb"), OutputSettings(bit_depth=16)):
-        with Image.open(settings.save(IMAGE, tmp_path / "srgb", content)) as image:
-            assert image.info["icc_profile"] == srgb_profile()
+    with Image.open(OutputSettings(icc="srgb").save(IMAGE, tmp_path / "srgb", content)) as image:
+        assert image.info["icc_profile"] == srgb_profile()
+    for kind in ("png", "tiff"):
+        deep = OutputSettings(format=kind, bit_depth=16).save(IMAGE, tmp_path / "deep", content)
+        picture = load_picture(deep)
+        assert (picture.icc, picture.bit_depth) == (content.icc, 16)
+        assert (picture.tensor - IMAGE).abs().max() < 2 / 65535
 
 
 def test_a_profile_that_cannot_hold_rgb_gives_way_to_srgb(tmp_path: Path) -> None:
