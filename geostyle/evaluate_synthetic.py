@@ -104,7 +104,7 @@ def predict(
         for kind in pairs.targets:
             target = pairs.picture(index, kind)
             for name in settings.estimators:
-                geonet = settings.geometry.geonet if name == "regression" else None
+                geonet = settings.geometry.geonet if name in ("regression", "refined") else ()
                 geometry = _with(settings.geometry, estimator=name, geonet=geonet, frame="geo")
                 started = time.perf_counter()
                 estimate = estimate_warp(content, target, extractor, geometry)

@@ -451,6 +451,8 @@ def _apply(
     theta = fold_guard(family, family.scale(parameters.theta[None], strength), size)
     applied = replace(parameters, theta=theta[0], meta={**parameters.meta, "strength": strength})
     grid = sampling_grid(family, theta, size).float()
+    if parameters.mirrored:
+        content = content.flip(-1)
     image = warp_image(content, grid, extend=extend)
     return Bent(image, WarpResult(theta, grid, image, inside_mask(grid)), applied)
 

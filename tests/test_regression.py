@@ -10,9 +10,18 @@ import torch
 from geostyle.coords import base_grid, resize, sample
 from geostyle.datasets import features_hash
 from geostyle.errors import InputError
-from geostyle.estimate import GeometrySettings, describe, estimate_from, estimate_warp
+from geostyle.estimate import (
+    Description,
+    GeometrySettings,
+    describe,
+    estimate_from,
+    estimate_warp,
+)
+from geostyle.estimate import regression as regression_module
 from geostyle.features import FeatureExtractor, load_features
-from geostyle.geonet import GeoNet, NetSettings, save_geonet
+from geostyle.geonet import GeoNet, NetSettings, Trained, save_geonet
+from geostyle.warps.affine import Affine
+from geostyle.warps.grid import warp_image
 
 SETTINGS = NetSettings(geometry="affine", width=16, match_px=176)
 SHIFT = torch.tensor([-0.2, 0.0, 0.1, 0.0, -0.1, 0.05])
@@ -40,7 +49,8 @@ def picture(seed: int, size: tuple[int, int]) -> torch.Tensor:
 
 
 def settings(geonet: Path | None, **changes: object) -> GeometrySettings:
-    values = {"estimator": "regression", "geonet": geonet, "fade": False, **changes}
+    paths = () if geonet is None else (geonet,)
+    values = {"estimator": "regression", "geonet": paths, "fade": False, **changes}
     return GeometrySettings(**values)  # type: ignore[arg-type]
 
 
@@ -98,15 +108,36 @@ def test_an_identical_pair_is_trusted(tmp_path: Path) -> None:
 
 
 def test_descriptions_serve_all_estimators(extractor: FeatureExtractor, geonet: Path) -> None:
-    chosen = GeometrySettings(frame="geo", geonet=geonet, estimator="robust")
+    chosen = GeometrySettings(frame="geo", estimator="robust")
     a, b = (describe(picture(s, (96, 96)), extractor, chosen) for s in (0, 1))
     regression = settings(geonet, frame="geo", geometry="affine")
     assert torch.allclose(estimate_from(a, b, regression).parameters.theta, SHIFT, atol=1e-6)
     assert estimate_from(a, b, chosen).parameters.family == "affine+tps"
-    plain = describe(picture(0, (96, 96)), extractor, GeometrySettings())
-    assert plain.square is None
-    with pytest.raises(InputError, match="described for the estimator regression"):
-        estimate_from(plain, plain, regression)
+
+
+def test_a_second_network_sees_the_content_as_the_first_warps_it(
+    extractor: FeatureExtractor, geonet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole map is first∘second, and the second reads the content through the first."""
+    seen: list[torch.Tensor] = []
+    before = regression_module.squares
+
+    def spy(description: Description, network: Trained) -> torch.Tensor:
+        seen.append(description.picture)
+        return before(description, network)
+
+    monkeypatch.setattr(regression_module, "squares", spy)
+    content, style = picture(0, (176, 176)), picture(1, (176, 176))
+    chosen = GeometrySettings(
+        estimator="regression", geonet=(geonet, geonet), frame="geo", geometry="affine", fade=False
+    )
+    estimate = estimate_warp(content, style, extractor, chosen)
+    matrix = torch.eye(3)
+    matrix[:2] += SHIFT.view(2, 3)
+    twice = (matrix @ matrix)[:2] - torch.eye(3)[:2]
+    assert torch.allclose(estimate.parameters.theta, twice.flatten(), atol=1e-4)
+    once = warp_image(content, Affine().grid(SHIFT[None], (176, 176)))
+    assert any(p.shape == once.shape and torch.allclose(p, once, atol=1e-4) for p in seen)
 
 
 def test_what_is_missing_is_said(extractor: FeatureExtractor, tmp_path: Path) -> None:

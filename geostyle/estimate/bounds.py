@@ -32,12 +32,20 @@ def stretch_of(family: WarpFamily, theta: Tensor, frame: Frame) -> float:
     return float(scales.abs().amax().exp())
 
 
+def tilt_deg(affine: Tensor, frame: Frame) -> float:
+    """How far affine theta (6,) tilts the axes, in degrees: the larger of the two."""
+    pixels = to_pixels(affine, frame.output_size, frame.content_size)
+    (a, b), (c, d) = pixels[:, :2].tolist()
+    return math.degrees(max(abs(math.atan2(c, a)), abs(math.atan2(b, d))))
+
+
 def bounded(affine: Tensor, frame: Frame, settings: GeometrySettings, centre: Tensor) -> Tensor:
     """The nearest affine theta (6,) within the settings' bounds, which maps `centre` as before."""
     pixels = to_pixels(affine, frame.output_size, frame.content_size)
     height, width = frame.output_size
     plain = frame.neutral[0] * frame.content_size[1] / width  # content pixels per output pixel
     u, scales, vh = torch.linalg.svd(pixels[:, :2] / plain)
+    scales = scales.clamp_min(1e-6)
     turn = u @ vh
     if torch.linalg.det(turn) < 0:  # a mirror image: no warp at all comes nearest
         turn, scales = torch.eye(2, dtype=turn.dtype), torch.ones_like(scales)
@@ -46,13 +54,16 @@ def bounded(affine: Tensor, frame: Frame, settings: GeometrySettings, centre: Te
     limit = math.radians(settings.max_rotation_deg)
     angle = min(max(angle, -limit), limit)
     mean = float(scales.log().mean())
-    spread = float(scales[0].log() - scales[1].log()) / 2
     mean = min(max(mean, -math.log(settings.max_scale)), math.log(settings.max_scale))
-    spread = min(spread, math.log(settings.max_anisotropy) / 2)
-    stretch = torch.tensor([mean + spread, mean - spread], dtype=turn.dtype).exp()
+    # The stretch beside the zoom, as its logarithm [[aspect, slant], [slant, -aspect]].
+    log = vh.mT @ torch.diag(scales.log() - scales.log().mean()) @ vh
+    aspect, slant = float(log[0, 0]), min(max(float(log[0, 1]), -limit), limit)
+    held = min(1.0, math.log(settings.max_anisotropy) / 2 / max(math.hypot(aspect, slant), 1e-12))
+    aspect, slant = held * aspect, held * slant
+    stretch = torch.tensor([[mean + aspect, slant], [slant, mean - aspect]], dtype=turn.dtype)
     cos, sin = math.cos(angle), math.sin(angle)
     rotation = torch.tensor([[cos, -sin], [sin, cos]], dtype=turn.dtype)
-    linear = rotation @ vh.mT @ torch.diag(stretch) @ vh * plain
+    linear = rotation @ torch.linalg.matrix_exp(stretch) * plain
     middle = centre * torch.tensor([width, height], dtype=turn.dtype) / 2
     shift = pixels @ torch.cat((middle, torch.ones(1, dtype=turn.dtype))) - linear @ middle
     matrix = torch.cat((linear, shift[:, None]), 1).numpy()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -18,31 +18,55 @@ from geostyle.features import FeatureExtractor
 from geostyle.geonet import Trained, describe_square, load_geonet
 
 FLAT = 2 / 255  # standard deviation of the values in a picture that shows nothing
+KEPT_PX = 640  # long side at which a picture is kept to be looked at again
+LEAST_SUBJECT = 0.002  # of a mask: share of the picture below which there is no subject
 
 
 @dataclass(frozen=True)
 class Description:
-    """What matching knows of a picture: its size (H, W), and features on one common grid.
+    """What matching knows of a picture, on one common grid of cells.
 
-    maps: one (1, C, h, w) per layer and matching size, unit vectors.
-    square: (1, C, n, n), what the regression network reads, where one is asked for.
-    network: that network.
-    flat: whether it shows nothing, so that only its borders could be matched.
+    Attributes:
+        size: (H, W) of the picture.
+        maps: one (1, C, h, w) per layer and matching size, unit vectors.
+        picture: (1, 3, ...), the picture itself, at most `KEPT_PX` long, to be looked at again.
+        extractor: whose features these are.
+        mask: (1, 1, ...) in [0, 1], 1 on the subject; None where all of the picture counts.
+        flat: whether it shows nothing, so that only its borders could be matched.
     """
 
     size: Size
     maps: tuple[Tensor, ...]
-    square: Tensor | None = None
-    network: Trained | None = None
+    picture: Tensor
+    extractor: FeatureExtractor
+    mask: Tensor | None = None
     flat: bool = False
+
+    def weights(self, grid: Size) -> Tensor:
+        """How much each cell of a `grid` (h, w) belongs to the subject: (h·w,) in [0, 1]."""
+        if self.mask is None:
+            return torch.ones(grid[0] * grid[1])
+        return resize(self.mask, grid, "bilinear").flatten().cpu()
+
+    def mirrored(self, settings: GeometrySettings) -> Description:
+        """The description of the same picture, seen in a mirror."""
+        mask = None if self.mask is None else self.mask.flip(-1)
+        again = describe(self.picture.flip(-1), self.extractor, settings, mask)
+        return replace(again, size=self.size)
 
 
 @torch.inference_mode()
-def describe(image: Tensor, extractor: FeatureExtractor, settings: GeometrySettings) -> Description:
+def describe(
+    image: Tensor,
+    extractor: FeatureExtractor,
+    settings: GeometrySettings,
+    mask: Tensor | None = None,
+) -> Description:
     """Features of `image` (1, 3, H, W) for matching, at every layer and size of the settings.
 
-    With ``estimator="regression"`` they are the network's alone; with another estimator and a
-    `geonet`, they serve both.
+    mask: (1, 1, h, w) of the picture's shape, 1 on the subject, which alone is matched.
+
+    Raises: InputError where the mask shows no subject.
     """
     device = extractor.mean.device
     maps: list[Tensor] = []
@@ -58,32 +82,48 @@ def describe(image: Tensor, extractor: FeatureExtractor, settings: GeometrySetti
             if features.shape[-2:] != grid:
                 features = F.interpolate(features, grid, mode="bilinear", align_corners=False)
             maps.append(F.normalize(features, dim=1))
-    flat = float(image.std()) < FLAT
-    if settings.geonet is None and settings.estimator != "regression":
-        return Description(size_of(image), tuple(maps), flat=flat)
-    network = _network(settings, extractor)
-    square = describe_square(image, extractor, network.net.settings)
-    return Description(size_of(image), tuple(maps), square, network, flat)
+    kept, flat = _kept(image.to(device)), float(image.std()) < FLAT
+    if mask is not None and float(mask.mean()) < LEAST_SUBJECT:
+        raise InputError("mask: expected a picture that is white on the subject, got hardly any")
+    return Description(size_of(image), tuple(maps), kept, extractor, mask, flat)
 
 
-def _network(settings: GeometrySettings, extractor: FeatureExtractor) -> Trained:
-    """The regression network for these features.
+def _kept(image: Tensor) -> Tensor:
+    factor = KEPT_PX / max(size_of(image))
+    if factor >= 1:
+        return image
+    height, width = (max(16, round(side * factor)) for side in size_of(image))
+    return resize(image, (height, width))
 
-    Raises: InputError where there is none, or where it reads the features of another network.
+
+def squares(description: Description, network: Trained) -> Tensor:
+    """The features (1, C, n, n) of a described picture that a regression network reads."""
+    return describe_square(description.picture, description.extractor, network.net.settings)
+
+
+def networks_of(settings: GeometrySettings, extractor: FeatureExtractor) -> list[Trained]:
+    """The regression networks for these features, in the order they are asked.
+
+    Raises: InputError where there is none, or where one reads the features of another network.
     """
-    path = settings.geonet
-    if path is None:
-        name = f"geonet-{extractor.name}.safetensors"
-        path = Path(str(resources.files("geostyle") / "assets" / name))
-        if not path.is_file():
-            raise InputError(
-                f"geonet: expected --geonet FILE for {extractor.name}, for which no network is "
-                "bundled; python train_geo.py trains one"
-            )
-    network = load_geonet(path)
-    if network.features != extractor.name:
+    paths = list(settings.geonet) or bundled(extractor)
+    if not paths:
         raise InputError(
-            f"geonet: expected a network that reads {extractor.name}, got {str(path)!r}, which "
-            f"reads {network.features}; choose it with --features {network.features}"
+            f"geonet: expected --geonet FILE for {extractor.name}, for which no network is "
+            "bundled; python train_geo.py trains one"
         )
-    return network
+    networks = [load_geonet(path) for path in paths]
+    for path, network in zip(paths, networks, strict=True):
+        if network.features != extractor.name:
+            raise InputError(
+                f"geonet: expected a network that reads {extractor.name}, got {str(path)!r}, which "
+                f"reads {network.features}; choose it with --features {network.features}"
+            )
+    return networks
+
+
+def bundled(extractor: FeatureExtractor) -> list[Path]:
+    """The files of the bundled cascade for these features; empty where there is none."""
+    folder = Path(str(resources.files("geostyle") / "assets"))
+    stages = (folder / f"geonet-{extractor.name}{k}.safetensors" for k in ("", "-second"))
+    return [path for path in stages if path.is_file()]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import torch
@@ -11,13 +9,13 @@ from torch import Tensor
 
 from geostyle.correlation import mutual_neighbours
 from geostyle.estimate.frames import Frame, square
-from geostyle.estimate.result import Estimate, guarded, nothing
+from geostyle.estimate.result import Found, nothing
 from geostyle.warps.affine import Affine
 
 
 def ransac_affine(
     correlation: Tensor, source: Tensor, target: Tensor, frame: Frame, seed: int
-) -> Estimate:
+) -> Found:
     """Fit an affine map to those mutual nearest neighbours that agree.
 
     correlation: (1, Ns, Ht, Wt). source: (Ns, 2) in the content. target: (Nt, 2) in the geometry
@@ -31,10 +29,7 @@ def ransac_affine(
         points.numpy(), matches.numpy() * unit, method=cv2.RANSAC, ransacReprojThreshold=0.12
     )
     if found is None or np.linalg.det(found[:, :2]) <= 0:
-        return replace(nothing(frame), message="no affine map fits the matches: nothing is warped")
+        return nothing()
     theta = torch.from_numpy(found / unit[:, None] - np.eye(2, 3)).flatten()
     weights = torch.from_numpy(inliers[:, 0]).double()
-    confidence = float(weights.mean())
-    return Estimate(
-        guarded(Affine(), theta, frame, confidence), confidence, points, matches, weights
-    )
+    return Found(Affine(), theta, points, matches, weights, float(weights.mean()))

@@ -1,71 +1,115 @@
-"""The trained network's answer, asked for once each way."""
+"""The answer of trained networks, in a cascade: each sees the content as warped by those before."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from geostyle.coords import base_grid
-from geostyle.correlation import mutual_probability
-from geostyle.errors import InputError
-from geostyle.estimate.description import Description
-from geostyle.estimate.frames import Frame, lattice, square
-from geostyle.estimate.result import Estimate, faded, guarded
-from geostyle.estimate.robust import HOME, SCHEDULE, TEMPERATURE, explained
+from geostyle.estimate.description import Description, squares
+from geostyle.estimate.frames import Frame, lattice, size_of, square
+from geostyle.estimate.look import Map, seen_through
+from geostyle.estimate.matches import masked_probability
+from geostyle.estimate.result import Found
+from geostyle.estimate.robust import HOME, SCHEDULE, explained
 from geostyle.estimate.settings import GeometrySettings
-from geostyle.geonet import correlate_squares
+from geostyle.geonet import Trained, correlate_squares
 from geostyle.warps import WarpFamily, make_family
 from geostyle.warps.affine import Affine
 
+ABSENT = -1.0  # correlation with what a mask hides
+
 
 def regression(
-    content: Description, geo_style: Description, frame: Frame, settings: GeometrySettings
-) -> Estimate:
-    """The network's answer, carried over to the output frame.
+    content: Description,
+    geo_style: Description,
+    frame: Frame,
+    settings: GeometrySettings,
+    networks: Sequence[Trained],
+) -> Found:
+    """The networks' answer, carried over to the output frame.
 
     Its confidence is measured as that of `robust`: the share of soft matches near the map, and of
-    points that the network's answers for both directions bring back home.
+    points that the networks' answers for both directions bring back home.
     """
-    network = content.network
-    if network is None or content.square is None or geo_style.square is None:
-        raise InputError("geonet: expected pictures described for the estimator regression")
-    net = network.net
-    correlation = correlate_squares(content.square, geo_style.square, net.settings).float().cpu()
-    opposite = correlate_squares(geo_style.square, content.square, net.settings).float().cpu()
-    theta, back = net(torch.cat((correlation, opposite))).double().split(1)
-    target = base_grid((net.cells, net.cells), dtype=torch.float64).flatten(0, 1)
-    mapped = net.family.map(theta, target[None])[0]
+    stages = cascade(content, geo_style, networks)
+    there, back = composed(stages), composed(cascade(geo_style, content, networks))
+    first = networks[0]
+    correlation, weights = _correlation(content, geo_style, first)
+    target = base_grid((first.net.cells,) * 2, dtype=torch.float64).flatten(0, 1)
+    mapped = there(target)
 
-    size = content.size
-    distance = torch.cdist(square(target, size), square(mapped, size))
+    distance = torch.cdist(square(target, content.size), square(mapped, content.size))
     near = (distance / SCHEDULE[-1][0]).square_().div_(-2).exp_()
-    probability = mutual_probability(correlation, TEMPERATURE)[0].flatten(1).double()
+    probability = masked_probability(correlation, *weights)
     support = near * probability
-    weights = support.sum(0).sqrt() + 1e-12
+    masses = support.sum(0).sqrt() + 1e-12
     matches = support.mT @ target / support.sum(0).clamp_min(1e-30)[:, None]
-    error = square(net.family.map(back, mapped[None])[0] - target, geo_style.size).norm(dim=1)
+    error = square(back(mapped) - target, geo_style.size).norm(dim=1)
     home = (mapped.abs() <= 1).all(1) & (error < HOME)
-    returning = float((weights * home).sum() / weights.sum())
+    returning = float((masses * home).sum() / masses.sum())
     confidence = math.sqrt(explained(near, probability) * returning)
 
-    family, found = net.family, theta[0]
-    if settings.frame == "content" or settings.geometry != family.name:
+    family, theta = stages[0]
+    own = settings.frame == "geo" and settings.geometry == family.name
+    if not own or len(stages) > 1:
         family = make_family(settings.geometry, settings.lattice)
-        found = _refit(net.family, theta, family, frame)
-    found, message = faded(family, found, frame, confidence, settings)
-    parameters = guarded(family, found, frame, confidence)
-    return Estimate(parameters, confidence, target * frame.to_output, matches, weights, message)
+        theta = _refit(there, family, frame)
+    return Found(family, theta, target * frame.to_output, matches, masses, confidence)
 
 
-def _refit(known: WarpFamily, theta: Tensor, family: WarpFamily, frame: Frame) -> Tensor:
-    """Theta (P,) of `family` on the output frame for `theta` (1, Q) on the geometry style's.
+def cascade(
+    content: Description, geo_style: Description, networks: Sequence[Trained]
+) -> list[tuple[WarpFamily, Tensor]]:
+    """One (family, theta (P,)) a network, geometry style → content, the first to be applied last.
+
+    Source: Rocco et al., "Convolutional neural network architecture for geometric matching",
+        section 3.4: an affine estimate, then a spline on the warped picture.
+    """
+    stages: list[tuple[WarpFamily, Tensor]] = []
+    for network in networks:
+        seen = content
+        if stages:
+            side = network.net.settings.match_px
+            seen = seen_through(composed(stages), content, (side, side), hide=False)
+        correlation, _ = _correlation(seen, geo_style, network)
+        theta = network.net(correlation)[0].double()
+        stages.append((network.net.family, theta))
+    return stages
+
+
+def composed(stages: Sequence[tuple[WarpFamily, Tensor]]) -> Map:
+    """The map of a cascade: the last stage is applied first."""
+
+    def mapping(points: Tensor) -> Tensor:
+        for family, theta in reversed(stages):
+            points = family.map(theta[None], points[None])[0]
+        return points
+
+    return mapping
+
+
+def _correlation(
+    content: Description, geo_style: Description, network: Trained
+) -> tuple[Tensor, list[Tensor]]:
+    """What a network reads (1, n², n, n), on the CPU, and the weights (n²,) of either's cells."""
+    maps = [squares(d, network) for d in (content, geo_style)]
+    correlation = correlate_squares(maps[0], maps[1], network.net.settings).float().cpu()
+    weights = [d.weights(size_of(m)) for d, m in zip((content, geo_style), maps, strict=True)]
+    shown = weights[0][:, None] * weights[1] > 0.5
+    return correlation.where(shown.view_as(correlation), torch.tensor(ABSENT)), weights
+
+
+def _refit(known: Map, family: WarpFamily, frame: Frame) -> Tensor:
+    """Theta (P,) of `family` on the output frame for a map `known` on the geometry style's.
 
     What the geometry style does not cover of the output follows the nearest affine map.
     """
     points = lattice(20)
-    outputs, mapped = points * frame.to_output, known.map(theta, points[None])[0]
+    outputs, mapped = points * frame.to_output, known(points)
     affine = Affine().fit(outputs, mapped)
     spread = base_grid((8, 8), dtype=torch.float64).flatten(0, 1)
     prior = Affine().map(affine[None], spread[None])[0]

@@ -7,12 +7,28 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geostyle.estimate.frames import Frame, lattice
+from geostyle.estimate.frames import Frame, lattice, square
 from geostyle.estimate.settings import GeometrySettings
 from geostyle.warps import WarpFamily, WarpParameters, fold_guard, make_family
 
 TRUST = (0.2, 0.45)  # confidence at which the warp begins to show, and from which it is whole
 FOLD_CHECK_PX = 128  # long side of the grid on which the estimate is kept from folding
+
+
+@dataclass(frozen=True)
+class Found:
+    """A map as an estimator found it, nothing held back yet.
+
+    family, theta: (P,), output frame → content. points, matches, weights: what it was fitted to, as
+    in `Estimate`.
+    """
+
+    family: WarpFamily
+    theta: Tensor
+    points: Tensor
+    matches: Tensor
+    weights: Tensor
+    confidence: float
 
 
 @dataclass(frozen=True)
@@ -36,14 +52,60 @@ class Estimate:
     message: str = ""
 
 
-def nothing(frame: Frame) -> Estimate:
+def nothing(family: WarpFamily | None = None) -> Found:
     """No warp at all, from no matches."""
-    empty = torch.zeros(0, 2)
-    parameters = guarded(make_family("none"), torch.zeros(0), frame, 0.0)
-    return Estimate(parameters, 0.0, empty, empty, empty[:, 0])
+    family, empty = family or make_family("none"), torch.zeros(0, 2, dtype=torch.float64)
+    theta = torch.zeros(family.n_params, dtype=torch.float64)
+    return Found(family, theta, empty, empty, empty[:, 0], 0.0)
 
 
-def guarded(family: WarpFamily, theta: Tensor, frame: Frame, confidence: float) -> WarpParameters:
+def finished(
+    found: Found, frame: Frame, settings: GeometrySettings, *, mirrored: bool = False
+) -> Estimate:
+    """A map as it is handed on: in place, faded and guarded as the settings ask."""
+    family, theta, message = found.family, found.theta, ""
+    if settings.keep_position:
+        theta = kept_in_place(found, frame)
+    if settings.fade:
+        theta, message = faded(family, theta, frame, found.confidence)
+    return Estimate(
+        guarded(family, theta, frame, found.confidence, mirrored),
+        found.confidence,
+        found.points,
+        found.matches,
+        found.weights,
+        message,
+    )
+
+
+def kept_in_place(found: Found, frame: Frame) -> Tensor:
+    """Theta (P,) of the same shape where the subject stays where, and as large as, it was.
+
+    The output is moved and zoomed as a whole, so that the matched part of the content has the
+    centre and the spread it had unwarped; turns, slants and bends stay.
+    """
+    total = found.weights.sum()
+    if not found.theta.numel() or float(total) <= 0:
+        return found.theta
+    share = (found.weights / total)[:, None]
+    # Where the subject's parts end up, and where they would stand unwarped, both in the output.
+    there, before = found.points, found.family.map(found.theta[None], found.points[None])[0]
+    before = before / frame.neutral
+    centre, old = (share * there).sum(0), (share * before).sum(0)
+    spreads = [
+        float((share[:, 0] * square(p - c, frame.output_size).square().sum(1)).sum().sqrt())
+        for p, c in ((there, centre), (before, old))
+    ]
+    if min(spreads) < 1e-3:
+        return found.theta
+    points = lattice(20)
+    moved = centre + (points - old) * (spreads[0] / spreads[1])
+    return found.family.fit(points, found.family.map(found.theta[None], moved[None])[0], None, 1e-6)
+
+
+def guarded(
+    family: WarpFamily, theta: Tensor, frame: Frame, confidence: float, mirrored: bool = False
+) -> WarpParameters:
     """Theta (P,) as it is handed on, weakened where it folds."""
     height, width = (
         max(2, round(side * FOLD_CHECK_PX / max(frame.output_size))) for side in frame.output_size
@@ -57,22 +119,22 @@ def guarded(family: WarpFamily, theta: Tensor, frame: Frame, confidence: float) 
         output_size=frame.output_size,
         content_size=frame.content_size,
         confidence=confidence,
-        meta={},
+        mirrored=mirrored,
     )
 
 
-def faded(
-    family: WarpFamily, theta: Tensor, frame: Frame, confidence: float, settings: GeometrySettings
-) -> tuple[Tensor, str]:
+def faded(family: WarpFamily, theta: Tensor, frame: Frame, confidence: float) -> tuple[Tensor, str]:
     """Theta (P,) as strong as the confidence allows, and a line that says so where it is weaker."""
-    strength = strength_of(confidence) if settings.fade else 1.0
+    strength = strength_of(confidence)
     if strength == 1:
         return theta, ""
+    held = f"the warp is held to {100 * strength:.0f} %" if strength else "nothing is warped"
+    message = f"the pictures share little geometry (confidence {confidence:.2f}): {held}"
+    if not strength and torch.equal(frame.neutral, torch.ones_like(frame.neutral)):
+        return torch.zeros_like(theta), message
     spread = lattice(17)
     plain = spread * frame.neutral
     bent = family.map(theta[None], spread[None])[0]
-    held = f"the warp is held to {100 * strength:.0f} %" if strength else "nothing is warped"
-    message = f"the pictures share little geometry (confidence {confidence:.2f}): {held}"
     return family.fit(spread, plain + strength * (bent - plain)), message
 
 

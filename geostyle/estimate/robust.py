@@ -4,12 +4,14 @@ Features give every pair of positions, one in each picture, a probability of bei
 match. Two maps, there and back, are then fitted to these soft matches by annealing: each position
 reads its match as the mean of its candidates that lie near both maps, the maps are fitted to the
 readings, and "near" shrinks; affine first, then the whole family. Maps stay within bounds in
-rotation, scale and stretch, and fade where the pictures share little geometry.
+rotation, scale and stretch.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,42 +19,74 @@ from torch import Tensor
 from geostyle.coords import base_grid
 from geostyle.estimate.bounds import bounded, stretch_of
 from geostyle.estimate.frames import Frame, square
-from geostyle.estimate.result import Estimate, faded, guarded
+from geostyle.estimate.matches import Matches
+from geostyle.estimate.points import Hand
 from geostyle.estimate.settings import GeometrySettings
 from geostyle.warps import WarpFamily, make_family
 from geostyle.warps.affine import Affine
 
-TEMPERATURE = 0.05  # of the match probability, in cosine similarity
 # The annealing: how far from the maps a match may lie (a Gaussian's σ, in half long sides), and the
 # spline's smoothing as a multiple of the final one; None fits affine maps.
-SCHEDULE: tuple[tuple[float, float | None], ...] = (
+Schedule = Sequence[tuple[float, float | None]]
+SCHEDULE: Schedule = (
     (1.0, None), (0.7, None), (0.5, None), (0.35, 100.0), (0.25, 10.0), (0.18, 3.0), (0.12, 1.0),
 )  # fmt: skip
+# From maps that are known roughly.
+SHORT_SCHEDULE: Schedule = ((0.25, 10.0), (0.18, 3.0), (0.12, 1.0))
+# A point given by hand weighs as this share of all matches, less where it is far off the map.
+HAND, HAND_REACH = 0.1, 0.3
 HOME = 0.1  # how near a round trip must end to count as returned, in half long sides
 
 
-def robust(
-    probability: Tensor, source: Tensor, target: Tensor, frame: Frame, settings: GeometrySettings
-) -> Estimate:
-    """Annealed fit of two maps, there and back, to soft matches; see the top of the file.
+@dataclass(frozen=True)
+class Fit:
+    """Two maps fitted to matches, there (output → content) and back.
 
-    probability: (Ns, Nt). source: (Ns, 2) in the content. target: (Nt, 2) in the geometry style.
-    Source: after the deterministic annealing of Chui & Rangarajan, "A new point matching algorithm
-    for non-rigid registration".
-    Differs: features give the prior probabilities, and a match counts as far as it lies near both
-    maps, so that neither can gather a region of one picture into a point of the other.
+    explained: the share of all soft matches near the maps, beyond chance.
+    returning: the share of matched points that one map after the other brings back home.
     """
-    there = Side(target * frame.to_output, frame, settings)
-    back = Side(source, frame.inverse(), settings)
-    for reach, stiffness in SCHEDULE:
-        near = there.closeness(source, reach) * back.closeness(there.points, reach).mT
-        support = near * probability
-        there.update(source, support, stiffness)
-        back.update(there.points, support.mT, stiffness)
-    confidence = math.sqrt(explained(near, probability) * _returning(there, back))
-    theta, message = faded(there.family, there.theta, frame, confidence, settings)
-    parameters = guarded(there.family, theta, frame, confidence)
-    return Estimate(parameters, confidence, there.points, there.matches, there.weights, message)
+
+    there: Side
+    back: Side
+    explained: float
+    returning: float
+
+    @property
+    def confidence(self) -> float:
+        """In [0, 1]; how far the pictures share the geometry that the map carries over."""
+        return math.sqrt(self.explained * self.returning)
+
+
+def anneal(
+    matches: Matches,
+    frame: Frame,
+    settings: GeometrySettings,
+    schedule: Schedule = SCHEDULE,
+    start: tuple[Tensor, Tensor] | None = None,
+    hand: Hand | None = None,
+) -> Fit:
+    """Fit two maps, there and back, to soft matches.
+
+    start: where the targets lie in the content (Nt, 2), and the sources in the output (Ns, 2),
+        before the first round; default: nothing warped.
+    hand: correspondences given by hand, which count beside the matches.
+
+    Source: after the deterministic annealing of Chui & Rangarajan, "A new point matching algorithm
+        for non-rigid registration".
+    Differs: features give the prior probabilities, and a match counts as far as it lies near both
+        maps, so that neither can gather a region of one picture into a point of the other.
+    """
+    there = Side(matches.target, frame, settings, hand)
+    opposite = None if hand is None else Hand(hand.contents, hand.outputs)
+    back = Side(matches.source, frame.inverse(), settings, opposite)
+    if start is not None:
+        there.mapped, back.mapped = start
+    for reach, stiffness in schedule:
+        near = there.closeness(matches.source, reach) * back.closeness(matches.target, reach).mT
+        support = near * matches.probability
+        there.update(matches.source, support, stiffness)
+        back.update(matches.target, support.mT, stiffness)
+    return Fit(there, back, explained(near, matches.probability), _returning(there, back))
 
 
 def explained(near: Tensor, probability: Tensor) -> float:
@@ -64,8 +98,16 @@ def explained(near: Tensor, probability: Tensor) -> float:
 class Side:
     """One of the two maps while it is fitted: points (N, 2) of its output frame, their matches."""
 
-    def __init__(self, points: Tensor, frame: Frame, settings: GeometrySettings) -> None:
+    affine: Tensor
+    theta: Tensor
+
+    def __init__(
+        self, points: Tensor, frame: Frame, settings: GeometrySettings, hand: Hand | None = None
+    ) -> None:
         self.points, self.frame, self.settings = points, frame, settings
+        if hand is None:
+            hand = Hand(points[:0], points[:0])
+        self.hand, self.hand_mapped = hand, hand.contents  # trusted at first
         self.family = make_family(settings.geometry, settings.lattice)
         self.mapped = points * frame.neutral
         # The prior is matches of its own, spread over the output frame.
@@ -82,36 +124,43 @@ class Side:
         mass = support.sum(0)
         self.matches = support.mT @ candidates / mass.clamp_min(1e-30)[:, None]
         self.weights = mass.sqrt() + 1e-12
+        off = square(self.hand_mapped - self.hand.contents, self.frame.content_size).norm(dim=1)
+        trust = 1 / (1 + (off / HAND_REACH).square())
+        self.hand_weights = HAND * self.weights.sum() * trust
         pull = self.settings.prior
         affine = self._fit(Affine(), self.spread * self.frame.neutral, pull, 0.0)
         centre = (self.weights[:, None] * self.points).sum(0) / self.weights.sum()
-        affine = bounded(affine, self.frame, self.settings, centre)
+        self.affine = bounded(affine, self.frame, self.settings, centre)
         if stiffness is None:
-            self.mapped = Affine().map(affine[None], self.points[None])[0]
+            self.mapped = Affine().map(self.affine[None], self.points[None])[0]
+            self.hand_mapped = Affine().map(self.affine[None], self.hand.outputs[None])[0]
             return
         # The whole family is pulled to the affine map, the harder the more it would distort.
-        prior = Affine().map(affine[None], self.spread[None])[0]
+        prior = Affine().map(self.affine[None], self.spread[None])[0]
         smoothing = self.settings.smoothing * stiffness
         for _ in range(20):
             self.theta = self._fit(self.family, prior, pull, smoothing)
             if stretch_of(self.family, self.theta, self.frame) <= self.settings.max_stretch:
                 break
             pull = 2 * pull + 1e-3
-        self.mapped = self.family.map(self.theta[None], self.points[None])[0]
+        self.mapped, self.hand_mapped = self.map(self.points), self.map(self.hand.outputs)
+
+    def map(self, points: Tensor) -> Tensor:
+        """Where points (N, 2) of the output frame lie in the content frame."""
+        return self.family.map(self.theta[None], points[None])[0]
 
     def _fit(self, family: WarpFamily, prior: Tensor, pull: float, smoothing: float) -> Tensor:
         pulls = torch.full_like(prior[:, 0], pull * float(self.weights.sum()) / len(prior))
         return family.fit(
-            torch.cat((self.points, self.spread)),
-            torch.cat((self.matches, prior)),
-            torch.cat((self.weights, pulls)),
+            torch.cat((self.points, self.spread, self.hand.outputs)),
+            torch.cat((self.matches, prior, self.hand.contents)),
+            torch.cat((self.weights, pulls, self.hand_weights)),
             smoothing,
         )
 
 
 def _returning(there: Side, back: Side) -> float:
-    """The share of matched points that both maps, one after the other, bring back home."""
-    again = back.family.map(back.theta[None], there.mapped[None])[0]
+    again = back.map(there.mapped)
     error = square(again - there.points, there.frame.output_size).norm(dim=1)
     inside = (torch.cat((there.mapped, there.points), 1).abs() <= 1).all(1)
     home = inside & (error < HOME)

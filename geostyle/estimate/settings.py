@@ -9,7 +9,7 @@ from geostyle.config import check, setting
 from geostyle.errors import InputError
 from geostyle.warps import FAMILIES
 
-ESTIMATORS = ("robust", "regression", "ransac-affine", "none")
+ESTIMATORS = ("refined", "robust", "regression", "points", "ransac-affine", "none")
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,22 @@ class GeometrySettings:
     geometry: str = setting(
         "affine+tps", choices=tuple(FAMILIES), help="family of warps to choose from"
     )
-    estimator: str = setting("robust", choices=ESTIMATORS, help="how theta is found")
-    geonet: Path | None = setting(
-        None, help="network of the estimator regression; default: the bundled one"
+    estimator: str = setting("refined", choices=ESTIMATORS, help="how theta is found")
+    geonet: tuple[Path, ...] = setting(
+        (),
+        help="networks of the estimator regression, in the order they are asked: each sees the "
+        "content as warped by those before; default: the bundled ones",
+    )
+    looks: int = setting(
+        2, min=0, max=10, help="how often refined compares the warped picture again"
+    )
+    mirror: str = setting(
+        "off",
+        choices=("off", "auto", "on"),
+        help="whether the content is mirrored first; auto: where that fits clearly better",
+    )
+    keep_position: bool = setting(
+        False, help="take the shape only: the subject stays where and as large as it is"
     )
     frame: str = setting(
         "content",
@@ -41,7 +54,7 @@ class GeometrySettings:
     prior: float = setting(
         0.03, min=0.0, max=10.0, help="pull towards leaving the picture as it is"
     )
-    max_rotation_deg: float = setting(20.0, min=0.0, max=180.0, help="largest rotation")
+    max_rotation_deg: float = setting(20.0, min=0.0, max=180.0, help="largest rotation, and slant")
     max_scale: float = setting(2.0, min=1.0, max=10.0, help="largest zoom, in or out")
     max_anisotropy: float = setting(
         1.5, min=1.0, max=10.0, help="largest ratio of the affine part's two scales"

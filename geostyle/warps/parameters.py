@@ -22,7 +22,10 @@ from geostyle.warps.grid import check_theta, sampling_grid
 FORMAT = "geostyle-warp-1"
 MAX_BYTES = 1 << 20
 MAX_SIDE_PX = 1 << 20
-KEYS = {"format", "family", "lattice", "output_size", "content_size", "confidence", "meta", "theta"}
+KEYS = {
+    "format", "family", "lattice", "output_size", "content_size", "mirrored", "confidence", "meta",
+    "theta",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,8 @@ class WarpParameters:
     theta: (P,), offsets from the identity; kept as float32 on the CPU.
     output_size, content_size: (H, W) in pixels of the pictures whose frames theta relates.
     confidence: in [0, 1], or None where nothing was estimated. meta: whatever JSON holds.
+    mirrored: whether the content is mirrored, left for right, before the warp reads it; theta
+        itself never turns a picture over.
 
     Raises: InputError where these do not fit together.
     """
@@ -44,6 +49,7 @@ class WarpParameters:
     content_size: Size
     confidence: float | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         theta = self.theta.detach().to("cpu", torch.float32)
@@ -79,6 +85,7 @@ class WarpParameters:
             "lattice": self.lattice,
             "output_size": list(self.output_size),
             "content_size": list(self.content_size),
+            "mirrored": self.mirrored,
             "confidence": self.confidence,
             "meta": self.meta,
             "theta": self.warp_family.describe(self.theta),
@@ -106,6 +113,8 @@ class WarpParameters:
 
     @classmethod
     def _from(cls, document: Mapping[str, Any]) -> WarpParameters:
+        if isinstance(document, Mapping):
+            document = {"mirrored": False, **document}  # older files do not say
         check_keys(document, KEYS, "file")
         if document["format"] != FORMAT:
             raise InputError(f"format: expected {FORMAT!r}, got {document['format']!r:.40}")
@@ -121,8 +130,11 @@ class WarpParameters:
         confidence = document["confidence"]
         if not (confidence is None or _is_integer(confidence) or isinstance(confidence, float)):
             raise InputError(f"confidence: expected a number or null, got {confidence!r:.40}")
-        theta = make_family(name, lattice).parse(document["theta"])
-        return cls(name, lattice, torch.tensor(theta), sizes[0], sizes[1], confidence, meta)
+        if not isinstance(document["mirrored"], bool):
+            raise InputError(f"mirrored: expected true or false, got {document['mirrored']!r:.40}")
+        theta = torch.tensor(make_family(name, lattice).parse(document["theta"]))
+        mirrored = document["mirrored"]
+        return cls(name, lattice, theta, sizes[0], sizes[1], confidence, meta, mirrored)
 
 
 @dataclass(frozen=True)
