@@ -34,16 +34,18 @@ def setting(
     choices: Sequence[Any] | None = None,
     flag: str | None = None,
     repeat: bool = False,
+    bare: Any = None,
 ) -> Any:
     """Declare one field of a settings dataclass.
 
     `min` and `max` are inclusive and, like `choices`, hold for every element of a tuple; `flag`
     replaces the command-line name, which otherwise is the field's own with dashes. `repeat` lets
     the flag of a tuple be given several times, and a single value in YAML stand for a list of one.
+    `bare` is what the flag means without a value.
     An instance of another settings dataclass as `default` nests it: its flags carry no prefix.
     """
     meta = {"help": help, "min": min, "max": max, "choices": choices, "flag": flag,
-            "repeat": repeat}  # fmt: skip
+            "repeat": repeat, "bare": bare}  # fmt: skip
     return dataclasses.field(default=default, metadata=meta)
 
 
@@ -85,6 +87,8 @@ def add_arguments(parser: argparse.ArgumentParser, settings_class: type) -> None
                 options["action"] = "extend" if field.metadata.get("repeat") else "store"
                 word = word if choices else _word(items[0])
             options["metavar"] = word.upper() if not choices else word
+            if (bare := field.metadata.get("bare")) is not None:
+                options |= {"nargs": "?", "const": bare}
         flag = field.metadata.get("flag") or "--" + field.name.replace("_", "-")
         group = groups.get(sections[field.name], parser)
         group.add_argument(flag, help=_help(field, default), **options)

@@ -185,6 +185,8 @@ def _errors(pair: KeypointPair, prediction: Prediction) -> Array:
     if parameters.theta.numel():
         family = make_family(parameters.family, parameters.lattice)
         points = family.map(parameters.theta.double()[None], points[None])[0]
+    if parameters.mirrored:
+        points = points * points.new_tensor([-1.0, 1.0])
     found = normalized_to_pixel(points, prediction.source_size)
     return keypoint_errors(found.numpy(), pair.source_points)
 

@@ -13,7 +13,17 @@ from torch import Tensor
 from geostyle.config import check, resolve, setting
 from geostyle.coords import Size, inside_mask, resize
 from geostyle.errors import InputError
-from geostyle.estimate import Estimate, GeometrySettings
+from geostyle.estimate import (
+    Candidate,
+    Correspondences,
+    Estimate,
+    GeometrySettings,
+    Guide,
+    candidates,
+    describe,
+    estimate_pinned,
+    reads_features,
+)
 from geostyle.estimate import estimate_warp as estimate
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.images import as_mask, as_tensor, fit_size
@@ -171,6 +181,9 @@ def transfer(
     tex_style: Any = None,
     tex_weights: Sequence[float] | None = None,
     tex_mask: Any = None,
+    content_mask: Any = None,
+    geo_mask: Any = None,
+    points: Correspondences | str | Path | None = None,
     parameters: WarpParameters | None = None,
     settings: TransferSettings | None = None,
     callback: Callable[[Progress], None] | None = None,
@@ -185,6 +198,10 @@ def transfer(
             several, which are mixed.
         tex_weights: one non-negative weight a texture style; default equal.
         tex_mask: one grey picture a texture style, white where it paints (see `mask_shares`).
+        content_mask, geo_mask: grey pictures of the subjects, white where they are: nothing else is
+            matched.
+        points: correspondences given by hand, or a file of them (see `Correspondences`). Without a
+            geometry style they say where in the content's own picture its parts shall be.
         parameters: a warp to apply instead of estimating one from `geo_style`.
         settings: all settings; or single ones by name, such as ``size_px=768, geo_strength=1.5``.
         callback: receives a `Progress` after every step of the texture stage; raising
@@ -202,12 +219,13 @@ def transfer(
     tex_styles = [as_tensor(style, "tex_style") for style in _several(tex_style)]
     masks = [as_mask(mask) for mask in _several(tex_mask)]
     check_tex_styles(len(tex_styles), tex_weights, len(masks))
+    guide = as_guide(content_mask, geo_mask, points)
     networks = load_networks(
         settings,
         geometry=geo_style is not None and parameters is None,
         texture=bool(tex_styles),
     )
-    bent = bend(content, geo_style, settings, networks, parameters, painted=bool(tex_styles))
+    bent = bend(content, geo_style, settings, networks, parameters, guide, painted=bool(tex_styles))
     if on_bent is not None:
         on_bent(bent)
     painted = None
@@ -242,8 +260,28 @@ def check_tex_styles(n_styles: int, weights: Sequence[float] | None, n_masks: in
         )
 
 
+def as_guide(
+    content_mask: Any = None,
+    geo_mask: Any = None,
+    points: Correspondences | str | Path | None = None,
+) -> Guide:
+    """Masks and points of any kind, as `transfer` takes them, for `bend`."""
+    return Guide(
+        None if content_mask is None else as_mask(content_mask, "content_mask"),
+        None if geo_mask is None else as_mask(geo_mask, "geo_mask"),
+        Correspondences.load(points) if isinstance(points, str | Path) else points,
+    )
+
+
 def estimate_warp(
-    content: Any, geo_style: Any, *, settings: TransferSettings | None = None, **changes: Any
+    content: Any,
+    geo_style: Any,
+    *,
+    content_mask: Any = None,
+    geo_mask: Any = None,
+    points: Correspondences | str | Path | None = None,
+    settings: TransferSettings | None = None,
+    **changes: Any,
 ) -> Estimate:
     """Estimate the warp that gives `content` the geometry of `geo_style`.
 
@@ -252,9 +290,36 @@ def estimate_warp(
     """
     settings = _settings(settings, changes)
     content, geo_style = as_tensor(content, "content"), as_tensor(geo_style, "geo_style")
+    guide = as_guide(content_mask, geo_mask, points)
     network = load_networks(settings, geometry=True, texture=False).geometry
     assert network is not None
-    return estimate(content, geo_style, network, settings.geometry, seed=settings.seed)
+    return estimate(content, geo_style, network, settings.geometry, guide, seed=settings.seed)
+
+
+def preview(
+    content: Tensor,
+    geo_style: Tensor,
+    settings: TransferSettings,
+    networks: Networks,
+    guide: Guide,
+    count: int,
+) -> list[Candidate]:
+    """Up to `count` distinct warps to choose from; candidate i is what ``choose=i`` takes.
+
+    Arguments as for `bend`.
+
+    Raises: InputError for an estimator that compares no pictures.
+    """
+    if not reads_features(settings.geometry):
+        raise InputError(
+            f"preview: expected 1 with --estimator {settings.geometry.estimator}, got {count}"
+        )
+    assert networks.geometry is not None
+    guide.check(_size(content), _size(geo_style))
+    geometry, network = settings.geometry, networks.geometry
+    a = describe(content, network, geometry, guide.content_mask)
+    b = describe(geo_style, network, geometry, guide.geo_mask)
+    return candidates(a, b, geometry, count, points=guide.points, seed=settings.seed)
 
 
 def warp(
@@ -310,6 +375,7 @@ def bend(
     settings: TransferSettings,
     networks: Networks,
     parameters: WarpParameters | None = None,
+    guide: Guide | None = None,
     *,
     painted: bool = True,
 ) -> Bent:
@@ -319,22 +385,20 @@ def bend(
         content, geo_style: (1, 3, H, W), sRGB in [0, 1].
         networks: `networks.geometry` is needed where theta is estimated.
         parameters: the warp to apply instead of estimating one.
+        guide: masks and points, for the estimate.
         painted: whether texture follows, which is what limits the default size.
     """
     size_px = settings.size_px
     if size_px is None and painted:
         size_px = min(DEFAULT_TEXTURE_PX, max(content.shape[-2:]))
-    if settings.geo_strength == 0 or (geo_style is None and parameters is None):
+    points = None if guide is None else guide.points
+    given = (geo_style, parameters, points)
+    if settings.geo_strength == 0 or all(one is None for one in given):
         return Bent(resize(content, _canvas(content, None, size_px)))
     found = None
     if parameters is None:
-        assert geo_style is not None and networks.geometry is not None
-        found = estimate(
-            content, geo_style, networks.geometry, settings.geometry, seed=settings.seed
-        )
+        found = _estimate(content, geo_style, settings, networks, guide or Guide())
         parameters = found.parameters
-        if found.message:
-            parameters = replace(parameters, meta={**parameters.meta, "message": found.message})
     return replace(
         _apply(content, parameters, settings.geo_strength, size_px, settings.extend), estimate=found
     )
@@ -438,9 +502,30 @@ def place_masks(
                 f"tex_mask: expected a picture of the shape of the {settings.mask_frame}, "
                 f"{drawn_on[1]}x{drawn_on[0]}, got {width}x{height}"
             )
-    if warped and bent.warp is not None:
+    if warped and bent.warp is not None and bent.parameters is not None:
+        if bent.parameters.mirrored:
+            masks = [mask.flip(-1) for mask in masks]
         masks = [warp_image(mask, bent.warp.grid, extend="border") for mask in masks]
     return mask_shares(masks, n_styles, size, tex_weights)
+
+
+def _estimate(
+    content: Tensor,
+    geo_style: Tensor | None,
+    settings: TransferSettings,
+    networks: Networks,
+    guide: Guide,
+) -> Estimate:
+    if geo_style is None:
+        assert guide.points is not None
+        return estimate_pinned(_size(content), guide.points, settings.geometry)
+    assert networks.geometry is not None
+    network, seed = networks.geometry, settings.seed
+    return estimate(content, geo_style, network, settings.geometry, guide, seed=seed)
+
+
+def _size(picture: Tensor) -> Size:
+    return picture.shape[-2], picture.shape[-1]
 
 
 def _apply(

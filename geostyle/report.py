@@ -26,11 +26,13 @@ from geostyle.coords import normalized_to_pixel
 from geostyle.errors import InputError
 from geostyle.images import load_picture, to_uint8
 from geostyle.runs import read_metrics, write_bytes, write_text
+from geostyle.warps import WarpParameters
 
 GRID_FILE = "grid.safetensors"
+PREVIEW_FILE = "preview.png"  # the warps to choose from
 TERMS = ("total", "style", "content")
 RESULT_FILES = ("result.png", "result.tif", "result.jpg", "result.webp")
-PAPER, INK, MUTED = (250, 249, 246), (34, 34, 36), (128, 126, 122)
+PAPER, INK, MUTED, ACCENT = (250, 249, 246), (34, 34, 36), (128, 126, 122), (255, 150, 40)
 LINES_ALONG_LONG_SIDE = 15
 MAX_EMBEDDED_PX = 1024
 
@@ -66,6 +68,8 @@ class RunFiles:
     settings: dict[str, Any]
     environment: dict[str, Any]
     metrics: list[dict[str, Any]]
+    control_points: np.ndarray | None
+    choices: np.ndarray | None
 
 
 def save_grid(path: Path, grid: torch.Tensor) -> None:
@@ -126,6 +130,8 @@ def read_run(folder: str | Path) -> RunFiles:
             dict(read_yaml(settings)) if settings.is_file() else {},
             mapping("environment.json"),
             metrics,
+            _control_points(folder / "theta.json"),
+            picture(PREVIEW_FILE),
         )
     except InputError:
         raise
@@ -158,6 +164,7 @@ def write_report(folder: str | Path) -> Path:
         name=run.folder.name,
         rows=[[(panel, data_uri(panel.image)) for panel in row] for row in rows],
         compare=_comparison(run),
+        choices=data_uri(run.choices) if run.choices is not None else None,
         geometry=_geometry_facts(run),
         plot=Markup(loss_plot(run.metrics)) if texture_steps(run.metrics) else None,
         settings=dict(_flat(run.settings)),
@@ -181,7 +188,8 @@ def panels(run: RunFiles) -> list[list[Panel]]:
     if run.grid is not None:
         if run.geo_style is not None:
             rows[0].append(Panel("geometry style", run.geo_style, _dimensions(run.geo_style)))
-        overlay = draw_grid(run.content, run.grid)
+        read = run.content[:, ::-1].copy() if run.theta.get("mirrored") else run.content
+        overlay = draw_grid(read, run.grid, run.control_points)
         rows[0] = join([*rows[0], Panel("grid over content", overlay, _warp_note(run.theta))])
         if run.warped is not None:
             warped = Panel("warped", run.warped, _dimensions(run.warped))
@@ -210,15 +218,18 @@ def join(row: Sequence[Panel]) -> list[Panel]:
     return [replace(panel, sign=sign) for panel, sign in zip(row, signs, strict=False)]
 
 
-def draw_grid(content: np.ndarray, grid: np.ndarray) -> np.ndarray:
+def draw_grid(
+    content: np.ndarray, grid: np.ndarray, control_points: np.ndarray | None = None
+) -> np.ndarray:
     """Draw over the content where a regular lattice of the output comes from.
 
     Args:
         content: (H, W, 3) uint8.
         grid: (h, w, 2), the backward map: output pixel → normalized content (x, y).
+        control_points: (K, 2), normalized content points that a spline's control points map to.
 
     Returns: (H', W', 3) uint8, the content (enlarged where it is small) under the bent lattice;
-        the outline of the output is drawn in orange.
+        the outline of the output is drawn in orange, and control points as orange dots.
     """
     factor = max(1, round(800 / max(content.shape[:2])))
     size = (content.shape[0] * factor, content.shape[1] * factor)
@@ -238,7 +249,12 @@ def draw_grid(content: np.ndarray, grid: np.ndarray) -> np.ndarray:
     canvas = cv2.addWeighted(shaded, 0.45, canvas, 0.55, 0)
     for line in lines:
         _polyline(canvas, line, (255, 255, 255), width)
-    _polyline(canvas, outline, (255, 150, 40), 2 * width)
+    _polyline(canvas, outline, ACCENT, 2 * width)
+    if control_points is not None:
+        dots = normalized_to_pixel(torch.from_numpy(control_points).double(), size).numpy()
+        for dot in dots:
+            _dot(canvas, dot, (255, 255, 255), 3.5 * width)
+            _dot(canvas, dot, ACCENT, 2.5 * width)
     return canvas
 
 
@@ -381,6 +397,8 @@ def _geometry_facts(run: RunFiles) -> dict[str, str]:
     given = {"warp": run.theta.get("family"), "confidence": run.theta.get("confidence")}
     facts = {key: value for key, value in given.items() if value is not None}
     facts |= run.theta.get("meta") or {}
+    if run.theta.get("mirrored"):
+        facts["content"] = "mirrored first"
     facts["beyond the content"] = f"{outside:.1%} of the result, filled in"
     return {
         key: f"{value:.3g}" if isinstance(value, float) else str(value)
@@ -414,6 +432,24 @@ def _polyline(
     # Far-off points would overflow OpenCV's fixed-point arithmetic; none of them shows anyway.
     fixed = np.clip(points, -1e5, 1e5) * 16
     cv2.polylines(canvas, [fixed.round().astype(np.int32)], False, colour, width, cv2.LINE_AA, 4)
+
+
+def _dot(
+    canvas: np.ndarray, point: np.ndarray, colour: tuple[int, int, int], radius: float
+) -> None:
+    """Draw a filled circle about a pixel point (2,), antialiased, with sixteenths kept."""
+    x, y = (np.clip(point, -1e5, 1e5) * 16).round().astype(int).tolist()
+    cv2.circle(canvas, (x, y), round(16 * radius), colour, -1, cv2.LINE_AA, 4)
+
+
+def _control_points(path: Path) -> np.ndarray | None:
+    """Where the control points of a saved warp lie in the content, (K, 2); None without any."""
+    parameters = WarpParameters.load(path) if path.is_file() else None
+    points = getattr(parameters.warp_family, "control_points", None) if parameters else None
+    if parameters is None or points is None:
+        return None
+    mapped = parameters.warp_family.map(parameters.theta.double()[None], points[None])
+    return mapped[0].numpy()
 
 
 def _fit(image: np.ndarray, box: tuple[int, int]) -> Image.Image:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 import torch
+
+if TYPE_CHECKING:
+    from geostyle.features import FeatureExtractor
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -88,3 +92,11 @@ def tiny_pairs(
     make_all(generator)
     generator.finish()
     return settings.output
+
+
+@pytest.fixture(scope="session")
+def lite() -> FeatureExtractor:
+    """The bundled network, for what only sensible features can show."""
+    from geostyle.features import load_features
+
+    return load_features("lite")

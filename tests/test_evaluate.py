@@ -109,6 +109,7 @@ def test_the_command_prints_and_writes_plain_names(
         "none",
         "ransac-affine",
         "robust",
+        "refined",
         "oracle",
     }
     assert {r["alpha"] for r in figures["rows"]} == {0.05, 0.1, 0.15}

@@ -42,7 +42,7 @@ class PfWillow:
 
     root: Path | None = setting(None, help="folder with pairs.csv and the pictures it names")
     estimators: tuple[str, ...] = setting(
-        ("none", "ransac-affine", "robust", ORACLE),
+        ("none", "ransac-affine", "robust", "refined", ORACLE),
         choices=(*ESTIMATORS, ORACLE),
         help="estimators to compare; oracle is fitted to the true keypoints",
     )

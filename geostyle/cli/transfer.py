@@ -7,6 +7,7 @@ paint, and leave in the folder everything the result was made from.
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,15 +28,17 @@ from geostyle.cli._painting import keeping_last_good
 from geostyle.config import check, setting
 from geostyle.coords import resize
 from geostyle.errors import InputError
-from geostyle.images import SUFFIXES, as_mask, fit_size, load_picture, save_picture
+from geostyle.estimate import Candidate
+from geostyle.images import SUFFIXES, as_mask, fit_size, load_picture, save_picture, to_uint8
 from geostyle.originals import keep_originals, saved_job
 from geostyle.pipeline import Bent, TransferSettings
-from geostyle.report import save_grid, write_report
+from geostyle.report import PREVIEW_FILE, Panel, save_grid, save_sheet, write_report
 from geostyle.runs import RunFolder
 from geostyle.texture import Finished, Progress
 from geostyle.warps import WarpParameters
 
 VERB = "transfer"
+PREVIEW_PX = 320  # long side of a warp on the sheet to choose from
 
 
 @dataclass(frozen=True)
@@ -58,17 +61,41 @@ class Job:
     )
     theta: Path | None = setting(None, help="a theta.json to apply instead of estimating a warp")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
-    preview: bool = setting(False, help="stop after the warp")
+    content_mask: Path | None = setting(
+        None, help="grey picture, white on the content's subject: nothing else is matched"
+    )
+    geo_mask: Path | None = setting(None, help="the same for the geometry style")
+    points: Path | None = setting(
+        None,
+        help="file of correspondences given by hand, JSON or CSV, in pixels of both pictures; "
+        "without --geo-style, of where the content's parts shall be",
+    )
+    preview: int = setting(
+        0,
+        min=0,
+        max=20,
+        bare=1,
+        help="stop after the warp; with a number, show that many warps for --choose",
+    )
     transfer: TransferSettings = setting(TransferSettings())
     result: OutputSettings = setting(OutputSettings())
     animation: AnimationSettings = setting(AnimationSettings())
 
     def __post_init__(self) -> None:
         check(self)
-        if self.geo_style is None and not self.tex_style and self.theta is None:
+        if not (self.geo_style or self.tex_style or self.theta or self.points):
             raise InputError("geo_style, tex_style: expected at least one of the two, got neither")
         if self.geo_style is not None and self.theta is not None:
             raise InputError("theta: expected either --theta or --geo-style, got both")
+        if self.points is not None and self.theta is not None:
+            raise InputError("theta: expected either --theta or --points, got both")
+        for name in ("content_mask", "geo_mask"):
+            if getattr(self, name) is not None and self.geo_style is None:
+                raise InputError(f"{name}: expected --geo-style beside it, got none")
+        if self.preview > 1 and self.geo_style is None:
+            raise InputError("preview: expected --geo-style beside a number, got none")
+        if self.preview > 1 and self.transfer.geometry.choose > 1:
+            raise InputError("choose: expected either --choose or --preview with a number")
         pipeline.check_tex_styles(len(self.tex_style), self.tex_weights, len(self.tex_mask))
         if self.output.suffix.lower() in SUFFIXES:
             raise InputError(f"output: expected a folder for the run, got {str(self.output)!r}")
@@ -89,6 +116,7 @@ def main(argv: Sequence[str]) -> int:
         geo_style = load_picture(job.geo_style, name="geo_style") if job.geo_style else None
         tex_styles = [load_picture(path, name="tex_style").tensor for path in job.tex_style]
         masks = [as_mask(path) for path in job.tex_mask]
+        guide = pipeline.as_guide(job.content_mask, job.geo_mask, job.points)
         parameters = WarpParameters.load(job.theta) if job.theta else None
         canvas, shares = unfinished.load_canvas(resumed) if resumed is not None else (None, None)
         networks = pipeline.load_networks(
@@ -100,15 +128,21 @@ def main(argv: Sequence[str]) -> int:
         if dry_run:
             return 0
 
-        bent = None
+        bent, choices = None, []
         if canvas is None:
             started = time.monotonic()
+            if job.preview > 1 and geo_style is not None:
+                choices = pipeline.preview(
+                    content.tensor, geo_style.tensor, settings, networks, guide, job.preview
+                )
+                parameters = choices[0].estimate.parameters
             bent = pipeline.bend(
                 content.tensor,
                 geo_style.tensor if geo_style else None,
                 settings,
                 networks,
                 parameters,
+                guide,
                 painted=bool(tex_styles),
             )
             shares = pipeline.place_masks(masks, bent, settings, len(tex_styles), job.tex_weights)
@@ -129,9 +163,11 @@ def main(argv: Sequence[str]) -> int:
             inputs |= numbered("tex_style", tex_styles) | numbered("tex_mask", masks)
             save_inputs(run, canvas, inputs)
             save_geometry(run, bent, content.bit_depth)
+            if choices:
+                save_choices(run, choices, content.tensor, bent, settings)
         interrupted = False
         if job.preview:
-            result = run.file("warped.png")
+            result = run.file(PREVIEW_FILE if job.preview > 1 else "warped.png")
         else:
             image = canvas
             animation = Animation(job.animation, settings, canvas)
@@ -251,6 +287,33 @@ def save_geometry(run: RunFolder, bent: Bent, bit_depth: int) -> None:
         run.log(
             stage="geometry", family=bent.parameters.family, confidence=bent.parameters.confidence
         )
+
+
+def save_choices(
+    run: RunFolder,
+    choices: Sequence[Candidate],
+    content: Tensor,
+    bent: Bent,
+    settings: TransferSettings,
+) -> None:
+    """Save the warps to choose from, and the sheet that shows them."""
+    size_px = min(PREVIEW_PX, max(bent.image.shape[-2:]))
+    row = []
+    for number, choice in enumerate(choices, 1):
+        parameters = choice.estimate.parameters
+        parameters.save(run.file(f"choices/{number}.json"))
+        warped = pipeline.warp(
+            content,
+            parameters,
+            strength=settings.geo_strength,
+            size_px=size_px,
+            extend=settings.extend,
+        )
+        note = f"{choice.label}, {choice.estimate.confidence:.2f}"
+        row.append(Panel(f"{number}", to_uint8(warped.image), note))
+    columns = min(len(row), math.ceil(math.sqrt(len(row) * 1.5)))
+    rows = [row[i : i + columns] for i in range(0, len(row), columns)]
+    save_sheet(rows, run.file(PREVIEW_FILE), PREVIEW_PX)
 
 
 @contextlib.contextmanager

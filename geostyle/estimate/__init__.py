@@ -8,20 +8,27 @@ correspondences given by hand.
 
 from __future__ import annotations
 
+from geostyle.estimate.candidates import Candidate, candidates
 from geostyle.estimate.description import Description, describe
-from geostyle.estimate.estimator import estimate_from, estimate_warp, points_alone
+from geostyle.estimate.front import estimate_from, estimate_warp, reads_features
+from geostyle.estimate.guide import Guide
 from geostyle.estimate.points import Correspondences
 from geostyle.estimate.result import Estimate
 from geostyle.estimate.settings import ESTIMATORS, GeometrySettings
+from geostyle.estimate.single import estimate_pinned
 
 __all__ = [
     "ESTIMATORS",
+    "Candidate",
     "Correspondences",
     "Description",
     "Estimate",
     "GeometrySettings",
+    "Guide",
+    "candidates",
     "describe",
     "estimate_from",
+    "estimate_pinned",
     "estimate_warp",
-    "points_alone",
+    "reads_features",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -11,6 +12,10 @@ from geostyle.estimate.frames import Frame, lattice, square
 from geostyle.estimate.settings import GeometrySettings
 from geostyle.warps import WarpFamily
 from geostyle.warps.affine import from_pixels, to_pixels
+
+# What is left of the bounds, and how much stiffer the spline, where two pictures share little.
+MILD = GeometrySettings(max_rotation_deg=4, max_scale=1.25, max_anisotropy=1.2, max_stretch=1.3)
+STIFFER = 10.0
 
 
 def stretch_of(family: WarpFamily, theta: Tensor, frame: Frame) -> float:
@@ -30,6 +35,23 @@ def stretch_of(family: WarpFamily, theta: Tensor, frame: Frame) -> float:
         return math.inf
     scales = torch.linalg.svdvals(jacobian).log() - area.log().mean() / 2
     return float(scales.abs().amax().exp())
+
+
+def milder(settings: GeometrySettings, share: float) -> GeometrySettings:
+    """The settings with tighter bounds and a stiffer spline: at `share` 1 those of `MILD`."""
+
+    def between(own: float, mild: float) -> float:
+        return own if own <= mild else own * (mild / own) ** share
+
+    turn = settings.max_rotation_deg
+    return replace(
+        settings,
+        max_rotation_deg=turn + share * (min(turn, MILD.max_rotation_deg) - turn),
+        max_scale=between(settings.max_scale, MILD.max_scale),
+        max_anisotropy=between(settings.max_anisotropy, MILD.max_anisotropy),
+        max_stretch=between(settings.max_stretch, MILD.max_stretch),
+        smoothing=settings.smoothing * STIFFER**share,
+    )
 
 
 def tilt_deg(affine: Tensor, frame: Frame) -> float:

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from geostyle.errors import InputError
 from geostyle.estimate.description import Description, bundled
-from geostyle.estimate.estimator import estimate_from
 from geostyle.estimate.frames import lattice, square
 from geostyle.estimate.points import Correspondences
 from geostyle.estimate.result import Estimate
 from geostyle.estimate.settings import GeometrySettings
+from geostyle.estimate.single import estimate_one
 
 # How far apart two warps are, on average over the output, for people to tell them apart: in half
 # long sides, tried one after the other until there are enough.
@@ -39,19 +39,19 @@ def candidates(
     points: Correspondences | None = None,
     seed: int = 0,
 ) -> list[Candidate]:
-    """Up to `count` warps that people can tell apart, the one `estimate_from` gives first.
+    """Up to `count` warps that people can tell apart, the one the settings ask for first.
 
     The order depends on the pictures and the settings alone: the i-th is the same whatever
     `count` is.
 
     Returns: fewer where the pictures leave no more to choose from.
     """
-    first = estimate_from(content, geo_style, settings, points=points, seed=seed)
+    first = estimate_one(content, geo_style, settings, points=points, seed=seed)
     found = [Candidate("best", first)]
     if count <= 1:
         return found
     rest = [
-        Candidate(label, estimate_from(content, geo_style, other, points=points, seed=seed))
+        Candidate(label, estimate_one(content, geo_style, other, points=points, seed=seed))
         for label, other in _variations(content, settings)
     ]
     # By passes, so that a later candidate never moves an earlier one.

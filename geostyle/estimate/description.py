@@ -19,7 +19,6 @@ from geostyle.geonet import Trained, describe_square, load_geonet
 
 FLAT = 2 / 255  # standard deviation of the values in a picture that shows nothing
 KEPT_PX = 640  # long side at which a picture is kept to be looked at again
-LEAST_SUBJECT = 0.002  # of a mask: share of the picture below which there is no subject
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,6 @@ def describe(
     """Features of `image` (1, 3, H, W) for matching, at every layer and size of the settings.
 
     mask: (1, 1, h, w) of the picture's shape, 1 on the subject, which alone is matched.
-
-    Raises: InputError where the mask shows no subject.
     """
     device = extractor.mean.device
     maps: list[Tensor] = []
@@ -83,8 +80,6 @@ def describe(
                 features = F.interpolate(features, grid, mode="bilinear", align_corners=False)
             maps.append(F.normalize(features, dim=1))
     kept, flat = _kept(image.to(device)), float(image.std()) < FLAT
-    if mask is not None and float(mask.mean()) < LEAST_SUBJECT:
-        raise InputError("mask: expected a picture that is white on the subject, got hardly any")
     return Description(size_of(image), tuple(maps), kept, extractor, mask, flat)
 
 

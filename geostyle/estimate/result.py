@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,7 +11,9 @@ from geostyle.estimate.frames import Frame, lattice, square
 from geostyle.estimate.settings import GeometrySettings
 from geostyle.warps import WarpFamily, WarpParameters, fold_guard, make_family
 
-TRUST = (0.2, 0.45)  # confidence at which the warp begins to show, and from which it is whole
+# Confidence from which the warp begins to show; from which it is whole, if mild; from which it is
+# held to no milder bounds than the settings' own.
+TRUST = (0.2, 0.35, 0.55)
 FOLD_CHECK_PX = 128  # long side of the grid on which the estimate is kept from folding
 
 
@@ -68,8 +70,11 @@ def finished(
         theta = kept_in_place(found, frame)
     if settings.fade:
         theta, message = faded(family, theta, frame, found.confidence)
+    parameters = guarded(family, theta, frame, found.confidence, mirrored)
+    if message:
+        parameters = replace(parameters, meta={"message": message})
     return Estimate(
-        guarded(family, theta, frame, found.confidence, mirrored),
+        parameters,
         found.confidence,
         found.points,
         found.matches,
@@ -140,5 +145,14 @@ def faded(family: WarpFamily, theta: Tensor, frame: Frame, confidence: float) ->
 
 def strength_of(confidence: float) -> float:
     """How much of a warp to show: 0 below the first bound of `TRUST`, 1 above the second."""
-    x = min(1.0, max(0.0, (confidence - TRUST[0]) / (TRUST[1] - TRUST[0])))
+    return _rise(confidence, TRUST[0], TRUST[1])
+
+
+def mildness(confidence: float) -> float:
+    """How much milder than asked a warp must be: 1 below the second bound of `TRUST`, 0 above."""
+    return 1 - _rise(confidence, TRUST[1], TRUST[2])
+
+
+def _rise(value: float, low: float, high: float) -> float:
+    x = min(1.0, max(0.0, (value - low) / (high - low)))
     return x * x * (3 - 2 * x)

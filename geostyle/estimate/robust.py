@@ -34,7 +34,7 @@ SCHEDULE: Schedule = (
 # From maps that are known roughly.
 SHORT_SCHEDULE: Schedule = ((0.25, 10.0), (0.18, 3.0), (0.12, 1.0))
 # A point given by hand weighs as this share of all matches, less where it is far off the map.
-HAND, HAND_REACH = 0.1, 0.3
+HAND, HAND_REACH = 0.5, 0.3
 HOME = 0.1  # how near a round trip must end to count as returned, in half long sides
 
 

@@ -22,6 +22,7 @@ class GeometrySettings:
     estimator: str = setting("refined", choices=ESTIMATORS, help="how theta is found")
     geonet: tuple[Path, ...] = setting(
         (),
+        repeat=True,
         help="networks of the estimator regression, in the order they are asked: each sees the "
         "content as warped by those before; default: the bundled ones",
     )
@@ -61,6 +62,9 @@ class GeometrySettings:
     )
     max_stretch: float = setting(
         2.0, min=1.0, max=100.0, help="largest stretch or squeeze of any spot, beside the zoom"
+    )
+    choose: int = setting(
+        1, min=1, max=20, help="which of the distinct warps that --preview K shows is taken"
     )
     fade: bool = setting(True, help="weaken the warp where the pictures share little geometry")
 

@@ -1,4 +1,4 @@
-"""Two pictures → theta and its confidence; one interface for all estimators."""
+"""One warp of one pair: the estimators, and what decides between their answers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from torch import Tensor
 
 from geostyle.coords import Size
 from geostyle.errors import InputError
-from geostyle.estimate.bounds import tilt_deg
-from geostyle.estimate.description import Description, bundled, describe, networks_of
-from geostyle.estimate.frames import Frame, lattice, size_of
+from geostyle.estimate.bounds import milder, tilt_deg
+from geostyle.estimate.description import Description, bundled, networks_of
+from geostyle.estimate.frames import Frame, lattice
 from geostyle.estimate.look import look_again
 from geostyle.estimate.matches import Matches, cells_of, correlation_of, match
 from geostyle.estimate.points import Correspondences, Hand, through_points
 from geostyle.estimate.ransac import ransac_affine
 from geostyle.estimate.regression import regression
-from geostyle.estimate.result import Estimate, Found, finished, nothing
+from geostyle.estimate.result import Estimate, Found, finished, mildness, nothing
 from geostyle.estimate.robust import SHORT_SCHEDULE, Fit, anneal
 from geostyle.estimate.settings import GeometrySettings
-from geostyle.features import FeatureExtractor
 from geostyle.warps import make_family
 
 UPRIGHT_DEG = (8.0, 0.0)  # bounds on the tilt that are tried beside the settings' own
@@ -29,60 +28,17 @@ TILT_COST = 0.003  # confidence that a degree of tilt must earn
 MIRROR_COST = 0.03  # confidence that a mirrored content must earn
 
 
-def estimate_warp(
-    content: Tensor,
-    geo_style: Tensor,
-    extractor: FeatureExtractor,
-    settings: GeometrySettings | None = None,
-    *,
-    content_mask: Tensor | None = None,
-    geo_mask: Tensor | None = None,
-    points: Correspondences | None = None,
-    seed: int = 0,
-) -> Estimate:
-    """Estimate the warp that gives `content` the geometry of `geo_style`.
-
-    Args:
-        content: (1, 3, H, W), sRGB in [0, 1].
-        geo_style: (1, 3, h, w), sRGB in [0, 1].
-        extractor: whose features are compared.
-        settings: see `GeometrySettings`. With ``frame="content"`` the output frame is the
-            content's own canvas, with the geometry style centred on it, of equal area and
-            undistorted, and theta = 0 is no warp; with ``frame="geo"`` it is the geometry style's.
-        content_mask, geo_mask: (1, 1, ...) of the pictures' shapes, 1 on the subject, which alone
-            is matched.
-        points: correspondences given by hand, beside what is found.
-        seed: of the estimators that draw samples.
-
-    Returns: a backward map, output frame → content, not clamped; the same for the same input.
-    """
-    settings = settings or GeometrySettings()
-    if settings.estimator in ("none", "points") or settings.geometry == "none":
-        sizes = size_of(content), size_of(geo_style)
-        return _unmatched(*sizes, settings, points)
-    return estimate_from(
-        describe(content, extractor, settings, content_mask),
-        describe(geo_style, extractor, settings, geo_mask),
-        settings,
-        points=points,
-        seed=seed,
-    )
-
-
 @torch.inference_mode()
-def estimate_from(
+def estimate_one(
     content: Description,
     geo_style: Description,
-    settings: GeometrySettings | None = None,
+    settings: GeometrySettings,
     *,
     points: Correspondences | None = None,
     seed: int = 0,
 ) -> Estimate:
-    """Like `estimate_warp`, from the pictures' descriptions, which can be kept and reused."""
-    settings = settings or GeometrySettings()
+    """The warp that the settings ask for, whatever `settings.choose` says."""
     frame = Frame.of(content.size, geo_style.size, settings.frame)
-    if settings.estimator in ("none", "points") or settings.geometry == "none":
-        return _unmatched(content.size, geo_style.size, settings, points)
     if content.flat or geo_style.flat:
         found = nothing(make_family(settings.geometry, settings.lattice))
         return finished(found, frame, settings)
@@ -105,17 +61,30 @@ def estimate_from(
     return finished(mirrored, frame, settings, mirrored=True)
 
 
-def points_alone(
-    content: Tensor, points: Correspondences, settings: GeometrySettings | None = None
+def estimate_unmatched(
+    content: Size,
+    geo_style: Size,
+    settings: GeometrySettings,
+    points: Correspondences | None = None,
 ) -> Estimate:
-    """The warp that moves parts of `content` (1, 3, H, W) to where the points want them.
+    """The warp that needs no features, between pictures of those sizes: through points, or none."""
+    frame = Frame.of(content, geo_style, settings.frame)
+    if settings.estimator != "points" or settings.geometry == "none":
+        return finished(nothing(), frame, replace(settings, fade=False))
+    if points is None:
+        raise InputError("points: expected a file of points for the estimator points, got none")
+    hand = points.within(frame, content, geo_style)
+    return finished(through_points(hand, frame, settings), frame, replace(settings, fade=False))
+
+
+def estimate_pinned(content: Size, points: Correspondences, settings: GeometrySettings) -> Estimate:
+    """The warp that moves parts of a content of that size (H, W) to where the points want them.
 
     Without a geometry style: `points.geo_style` are pixels of the content's own canvas, and the
     rest of the picture stays where it is.
     """
-    settings, size = settings or GeometrySettings(), size_of(content)
-    frame = Frame.of(size, size, "content")
-    hand = points.within(frame, size, size)
+    frame = Frame.of(content, content, "content")
+    hand = points.within(frame, content, content)
     found = through_points(hand, frame, settings, pinned=True)
     return finished(found, frame, replace(settings, fade=False, keep_position=False))
 
@@ -127,30 +96,29 @@ def found_in(
     settings: GeometrySettings,
     hand: Hand | None = None,
 ) -> Found:
-    """What the estimator of the settings finds, nothing held back yet."""
-    matches = None
-    if settings.estimator != "regression":
-        matches = match(content, geo_style, frame)
-        fits = ever_more_upright(matches, frame, settings, hand)
-        if settings.estimator == "robust":
-            return found_by(max(fits, key=worth))
+    """What the estimator of the settings finds, before it is faded and guarded."""
+    networks = []
     if settings.estimator == "regression" or settings.geonet or bundled(content.extractor):
         networks = networks_of(settings, content.extractor)
+    if settings.estimator == "regression":
+        return regression(content, geo_style, frame, settings, networks)
+    matches = match(content, geo_style, frame)
+    fits = ever_more_upright(matches, frame, settings, hand)
+    if settings.estimator == "refined" and networks:
         answer = regression(content, geo_style, frame, settings, networks)
-        if matches is None:
-            return answer
         start = starting_from(answer, matches)
         fits.append(anneal(matches, frame, settings, SHORT_SCHEDULE, start, hand))
     fit = max(fits, key=worth)
-    for _ in range(settings.looks):
+    # What later looks say of confidence is biased: the first fit has aligned what they compare.
+    confidence = fit.confidence
+    if settings.fade and mildness(confidence):
+        held = milder(fit.there.settings, mildness(confidence))
+        start = (fit.there.mapped, fit.back.mapped)
+        fit = anneal(matches, frame, held, SHORT_SCHEDULE, start, hand)
+    for _ in range(settings.looks if settings.estimator == "refined" else 0):
         fit = look_again(fit, content, geo_style, frame, fit.there.settings, hand)
-    return found_by(fit)
-
-
-def found_by(fit: Fit) -> Found:
-    """A fit as a map."""
     side = fit.there
-    return Found(side.family, side.theta, side.points, side.matches, side.weights, fit.confidence)
+    return Found(side.family, side.theta, side.points, side.matches, side.weights, confidence)
 
 
 def worth(fit: Fit) -> float:
@@ -177,16 +145,3 @@ def ever_more_upright(
             held = replace(settings, max_rotation_deg=bound)
             fits.append(anneal(matches, frame, held, hand=hand))
     return fits
-
-
-def _unmatched(
-    content: Size, geo_style: Size, settings: GeometrySettings, points: Correspondences | None
-) -> Estimate:
-    """The warp that needs no features: through the points given by hand, or none."""
-    frame = Frame.of(content, geo_style, settings.frame)
-    if settings.estimator != "points" or settings.geometry == "none":
-        return finished(nothing(), frame, replace(settings, fade=False))
-    if points is None:
-        raise InputError("points: expected a file of points for the estimator points, got none")
-    hand = points.within(frame, content, geo_style)
-    return finished(through_points(hand, frame, settings), frame, replace(settings, fade=False))
