@@ -108,6 +108,7 @@ def read_run(folder: str | Path) -> RunFiles:
     assert content is not None
     try:
         settings, metrics_path = folder / "settings.yaml", folder / "metrics.jsonl"
+        saved = folder / "theta.json"
         metrics = read_metrics(metrics_path) if metrics_path.is_file() else []
         for line in texture_steps(metrics):
             numbers = [line["level"], *line["size"], *(line[k] or 0 for k in TERMS)]
@@ -130,7 +131,7 @@ def read_run(folder: str | Path) -> RunFiles:
             dict(read_yaml(settings)) if settings.is_file() else {},
             mapping("environment.json"),
             metrics,
-            _control_points(folder / "theta.json"),
+            control_points_of(WarpParameters.load(saved)) if saved.is_file() else None,
             picture(PREVIEW_FILE),
         )
     except InputError:
@@ -442,14 +443,13 @@ def _dot(
     cv2.circle(canvas, (x, y), round(16 * radius), colour, -1, cv2.LINE_AA, 4)
 
 
-def _control_points(path: Path) -> np.ndarray | None:
-    """Where the control points of a saved warp lie in the content, (K, 2); None without any."""
-    parameters = WarpParameters.load(path) if path.is_file() else None
-    points = getattr(parameters.warp_family, "control_points", None) if parameters else None
-    if parameters is None or points is None:
+def control_points_of(parameters: WarpParameters) -> np.ndarray | None:
+    """Where a warp's control points lie in the content, normalized (K, 2); None without any."""
+    family = parameters.warp_family
+    points = getattr(family, "control_points", None)
+    if points is None:
         return None
-    mapped = parameters.warp_family.map(parameters.theta.double()[None], points[None])
-    return mapped[0].numpy()
+    return family.map(parameters.theta.double()[None], points[None])[0].numpy()
 
 
 def _fit(image: np.ndarray, box: tuple[int, int]) -> Image.Image:

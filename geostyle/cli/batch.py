@@ -23,6 +23,7 @@ from geostyle.cli import EXIT_ERROR, EXIT_INTERRUPTED
 from geostyle.cli.transfer import Job
 from geostyle.config import setting
 from geostyle.errors import InputError
+from geostyle.estimate import Guide
 from geostyle.images import Picture, as_mask, list_pictures, load_picture
 from geostyle.pipeline import Networks
 from geostyle.runs import RunFolder, read_metrics
@@ -48,6 +49,11 @@ class BatchJob(Job):
             raise InputError("content: expected a folder of pictures, got none")
         if self.animation.animate:
             raise InputError("animate: expected none in a batch, got some")
+        for name in ("content_mask", "points"):
+            if getattr(self, name) is not None:
+                raise InputError(f"{name}: expected none in a batch, got one")
+        if self.preview > 1:
+            raise InputError(f"preview: expected at most 1 in a batch, got {self.preview}")
         if len(self.tex_style) > 1 and any(path.is_dir() for path in self.tex_style):
             raise InputError("tex_style: expected one folder, or pictures to mix, got both")
 
@@ -176,7 +182,8 @@ def transfer_all(units: list[Unit], job: BatchJob, networks: Networks, run: RunF
     """Make every result that is missing; one line of metrics.jsonl for each."""
     masks = [as_mask(path) for path in job.tex_mask]
     parameters = WarpParameters.load(job.theta) if job.theta else None
-    extra = [*job.tex_mask, *([job.theta] if job.theta else [])]
+    guide = pipeline.as_guide(geo_mask=job.geo_mask)
+    extra = [*job.tex_mask, *(path for path in (job.theta, job.geo_mask) if path)]
     made = done_before(run)
     counts, skipped, interrupted = {"done": 0, "done before": 0, "skipped": 0}, list[str](), False
     with tqdm(total=len(units), unit="picture", dynamic_ncols=True) as bar:
@@ -193,7 +200,7 @@ def transfer_all(units: list[Unit], job: BatchJob, networks: Networks, run: RunF
                     counts["done before"] += 1
                     bar.update()
                     continue
-                image, content = transfer_one(unit, job, networks, masks, parameters, show)
+                image, content = transfer_one(unit, job, networks, masks, parameters, guide, show)
             except KeyboardInterrupt:
                 interrupted = True
                 break
@@ -226,6 +233,7 @@ def transfer_one(
     networks: Networks,
     masks: Sequence[Tensor],
     parameters: WarpParameters | None,
+    guide: Guide,
     callback: Callable[[Progress], None],
 ) -> tuple[Tensor, Picture]:
     """One result, (1, 3, H, W), and the content it is made of.
@@ -238,7 +246,7 @@ def transfer_one(
         geo_style = load_picture(unit.geo_style, name="geo_style").tensor
     styles = [load_picture(path, name="tex_style").tensor for path in unit.tex_style]
     bent = pipeline.bend(
-        content.tensor, geo_style, job.transfer, networks, parameters, painted=bool(styles)
+        content.tensor, geo_style, job.transfer, networks, parameters, guide, painted=bool(styles)
     )
     if not styles or job.preview:
         return bent.image, content

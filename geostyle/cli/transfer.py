@@ -7,7 +7,6 @@ paint, and leave in the folder everything the result was made from.
 from __future__ import annotations
 
 import contextlib
-import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,22 +22,21 @@ from geostyle import config, pipeline
 from geostyle.cli import EXIT_INTERRUPTED
 from geostyle.cli import _unfinished as unfinished
 from geostyle.cli._animation import Animation, AnimationSettings
+from geostyle.cli._geometry import describe, save_choices, save_geometry
 from geostyle.cli._output import OutputSettings
 from geostyle.cli._painting import keeping_last_good
 from geostyle.config import check, setting
 from geostyle.coords import resize
 from geostyle.errors import InputError
-from geostyle.estimate import Candidate
-from geostyle.images import SUFFIXES, as_mask, fit_size, load_picture, save_picture, to_uint8
+from geostyle.images import SUFFIXES, as_mask, fit_size, load_picture, save_picture
 from geostyle.originals import keep_originals, saved_job
-from geostyle.pipeline import Bent, TransferSettings
-from geostyle.report import PREVIEW_FILE, Panel, save_grid, save_sheet, write_report
+from geostyle.pipeline import TransferSettings
+from geostyle.report import PREVIEW_FILE, write_report
 from geostyle.runs import RunFolder
 from geostyle.texture import Finished, Progress
 from geostyle.warps import WarpParameters
 
 VERB = "transfer"
-PREVIEW_PX = 320  # long side of a warp on the sheet to choose from
 
 
 @dataclass(frozen=True)
@@ -247,21 +245,6 @@ def bundled_content() -> Path:
     return Path(str(resources.files("geostyle") / "assets" / "pictures" / "content" / "coffee.jpg"))
 
 
-def describe(bent: Bent) -> str:
-    """The warp in a few words."""
-    if bent.parameters is None:
-        return "no warp"
-    sure = bent.parameters.confidence
-    held_back = bent.parameters.meta.get("message")
-    return "".join(
-        [
-            bent.parameters.family,
-            "" if sure is None else f", confidence {sure:.2f}",
-            f"; {held_back}" if held_back else "",
-        ]
-    )
-
-
 def numbered(name: str, pictures: Sequence[Tensor]) -> dict[str, Tensor]:
     """Names of one picture or several: "tex_style", or "tex_style-1", "tex_style-2", …"""
     if len(pictures) == 1:
@@ -275,45 +258,6 @@ def save_inputs(run: RunFolder, canvas: Tensor, pictures: Mapping[str, Tensor]) 
         size = (picture.shape[-2], picture.shape[-1])
         small = resize(picture, fit_size(size, min(max(size), max(canvas.shape[-2:]))))
         save_picture(small.expand(-1, 3, -1, -1), run.file(f"inputs/{name}.png"))
-
-
-def save_geometry(run: RunFolder, bent: Bent, bit_depth: int) -> None:
-    """Save the warped picture and, where there is a warp, its parameters and grid."""
-    run.keep_metrics(lambda line: False)
-    save_picture(bent.image, run.file("warped.png"), bit_depth=bit_depth)
-    if bent.parameters is not None and bent.warp is not None:
-        bent.parameters.save(run.file("theta.json"))
-        save_grid(run.file("grid.safetensors"), bent.warp.grid)
-        run.log(
-            stage="geometry", family=bent.parameters.family, confidence=bent.parameters.confidence
-        )
-
-
-def save_choices(
-    run: RunFolder,
-    choices: Sequence[Candidate],
-    content: Tensor,
-    bent: Bent,
-    settings: TransferSettings,
-) -> None:
-    """Save the warps to choose from, and the sheet that shows them."""
-    size_px = min(PREVIEW_PX, max(bent.image.shape[-2:]))
-    row = []
-    for number, choice in enumerate(choices, 1):
-        parameters = choice.estimate.parameters
-        parameters.save(run.file(f"choices/{number}.json"))
-        warped = pipeline.warp(
-            content,
-            parameters,
-            strength=settings.geo_strength,
-            size_px=size_px,
-            extend=settings.extend,
-        )
-        note = f"{choice.label}, {choice.estimate.confidence:.2f}"
-        row.append(Panel(f"{number}", to_uint8(warped.image), note))
-    columns = min(len(row), math.ceil(math.sqrt(len(row) * 1.5)))
-    rows = [row[i : i + columns] for i in range(0, len(row), columns)]
-    save_sheet(rows, run.file(PREVIEW_FILE), PREVIEW_PX)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,9 @@ from geostyle.warps import WarpFamily
 from geostyle.warps.affine import from_pixels, to_pixels
 
 # What is left of the bounds, and how much stiffer the spline, where two pictures share little.
-MILD = GeometrySettings(max_rotation_deg=4, max_scale=1.25, max_anisotropy=1.2, max_stretch=1.3)
+MILD = GeometrySettings(
+    max_rotation_deg=2, max_scale=1.25, max_anisotropy=1.2, max_stretch=1.3, max_outside=0.02
+)
 STIFFER = 10.0
 
 
@@ -50,6 +52,7 @@ def milder(settings: GeometrySettings, share: float) -> GeometrySettings:
         max_scale=between(settings.max_scale, MILD.max_scale),
         max_anisotropy=between(settings.max_anisotropy, MILD.max_anisotropy),
         max_stretch=between(settings.max_stretch, MILD.max_stretch),
+        max_outside=between(settings.max_outside, MILD.max_outside),
         smoothing=settings.smoothing * STIFFER**share,
     )
 

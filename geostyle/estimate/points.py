@@ -132,7 +132,7 @@ def through_points(
     )
     errors = hand.errors(family.map(theta[None], hand.outputs[None])[0], frame.content_size)
     hit = (errors <= MISSED).double()
-    return Found(family, theta, hand.outputs, hand.contents, hit, float(hit.mean()))
+    return Found(family, theta, hand.outputs, hand.contents, hit, float(hit.mean()), settings)
 
 
 def _similar(hand: Hand, frame: Frame, spread: Tensor) -> Tensor:

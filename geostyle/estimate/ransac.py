@@ -10,11 +10,17 @@ from torch import Tensor
 from geostyle.correlation import mutual_neighbours
 from geostyle.estimate.frames import Frame, square
 from geostyle.estimate.result import Found, nothing
+from geostyle.estimate.settings import GeometrySettings
 from geostyle.warps.affine import Affine
 
 
 def ransac_affine(
-    correlation: Tensor, source: Tensor, target: Tensor, frame: Frame, seed: int
+    correlation: Tensor,
+    source: Tensor,
+    target: Tensor,
+    frame: Frame,
+    settings: GeometrySettings,
+    seed: int,
 ) -> Found:
     """Fit an affine map to those mutual nearest neighbours that agree.
 
@@ -29,7 +35,7 @@ def ransac_affine(
         points.numpy(), matches.numpy() * unit, method=cv2.RANSAC, ransacReprojThreshold=0.12
     )
     if found is None or np.linalg.det(found[:, :2]) <= 0:
-        return nothing()
+        return nothing(settings)
     theta = torch.from_numpy(found / unit[:, None] - np.eye(2, 3)).flatten()
     weights = torch.from_numpy(inliers[:, 0]).double()
-    return Found(Affine(), theta, points, matches, weights, float(weights.mean()))
+    return Found(Affine(), theta, points, matches, weights, float(weights.mean()), settings)

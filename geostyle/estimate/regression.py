@@ -58,7 +58,7 @@ def regression(
     if not own or len(stages) > 1:
         family = make_family(settings.geometry, settings.lattice)
         theta = _refit(there, family, frame)
-    return Found(family, theta, target * frame.to_output, matches, masses, confidence)
+    return Found(family, theta, target * frame.to_output, matches, masses, confidence, settings)
 
 
 def cascade(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from geostyle.coords import base_grid
 from geostyle.estimate.frames import Frame, lattice, square
 from geostyle.estimate.settings import GeometrySettings
 from geostyle.warps import WarpFamily, WarpParameters, fold_guard, make_family
@@ -14,6 +15,8 @@ from geostyle.warps import WarpFamily, WarpParameters, fold_guard, make_family
 # Confidence from which the warp begins to show; from which it is whole, if mild; from which it is
 # held to no milder bounds than the settings' own.
 TRUST = (0.2, 0.35, 0.55)
+VIEW_CELLS = 48  # side of the grid on which it is judged what lies beyond the content
+LOST_COST = 0.5  # of a view that is all beyond the content, against one that shows no subject
 FOLD_CHECK_PX = 128  # long side of the grid on which the estimate is kept from folding
 
 
@@ -22,7 +25,7 @@ class Found:
     """A map as an estimator found it, nothing held back yet.
 
     family, theta: (P,), output frame → content. points, matches, weights: what it was fitted to, as
-    in `Estimate`.
+    in `Estimate`. settings: those asked for, or milder ones that it was held to.
     """
 
     family: WarpFamily
@@ -31,6 +34,11 @@ class Found:
     matches: Tensor
     weights: Tensor
     confidence: float
+    settings: GeometrySettings
+
+    def map(self, points: Tensor) -> Tensor:
+        """Where points (N, 2) of the output frame lie in the content frame, in float64."""
+        return self.family.map(self.theta[None], points[None])[0]
 
 
 @dataclass(frozen=True)
@@ -54,32 +62,28 @@ class Estimate:
     message: str = ""
 
 
-def nothing(family: WarpFamily | None = None) -> Found:
+def nothing(settings: GeometrySettings, family: WarpFamily | None = None) -> Found:
     """No warp at all, from no matches."""
     family, empty = family or make_family("none"), torch.zeros(0, 2, dtype=torch.float64)
     theta = torch.zeros(family.n_params, dtype=torch.float64)
-    return Found(family, theta, empty, empty, empty[:, 0], 0.0)
+    return Found(family, theta, empty, empty, empty[:, 0], 0.0, settings)
 
 
-def finished(
-    found: Found, frame: Frame, settings: GeometrySettings, *, mirrored: bool = False
-) -> Estimate:
-    """A map as it is handed on: in place, faded and guarded as the settings ask."""
-    family, theta, message = found.family, found.theta, ""
+def finished(found: Found, frame: Frame, *, mirrored: bool = False) -> Estimate:
+    """A map as it is handed on: in place, in view, faded and guarded as its settings ask."""
+    settings, message = found.settings, ""
     if settings.keep_position:
-        theta = kept_in_place(found, frame)
+        found = replace(found, theta=kept_in_place(found, frame))
+    if settings.max_outside < 1 and settings.frame == "content":
+        found = replace(found, theta=kept_in_view(found, frame, settings.max_outside))
+    theta = found.theta
     if settings.fade:
-        theta, message = faded(family, theta, frame, found.confidence)
-    parameters = guarded(family, theta, frame, found.confidence, mirrored)
+        theta, message = faded(found.family, theta, frame, found.confidence)
+    parameters = guarded(found.family, theta, frame, found.confidence, mirrored)
     if message:
         parameters = replace(parameters, meta={"message": message})
     return Estimate(
-        parameters,
-        found.confidence,
-        found.points,
-        found.matches,
-        found.weights,
-        message,
+        parameters, found.confidence, found.points, found.matches, found.weights, message
     )
 
 
@@ -94,8 +98,7 @@ def kept_in_place(found: Found, frame: Frame) -> Tensor:
         return found.theta
     share = (found.weights / total)[:, None]
     # Where the subject's parts end up, and where they would stand unwarped, both in the output.
-    there, before = found.points, found.family.map(found.theta[None], found.points[None])[0]
-    before = before / frame.neutral
+    there, before = found.points, found.map(found.points) / frame.neutral
     centre, old = (share * there).sum(0), (share * before).sum(0)
     spreads = [
         float((share[:, 0] * square(p - c, frame.output_size).square().sum(1)).sum().sqrt())
@@ -103,9 +106,48 @@ def kept_in_place(found: Found, frame: Frame) -> Tensor:
     ]
     if min(spreads) < 1e-3:
         return found.theta
+    return _moved(found, spreads[0] / spreads[1], centre - old * (spreads[0] / spreads[1]))
+
+
+def kept_in_view(found: Found, frame: Frame, share: float) -> Tensor:
+    """Theta (P,) of the same warp, zoomed in until at most `share` of the output is beyond content.
+
+    The view is the largest part of the output, of its shape, for which that holds; of those as
+    large, the one that shows most of what is matched.
+    """
+    n = VIEW_CELLS
+    cells = base_grid((n, n), dtype=torch.float64).reshape(-1, 2)
+    outside = (found.map(cells).abs() > 1).any(1).double().reshape(n, n)
+    if not found.theta.numel() or float(outside.mean()) <= share:
+        return found.theta
+    subject = torch.zeros(n, n, dtype=torch.float64)
+    places = ((found.points + 1) / 2 * n).long().clamp(0, n - 1)
+    inside = (found.points.abs() < 1).all(1)
+    subject.index_put_((places[:, 1], places[:, 0]), found.weights * inside, accumulate=True)
+    subject = subject / subject.sum().clamp_min(1e-12)
+    for side in range(n, n // 2 - 1, -1):
+        lost, kept = (_window_sums(values, side) for values in (outside / side**2, subject))
+        worst = kept - LOST_COST * lost
+        best = int(worst.where(lost <= share, worst - 10).argmax())
+        row, column = divmod(best, n - side + 1)
+        if float(lost[row, column]) <= share or side == n // 2:
+            break
+    scale = side / n
+    corner = torch.tensor([column, row], dtype=torch.float64) / n * 2 - 1
+    return _moved(found, scale, corner + scale)
+
+
+def _window_sums(values: Tensor, side: int) -> Tensor:
+    """Sums over all windows of side×side cells of `values` (n, n): (n - side + 1, n - side + 1)."""
+    sums = torch.nn.functional.pad(values.cumsum(0).cumsum(1), (1, 0, 1, 0))
+    high, low = slice(side, None), slice(None, len(values) + 1 - side)
+    return sums[high, high] - sums[high, low] - sums[low, high] + sums[low, low]
+
+
+def _moved(found: Found, scale: float, shift: Tensor) -> Tensor:
+    """Theta (P,) of the map that shows at p what `found` shows at scale · p + shift."""
     points = lattice(20)
-    moved = centre + (points - old) * (spreads[0] / spreads[1])
-    return found.family.fit(points, found.family.map(found.theta[None], moved[None])[0], None, 1e-6)
+    return found.family.fit(points, found.map(scale * points + shift), None, 1e-6)
 
 
 def guarded(

@@ -63,6 +63,13 @@ class GeometrySettings:
     max_stretch: float = setting(
         2.0, min=1.0, max=100.0, help="largest stretch or squeeze of any spot, beside the zoom"
     )
+    max_outside: float = setting(
+        1.0,
+        min=0.0,
+        max=1.0,
+        help="largest share of the content's canvas that may show what lies beyond the content: "
+        "the warped picture is zoomed until that holds",
+    )
     choose: int = setting(
         1, min=1, max=20, help="which of the distinct warps that --preview K shows is taken"
     )

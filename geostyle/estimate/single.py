@@ -40,12 +40,13 @@ def estimate_one(
     """The warp that the settings ask for, whatever `settings.choose` says."""
     frame = Frame.of(content.size, geo_style.size, settings.frame)
     if content.flat or geo_style.flat:
-        found = nothing(make_family(settings.geometry, settings.lattice))
-        return finished(found, frame, settings)
+        found = nothing(settings, make_family(settings.geometry, settings.lattice))
+        return finished(found, frame)
     if settings.estimator == "ransac-affine":
         correlation = correlation_of(content, geo_style)
-        found = ransac_affine(correlation, cells_of(content), cells_of(geo_style), frame, seed)
-        return finished(found, frame, replace(settings, fade=False))
+        cells = cells_of(content), cells_of(geo_style)
+        found = ransac_affine(correlation, *cells, frame, replace(settings, fade=False), seed)
+        return finished(found, frame)
     hand = None if points is None else points.within(frame, content.size, geo_style.size)
     if hand is not None:
         settings = replace(settings, fade=False)  # who gives points has seen what is shared
@@ -57,8 +58,8 @@ def estimate_one(
         mirrored = found_in(flipped, geo_style, frame, settings, hand)
     if mirrored is None or (plain and mirrored.confidence < plain.confidence + MIRROR_COST):
         assert plain is not None
-        return finished(plain, frame, settings)
-    return finished(mirrored, frame, settings, mirrored=True)
+        return finished(plain, frame)
+    return finished(mirrored, frame, mirrored=True)
 
 
 def estimate_unmatched(
@@ -68,13 +69,13 @@ def estimate_unmatched(
     points: Correspondences | None = None,
 ) -> Estimate:
     """The warp that needs no features, between pictures of those sizes: through points, or none."""
-    frame = Frame.of(content, geo_style, settings.frame)
+    frame, settings = Frame.of(content, geo_style, settings.frame), replace(settings, fade=False)
     if settings.estimator != "points" or settings.geometry == "none":
-        return finished(nothing(), frame, replace(settings, fade=False))
+        return finished(nothing(settings), frame)
     if points is None:
         raise InputError("points: expected a file of points for the estimator points, got none")
     hand = points.within(frame, content, geo_style)
-    return finished(through_points(hand, frame, settings), frame, replace(settings, fade=False))
+    return finished(through_points(hand, frame, settings), frame)
 
 
 def estimate_pinned(content: Size, points: Correspondences, settings: GeometrySettings) -> Estimate:
@@ -85,8 +86,8 @@ def estimate_pinned(content: Size, points: Correspondences, settings: GeometrySe
     """
     frame = Frame.of(content, content, "content")
     hand = points.within(frame, content, content)
-    found = through_points(hand, frame, settings, pinned=True)
-    return finished(found, frame, replace(settings, fade=False, keep_position=False))
+    settings = replace(settings, fade=False, keep_position=False)
+    return finished(through_points(hand, frame, settings, pinned=True), frame)
 
 
 def found_in(
@@ -97,14 +98,13 @@ def found_in(
     hand: Hand | None = None,
 ) -> Found:
     """What the estimator of the settings finds, before it is faded and guarded."""
-    networks = []
-    if settings.estimator == "regression" or settings.geonet or bundled(content.extractor):
-        networks = networks_of(settings, content.extractor)
     if settings.estimator == "regression":
+        networks = networks_of(settings, content.extractor)
         return regression(content, geo_style, frame, settings, networks)
     matches = match(content, geo_style, frame)
     fits = ever_more_upright(matches, frame, settings, hand)
-    if settings.estimator == "refined" and networks:
+    if settings.estimator == "refined" and (settings.geonet or bundled(content.extractor)):
+        networks = networks_of(settings, content.extractor)
         answer = regression(content, geo_style, frame, settings, networks)
         start = starting_from(answer, matches)
         fits.append(anneal(matches, frame, settings, SHORT_SCHEDULE, start, hand))
@@ -118,7 +118,15 @@ def found_in(
     for _ in range(settings.looks if settings.estimator == "refined" else 0):
         fit = look_again(fit, content, geo_style, frame, fit.there.settings, hand)
     side = fit.there
-    return Found(side.family, side.theta, side.points, side.matches, side.weights, confidence)
+    return Found(
+        side.family,
+        side.theta,
+        side.points,
+        side.matches,
+        side.weights,
+        confidence,
+        side.settings,
+    )
 
 
 def worth(fit: Fit) -> float:
@@ -129,9 +137,8 @@ def worth(fit: Fit) -> float:
 def starting_from(found: Found, matches: Matches) -> tuple[Tensor, Tensor]:
     """A map as a start for `anneal`: where it takes the targets, and roughly the sources, back."""
     spread = lattice(40)
-    mapped = found.family.map(found.theta[None], spread[None])[0]
-    nearest = torch.cdist(matches.source, mapped).argmin(1)
-    return found.family.map(found.theta[None], matches.target[None])[0], spread[nearest]
+    nearest = torch.cdist(matches.source, found.map(spread)).argmin(1)
+    return found.map(matches.target), spread[nearest]
 
 
 def ever_more_upright(

@@ -24,7 +24,7 @@ from geostyle.estimate import (
     estimate_warp,
 )
 from geostyle.estimate.frames import Frame
-from geostyle.estimate.result import Found, kept_in_place
+from geostyle.estimate.result import Found, kept_in_place, kept_in_view
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.images import load_picture
 from geostyle.warps import make_family
@@ -151,7 +151,9 @@ def test_a_subject_kept_in_place_keeps_centre_and_size() -> None:
     points = torch.rand(200, 2, generator=generator, dtype=torch.float64) * 0.8 - 0.2
     weights = torch.ones(200).double()
     matches = family.map(theta[None], points[None])[0]
-    kept = kept_in_place(Found(family, theta, points, matches, weights, 1.0), frame)
+    kept = kept_in_place(
+        Found(family, theta, points, matches, weights, 1.0, GeometrySettings()), frame
+    )
     half = torch.tensor([SIZE[1], SIZE[0]]).double() / 2
     # Where the content's subject now stands in the output.
     linear = family.map(kept[None], torch.eye(2).double()[None])[0]
@@ -165,6 +167,24 @@ def test_a_subject_kept_in_place_keeps_centre_and_size() -> None:
     turned = torch.linalg.inv(shape)
     scale = (torch.linalg.det(own) / torch.linalg.det(turned)).sqrt()
     torch.testing.assert_close(own, scale * turned, atol=1e-6, rtol=0)
+
+
+def test_a_warp_kept_in_view_shows_little_beyond_the_content() -> None:
+    """Half as large again and off to a side: zoomed in as far as it must be, and no further."""
+    frame = Frame.of(SIZE, SIZE, "content")
+    family = make_family("affine")
+    theta = torch.tensor([0.5, 0.0, 0.3, 0.0, 0.5, 0.0]).double()
+    points = torch.tensor([[-0.6, 0.0], [-0.4, 0.2]]).double()
+    weights = torch.ones(2).double()
+    found = Found(family, theta, points, points, weights, 1.0, GeometrySettings())
+    assert torch.equal(kept_in_view(found, frame, 0.7), theta)
+    for share in (0.3, 0.02):
+        kept = kept_in_view(found, frame, share)
+        outside = (family.grid(kept[None], (96, 96)).abs() > 1).any(-1).double().mean()
+        assert share / 3 - 0.01 < float(outside) <= share + 0.01
+        assert kept[0] == pytest.approx(float(kept[4]), abs=1e-9) and -1e-9 < kept[0] < 0.5
+        where = (points - kept[[2, 5]]) / (1 + kept[0])  # of what the points stand for
+        assert where.abs().max() < 1
 
 
 def test_candidates_differ_and_do_not_depend_on_their_number(lite: FeatureExtractor) -> None:
