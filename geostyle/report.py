@@ -131,7 +131,7 @@ def read_run(folder: str | Path) -> RunFiles:
             dict(read_yaml(settings)) if settings.is_file() else {},
             mapping("environment.json"),
             metrics,
-            control_points_of(WarpParameters.load(saved)) if saved.is_file() else None,
+            control_points_of(WarpParameters.load(saved)) if "theta" in theta else None,
             picture(PREVIEW_FILE),
         )
     except InputError:
