@@ -120,6 +120,7 @@ def test_keep_position_leaves_the_subject_where_it_is(
     with Image.open(pictures[1]) as image:
         image.crop((24, 10, 104, 67)).resize((112, 80)).save(folder / "closer.png")
     pair = [*pictures[:2], "--geo-style", folder / "closer.png", "--preview", "--no-fade"]
+    pair += ["--match-sizes-px", 240, "--geometry", "affine"]
     grids = []
     for flags in ([], ["--keep-position"]):
         _, run = transfer(*pair, *flags)
