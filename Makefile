@@ -7,7 +7,7 @@ CODE := geostyle tests transfer.py $(wildcard train_geo.py data_gen examples ben
 TYPED := geostyle transfer.py $(wildcard train_geo.py data_gen)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench kill fuzz build clean
+.PHONY: help setup demo test lint format bench kill disk fuzz build clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -46,6 +46,9 @@ bench: $(VENV)/.run-stamp  ## time the stages of the main job
 
 kill: $(VENV)/.dev-stamp  ## kill the long commands at random moments and compare (minutes)
 	$(PY) reliability/kill.py
+
+disk: $(VENV)/.dev-stamp  ## fill the disk under the long commands and compare (minutes)
+	$(PY) reliability/disk.py
 
 fuzz: $(VENV)/.dev-stamp  ## feed every reader thousands of damaged files (minutes)
 	$(PY) reliability/fuzz.py

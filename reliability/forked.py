@@ -57,17 +57,28 @@ def attempt(
 
     Raises: AssertionError where it hangs.
     """
-    log = folder.parent / f"{folder.name}.log"
     count_out, count_in = os.pipe()
+    text_out, text_in = os.pipe()
+    os.set_blocking(text_out, False)
+    printed = bytearray()
+
+    def listen() -> None:
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(text_out, 1 << 16):
+                printed.extend(chunk)
+
     started = time.monotonic()
     child = os.fork()
     if child == 0:
         os.close(count_out)
+        os.close(text_out)
         os.setsid()
-        os._exit(_child(call, folder, log, count_in, kill_before, file_bytes))
+        os._exit(_child(call, folder, text_in, count_in, kill_before, file_bytes))
     os.close(count_in)
+    os.close(text_in)
     deadline = started + (limit_s if kill_after_s is None else kill_after_s)
     while True:
+        listen()
         done, code = os.waitpid(child, os.WNOHANG)
         if done:
             break
@@ -75,15 +86,17 @@ def attempt(
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
             _, code = os.waitpid(child, 0)
-            assert kill_after_s is not None or not os.WIFSIGNALED(code), f"hangs: {log}"
+            assert kill_after_s is not None or not os.WIFSIGNALED(code), f"hangs: {printed!r}"
             break
         time.sleep(0.002)
+    listen()
+    os.close(text_out)
     with os.fdopen(count_out) as pipe:
         counted = pipe.read()
     return Outcome(
         os.WEXITSTATUS(code) if os.WIFEXITED(code) else None,
         time.monotonic() - started,
-        log.read_text("utf-8", "replace") if log.exists() else "",
+        printed.decode("utf-8", "replace"),
         int(counted or 0),
     )
 
@@ -91,7 +104,7 @@ def attempt(
 def _child(
     call: Callable[[], int],
     folder: Path,
-    log: Path,
+    text_in: int,
     count_in: int,
     kill_before: int | None,
     file_bytes: int | None,
@@ -112,9 +125,8 @@ def _child(
                 operations[0] += 1
 
     try:
-        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(target, 1)
-        os.dup2(target, 2)
+        os.dup2(text_in, 1)
+        os.dup2(text_in, 2)
         sys.stdout = os.fdopen(1, "w", buffering=1, closefd=False)
         sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
         if file_bytes is not None:

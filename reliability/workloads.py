@@ -104,8 +104,10 @@ def workloads(inputs: Path) -> list[Workload]:
 
     return [
         Workload("transfer", transfer, _of_newest_run),
-        Workload("data_gen/make.py", lambda f: make.main(["--output", str(f), *pairs]), _of_folder),
-        Workload("train_geo.py", lambda f: train.main(["--run", str(f), *training]), _of_folder),
+        Workload(
+            "data_gen/make.py", lambda f: _call(make, ["--output", str(f), *pairs]), _of_folder
+        ),
+        Workload("train_geo.py", lambda f: _call(train, ["--run", str(f), *training]), _of_folder),
         Workload("distill", distill, _of_folder),
     ]
 
@@ -201,6 +203,16 @@ def _pictures(folder: Path, count: int, seed: int, cells: int) -> None:
     for number in range(count):
         noise = torch.rand(1, 3, cells, cells, generator=generator)
         save_picture(resize(noise, (80, 96)).clamp(0, 1), folder / f"{number:02d}.png")
+
+
+def _call(script: ModuleType, argv: list[str]) -> int:
+    """Run a script's main as the script itself does, errors included."""
+    try:
+        status: int = script.main(argv)
+        return status
+    except GeostyleError as error:
+        print(f"{script.__name__}.py: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
 
 
 def _script(name: str) -> ModuleType:
