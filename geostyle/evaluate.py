@@ -1,13 +1,11 @@
-"""Benchmarks on real pairs with keypoints: predictions first, scores second.
+"""PCK on real pairs with keypoints: predictions first, scores second.
 
-PF-WILLOW (Ham et al., "Proposal Flow", CVPR 2016): pairs of pictures of one class with ten
-keypoints each. The geometry style is a pair's target, the content its source; the estimated
-backward map carries the target's keypoints to the source.
+The geometry style is a pair's target, the content its source; the estimated backward map carries
+the target's keypoints to the source.
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,29 +15,23 @@ import numpy as np
 import torch
 
 from geostyle.coords import Size, normalized_to_pixel, pixel_to_normalized
-from geostyle.errors import InputError
 from geostyle.estimate import Description, GeometrySettings, describe, estimate_from
 from geostyle.features import FeatureExtractor
 from geostyle.images import load_picture
-from geostyle.metrics import Array, bootstrap_over_pictures, keypoint_errors, pck
+from geostyle.keypoints import KeypointPair
+from geostyle.metrics import (
+    Array,
+    Reliability,
+    bootstrap_over_pictures,
+    keypoint_errors,
+    pck,
+    reliability,
+)
 from geostyle.warps import WarpParameters, fold_guard, make_family
 
 ALPHAS = (0.05, 0.1, 0.15)
 ORACLE = "oracle"
-
-
-@dataclass(frozen=True)
-class KeypointPair:
-    """A pair of pictures and the same parts in both, in pixels, 0 at the first pixel's centre.
-
-    source_points, target_points: (K, 2) as (x, y).
-    """
-
-    source: Path
-    target: Path
-    kind: str
-    source_points: Array
-    target_points: Array
+UNRELATED = "unrelated"  # the class of pairs that share nothing
 
 
 @dataclass(frozen=True)
@@ -65,46 +57,6 @@ class Row:
     low: float
     high: float
     pairs: int
-
-
-def read_pf_willow(root: Path) -> list[KeypointPair]:
-    """The pairs listed in ``root/pairs.csv``.
-
-    Columns: source_image, target_image, class, XA, YA, XB, YB; the last four hold ";"-joined
-    keypoints in pixels counted from 1 (A = source, B = target).
-
-    Raises: InputError where the file is missing, or a line of it is not of that form.
-    """
-    table = root / "pairs.csv"
-    if not table.is_file():
-        raise InputError(f"root: expected a folder with pairs.csv, got {str(root)!r}")
-    try:
-        rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"root: expected CSV in {str(table)!r}, got: {error}") from error
-    pairs = []
-    for number, row in enumerate(rows, start=2):
-        try:
-            points = [
-                np.stack([_numbers(row["X" + k]), _numbers(row["Y" + k])], axis=1) - 1 for k in "AB"
-            ]
-            pair = KeypointPair(
-                root / row["source_image"], root / row["target_image"], row["class"], *points
-            )
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
-            raise InputError(
-                f"root: line {number} of {str(table)!r} is not a keypoint pair ({error})"
-            ) from error
-        if points[0].shape != points[1].shape or not np.isfinite(points).all():
-            raise InputError(f"root: line {number} of {str(table)!r} has unequal keypoints")
-        pairs.append(pair)
-    if not pairs:
-        raise InputError(f"root: expected pairs in {str(table)!r}, got none")
-    return pairs
-
-
-def _numbers(text: str) -> Array:
-    return np.array([float(part) for part in text.split(";")])
 
 
 def predict(
@@ -166,7 +118,7 @@ def score(
     rows = []
     for name in dict.fromkeys(p.estimator for p in predictions):
         chosen = [p for p in predictions if p.estimator == name]
-        errors = {p.pair: _errors(pairs[p.pair], p) for p in chosen}
+        errors = {p.pair: errors_of(pairs[p.pair], p) for p in chosen}
         kinds = list(dict.fromkeys(pairs[p.pair].kind for p in chosen))
         for kind in [*kinds, "all"]:
             numbers = [n for n in errors if kind in ("all", pairs[n].kind)]
@@ -179,7 +131,8 @@ def score(
     return rows
 
 
-def _errors(pair: KeypointPair, prediction: Prediction) -> Array:
+def errors_of(pair: KeypointPair, prediction: Prediction) -> Array:
+    """The error (K,) of each keypoint; see `keypoint_errors`."""
     parameters = prediction.parameters
     points = pixel_to_normalized(torch.from_numpy(pair.target_points), prediction.target_size)
     if parameters.theta.numel():
@@ -188,7 +141,46 @@ def _errors(pair: KeypointPair, prediction: Prediction) -> Array:
     if parameters.mirrored:
         points = points * points.new_tensor([-1.0, 1.0])
     found = normalized_to_pixel(points, prediction.source_size)
-    return keypoint_errors(found.numpy(), pair.source_points)
+    return keypoint_errors(found.numpy(), pair.source_points, pair.unit_px(prediction.source_size))
+
+
+def unrelated_pairs(pairs: Sequence[KeypointPair], count: int, seed: int = 0) -> list[KeypointPair]:
+    """Up to `count` pairs of pictures of different classes, which share nothing, drawn by `seed`.
+
+    Their keypoints are those of two different things: no map between them is right.
+    """
+    rng = np.random.default_rng(seed)
+    found: dict[tuple[Path, Path], KeypointPair] = {}
+    for _ in range(20 * count):
+        a, b = (pairs[int(i)] for i in rng.integers(len(pairs), size=2))
+        if a.kind != b.kind and len(found) < count:
+            found[a.source, b.target] = KeypointPair(
+                a.source, b.target, UNRELATED, a.source_points, a.source_points
+            )
+    return list(found.values())
+
+
+def calibration(
+    pairs: Sequence[KeypointPair], predictions: Sequence[Prediction], alpha: float = 0.1
+) -> dict[str, Reliability]:
+    """How far each estimator's confidence can be believed: right is a pair's own PCK at `alpha`.
+
+    Of unrelated pairs nothing is right.
+    """
+    found = {}
+    for name in dict.fromkeys(p.estimator for p in predictions):
+        chosen = [p for p in predictions if p.estimator == name]
+        sure = [p.parameters.confidence for p in chosen]
+        if name in (ORACLE, "none") or None in sure:
+            continue
+        right = [
+            0.0
+            if pairs[p.pair].kind == UNRELATED
+            else float((errors_of(pairs[p.pair], p) <= alpha).mean())
+            for p in chosen
+        ]
+        found[name] = reliability([float(c or 0) for c in sure], right)
+    return found
 
 
 def table(rows: Sequence[Row], alpha: float = 0.1) -> str:
@@ -218,4 +210,4 @@ def as_json(rows: Sequence[Row], **about: Any) -> dict[str, Any]:
         | {"ci95": [r.low, r.high]}
         for r in rows
     ]
-    return {**about, "metric": "PCK, keypoint box, mean over pairs, per cent", "rows": plain}
+    return {**about, "metric": "PCK, mean over pairs, per cent", "rows": plain}

@@ -21,10 +21,11 @@ from torch.nn.functional import normalize
 from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.estimate import GeometrySettings
-from geostyle.evaluate import predict, read_pf_willow
+from geostyle.evaluate import predict
 from geostyle.evaluate import score as score_keypoints
 from geostyle.features import CONVS_PER_BLOCK, LITE_FILE, FeatureExtractor, load_features
 from geostyle.images import fit_size, is_validation, list_pictures, load_picture
+from geostyle.keypoints import read_pf_willow
 from geostyle.runs import resolve_device, resolve_precision
 from geostyle.texture import Score, TextureSettings, score, transfer_texture
 from geostyle.texture.objective import TextureObjective

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,22 +11,23 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def keypoint_errors(found: Array, truth: Array) -> Array:
+def keypoint_errors(found: Array, truth: Array, unit_px: float | None = None) -> Array:
     """Distance of every keypoint from where it belongs, in units of the keypoint box's long side.
 
     Args:
         found, truth: (K, 2) pixels (x, y) in the source picture; where the target's keypoints are
             carried to, and the source's own.
+        unit_px: another unit, in pixels of the source.
 
     Returns:
-        (K,), in units of max(width, height) of the box around `truth`.
+        (K,), in units of `unit_px`; default max(width, height) of the box around `truth`.
 
     Source: Yang & Ramanan, "Articulated human detection with flexible mixtures of parts"; the box
         of the keypoints as in Ham et al., "Proposal Flow", section 5.1.
     """
     box = truth.max(0) - truth.min(0)
     distances: Array = np.linalg.norm(found - truth, axis=1)
-    return distances / max(float(box.max()), 1e-9)
+    return distances / max(float(box.max()) if unit_px is None else unit_px, 1e-9)
 
 
 def pck(errors: Sequence[Array], alpha: float) -> float:
@@ -70,3 +72,65 @@ def bootstrap_over_pictures(
             means.append(float((weights * figures).sum() / weights.sum()))
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How far a confidence can be believed.
+
+    Attributes:
+        bins: (low, high, pairs, mean confidence, mean share right) of every bin that holds pairs.
+        above: (threshold, pairs at or above it, mean share right among them).
+        ranking: the chance that of two pairs, one mostly right and one not, the former is the more
+            confident (0.5: confidence says nothing); NaN where all are alike.
+    """
+
+    bins: list[tuple[float, float, int, float, float]]
+    above: list[tuple[float, int, float]]
+    ranking: float
+
+
+def reliability(
+    confidences: Sequence[float], right: Sequence[float], *, n_bins: int = 10
+) -> Reliability:
+    """Compare confidence with correctness.
+
+    Args:
+        confidences: one in [0, 1] a pair.
+        right: the share of each pair that is right, in [0, 1].
+
+    Source: the reliability diagram of Niculescu-Mizil & Caruana, "Predicting good probabilities
+        with supervised learning"; ranking is the area under the ROC curve.
+    """
+    sure, good = np.asarray(confidences, dtype=np.float64), np.asarray(right, dtype=np.float64)
+    number = np.minimum((sure * n_bins).astype(int), n_bins - 1)
+    bins = [
+        (k / n_bins, (k + 1) / n_bins, int(m.sum()), float(sure[m].mean()), float(good[m].mean()))
+        for k in range(n_bins)
+        if (m := number == k).any()
+    ]
+    above = [
+        (k / n_bins, int(m.sum()), float(good[m].mean()))
+        for k in range(n_bins)
+        if (m := sure >= k / n_bins).any()
+    ]
+    positive, negative = sure[good >= 0.5], sure[good < 0.5]
+    ranking = float("nan")
+    if len(positive) and len(negative):
+        gaps = positive[:, None] - negative
+        ranking = float((gaps > 0).mean() + (gaps == 0).mean() / 2)
+    return Reliability(bins, above, ranking)
+
+
+def reliability_table(found: Reliability) -> str:
+    """Text: a line a bin, and beside it what holds at or above its lower edge."""
+    above = {low: (pairs, right) for low, pairs, right in found.above}
+    lines = ["confidence   pairs   mean   right   at or above   right"]
+    for low, high, pairs, mean, right in found.bins:
+        count, good = above[low]
+        lines.append(
+            f"{low:.1f} to {high:.1f} {pairs:>7} {mean:>6.2f} {100 * right:>6.1f}%"
+            f"{count:>13} {100 * good:>7.1f}%"
+        )
+    lines.append(f"the surer of a right and a wrong pair is right: {100 * found.ranking:.1f}%")
+    return "\n".join(lines)

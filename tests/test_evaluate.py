@@ -13,9 +13,16 @@ import torch
 from geostyle.cli import main
 from geostyle.errors import InputError
 from geostyle.estimate import GeometrySettings
-from geostyle.evaluate import KeypointPair, Prediction, oracle, read_pf_willow, score
+from geostyle.evaluate import Prediction, oracle, score
 from geostyle.images import save_picture
-from geostyle.metrics import bootstrap_over_pictures, keypoint_errors, pck
+from geostyle.keypoints import KeypointPair, read_pf_willow
+from geostyle.metrics import (
+    bootstrap_over_pictures,
+    keypoint_errors,
+    pck,
+    reliability,
+    reliability_table,
+)
 from geostyle.warps import WarpParameters
 
 
@@ -143,3 +150,16 @@ def test_a_damaged_list_of_pairs_is_one_line(root: Path, damage: Callable[[bytes
     with pytest.raises(InputError, match="^root: ") as caught:
         read_pf_willow(root)
     assert "\n" not in str(caught.value)
+
+
+def test_reliability_counts_and_ranks() -> None:
+    found = reliability([0.05, 0.15, 0.15, 0.95, 1.0], [0.0, 0.2, 0.6, 1.0, 0.8])
+    assert [(low, n) for low, _, n, _, _ in found.bins] == [(0.0, 1), (0.1, 2), (0.9, 2)]
+    assert found.bins[1][3:] == pytest.approx((0.15, 0.4))
+    above = {low: (n, right) for low, n, right in found.above}
+    assert above[0.0] == (5, pytest.approx(0.52)) and above[0.5] == (2, pytest.approx(0.9))
+    # Right: 0.15, 0.95, 1.0; wrong: 0.05, 0.15, of which one pair is tied.
+    assert found.ranking == pytest.approx(5.5 / 6)
+    assert np.isnan(reliability([0.5], [1.0]).ranking)
+    shown = reliability_table(found)
+    assert shown.splitlines()[2].split() == ["0.1", "to", "0.2", "2", "0.15", "40.0%", "4", "65.0%"]

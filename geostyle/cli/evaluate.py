@@ -1,56 +1,25 @@
-"""measure: pf-willow (keypoints), synthetic (pairs with a known warp), features (a network)"""
+"""measure: pf-willow, pf-pascal, spair (keypoints), synthetic, features; show: pairs"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
-from geostyle import config, evaluate, evaluate_features, evaluate_synthetic
+from geostyle import config, evaluate_features, evaluate_synthetic
+from geostyle.cli import _evaluate_keypoints, _evaluate_pairs
+from geostyle.cli._evaluate_network import Network
 from geostyle.config import check, setting
 from geostyle.datasets import PairSet
-from geostyle.errors import InputError
-from geostyle.estimate import ESTIMATORS, GeometrySettings
-from geostyle.evaluate import ORACLE
 from geostyle.evaluate_features import Painted
 from geostyle.evaluate_synthetic import SyntheticSettings
-from geostyle.features import load_features
 from geostyle.images import to_uint8
 from geostyle.report import Panel, save_sheet
-from geostyle.runs import resolve_device, write_json
+from geostyle.runs import write_json
 from geostyle.texture import TextureSettings
-
-
-@dataclass(frozen=True)
-class Network:
-    """Whose features are compared, and where the figures go."""
-
-    features: str = setting("lite", choices=("lite", "vgg19", "vgg16"), help="feature network")
-    weights: Path | None = setting(None, help="local file with that network's weights")
-    device: str = setting("auto", help="auto, cpu, cuda, cuda:N or mps")
-    json: Path | None = setting(None, help="file the figures are written to")
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
-@dataclass(frozen=True)
-class PfWillow:
-    """PF-WILLOW: PCK of keypoints."""
-
-    root: Path | None = setting(None, help="folder with pairs.csv and the pictures it names")
-    estimators: tuple[str, ...] = setting(
-        ("none", "ransac-affine", "robust", "refined", ORACLE),
-        choices=(*ESTIMATORS, ORACLE),
-        help="estimators to compare; oracle is fitted to the true keypoints",
-    )
-    network: Network = setting(Network())
-    geometry: GeometrySettings = setting(GeometrySettings(frame="geo"))
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 @dataclass(frozen=True)
@@ -88,39 +57,16 @@ class Features:
 
 def main(argv: Sequence[str]) -> int:
     """Run one benchmark and print its table."""
-    benchmarks = {"pf-willow": pf_willow, "synthetic": synthetic, "features": features}
+    benchmarks: dict[str, Callable[[Sequence[str]], int]] = {
+        **{name: partial(_evaluate_keypoints.run, name) for name in _evaluate_keypoints.READERS},
+        "pairs": _evaluate_pairs.run,
+        "synthetic": synthetic,
+        "features": features,
+    }
     parser = config.Parser(prog="geostyle evaluate", description=__doc__)
     parser.add_argument("benchmark", choices=benchmarks)
     args = parser.parse_args(argv[:1])
     return benchmarks[args.benchmark](argv[1:])
-
-
-def pf_willow(argv: Sequence[str]) -> int:
-    """PCK of every estimator on the pairs of a folder."""
-    parser = config.Parser(
-        prog="geostyle evaluate pf-willow",
-        description="PCK at 0.05, 0.1 and 0.15 of the keypoint box, mean over pairs, with 95 % "
-        "intervals by a bootstrap over pictures.",
-    )
-    config.add_arguments(parser, PfWillow)
-    settings = config.resolve(PfWillow, None, config.overrides(parser.parse_args(argv), PfWillow))
-    if settings.root is None:
-        raise InputError("root: expected --root with a folder that holds pairs.csv, got nothing")
-    pairs = evaluate.read_pf_willow(settings.root)
-    network = settings.network
-    extractor = load_features(
-        network.features, weights=network.weights, device=resolve_device(network.device)
-    )
-    with tqdm(total=len(pairs), unit="pair", dynamic_ncols=True) as bar:
-        found = evaluate.predict(
-            pairs, extractor, settings.geometry, settings.estimators, bar.update
-        )
-    name = f"{network.features}/{'+'.join(settings.geometry.match_layers)}"
-    rows = evaluate.score(pairs, found, name)
-    print(evaluate.table(rows))
-    if network.json is not None:
-        write_json(network.json, evaluate.as_json(rows, benchmark="pf-willow", features=name))
-    return 0
 
 
 def synthetic(argv: Sequence[str]) -> int:
@@ -133,9 +79,7 @@ def synthetic(argv: Sequence[str]) -> int:
     settings = config.resolve(Synthetic, None, config.overrides(parser.parse_args(argv), Synthetic))
     network, benchmark = settings.network, settings.synthetic
     pairs = PairSet(benchmark.data, "val")
-    extractor = load_features(
-        network.features, weights=network.weights, device=resolve_device(network.device)
-    )
+    extractor = network.load()
     with tqdm(total=benchmark.limit or len(pairs), unit="pair", dynamic_ncols=True) as bar:
         found = evaluate_synthetic.predict(pairs, extractor, benchmark, bar.update)
     rows = evaluate_synthetic.score_predictions(pairs, found)

@@ -174,7 +174,8 @@ def faded(family: WarpFamily, theta: Tensor, frame: Frame, confidence: float) ->
     """Theta (P,) as strong as the confidence allows, and a line that says so where it is weaker."""
     strength = strength_of(confidence)
     if strength == 1:
-        return theta, ""
+        mild = "the pictures share some geometry (confidence {:.2f}): the warp is kept mild"
+        return theta, mild.format(confidence) if mildness(confidence) > 0.5 else ""
     held = f"the warp is held to {100 * strength:.0f} %" if strength else "nothing is warped"
     message = f"the pictures share little geometry (confidence {confidence:.2f}): {held}"
     if not strength and torch.equal(frame.neutral, torch.ones_like(frame.neutral)):

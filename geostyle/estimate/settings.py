@@ -64,7 +64,7 @@ class GeometrySettings:
         2.0, min=1.0, max=100.0, help="largest stretch or squeeze of any spot, beside the zoom"
     )
     max_outside: float = setting(
-        1.0,
+        0.3,
         min=0.0,
         max=1.0,
         help="largest share of the content's canvas that may show what lies beyond the content: "
