@@ -2,6 +2,7 @@
 
     python data_gen/make.py                                        a small set, in minutes
     python data_gen/make.py --images PHOTOS --styles PAINTINGS --config configs/make.yaml
+    python data_gen/make.py --images PHOTOS --stylise fast --networks NETWORKS --count 20000
     torchrun --nproc_per_node 4 data_gen/make.py ...               shared among processes
 
 Run the same command again to continue a set that was cut short, or to extend it with a larger
@@ -64,7 +65,7 @@ def parse(argv: Sequence[str]) -> tuple[MakeSettings, bool]:
 def describe(generator: Generator) -> str:
     """What the pairs are made of, in one line."""
     parts = []
-    for pool in (generator.photographs, generator.paintings):
+    for pool in (generator.photographs, generator.paintings, generator.networks):
         if pool is not None:
             known, held_out = (len(pool.splits[split]) for split in ("train", "val"))
             parts.append(f"{known} {pool.name} to train on and {held_out} held out")

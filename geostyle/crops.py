@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,29 @@ from torch import Tensor
 
 from geostyle.coords import resize
 from geostyle.errors import InputError
-from geostyle.images import load_picture
+from geostyle.images import is_validation, list_pictures, load_picture
 
 ATTEMPTS = 20  # pictures tried before a crop is given up
 NOISE_SHARE = 0.15
 CACHE_BYTES = 2_000_000_000
+
+
+def bundled_pictures() -> list[Path]:
+    """The photographs and scenes that come with the package."""
+    folder = Path(str(resources.files("geostyle") / "assets" / "pictures"))
+    return [path for kind in ("content", "scenes") for path in list_pictures(folder / kind)]
+
+
+def hold_out(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """(training, validation) pictures, parted by a hash of the file name; neither is ever empty.
+
+    Few pictures may have none in the tenth that is held out: then one is. A single one serves
+    twice.
+    """
+    held = [path for path in paths if is_validation(path)]
+    held = held or [min(paths, key=lambda p: hashlib.sha256(p.name.encode()).digest())]
+    kept = [path for path in paths if path not in set(held)]
+    return kept or held, held
 
 
 class CropSource:

@@ -28,6 +28,8 @@ from geostyle.config import check, setting
 from geostyle.coords import resize
 from geostyle.errors import GeostyleError, InputError
 from geostyle.features import FeatureExtractor, load_features
+from geostyle.feedforward.fast_net import FastNet
+from geostyle.feedforward.files import FAST, MAKERS, SUFFIX, bundled, load_fast
 from geostyle.images import is_validation, list_pictures, load_picture, save_picture
 from geostyle.manifest import (
     KINDS,
@@ -82,7 +84,10 @@ class MakeSettings:
         help="family of the warps; validation pairs of affine+tps take turns with its two parts",
     )
     lattice: int = setting(3, min=2, max=16, help="control points of the spline per side")
-    stylise: str = setting("gatys", choices=("gatys", "none"), help="how I_b is repainted")
+    stylise: str = setting("gatys", choices=("gatys", "fast", "none"), help="how I_b is repainted")
+    networks: tuple[Path, ...] = setting(
+        (), help="fast style networks, or folders of them, for fast; default: the bundled ones"
+    )
     size_px: int = setting(240, min=32, max=2048, help="side of the pictures", flag="--size")
     features: str = setting(
         "lite", choices=("lite", "vgg19", "vgg16"), help="network the repainting works under"
@@ -124,9 +129,9 @@ class Unit:
 class Pool:
     """Pictures of one kind, by name, parted into those training sees and those it never does."""
 
-    def __init__(self, pictures: dict[str, Path], name: str) -> None:
-        if len(pictures) < 2:
-            raise InputError(f"{name}: expected at least 2 pictures, got {len(pictures)}")
+    def __init__(self, pictures: dict[str, Path], name: str, least: int = 2) -> None:
+        if len(pictures) < least:
+            raise InputError(f"{name}: expected at least {least} pictures, got {len(pictures)}")
         self.paths, self.name = pictures, name
         held_out = [key for key in pictures if is_validation(key)]
         # A handful of pictures may have none in the tenth that is held out: then one is.
@@ -154,11 +159,18 @@ class Generator:
         self.settings = settings
         self.folder = settings.output
         self.photographs = Pool(_photographs(settings), "images")
-        repaint = settings.stylise != "none"
-        self.paintings = Pool(_paintings(settings), "styles") if repaint else None
+        optimise, fast = (settings.stylise == kind for kind in ("gatys", "fast"))
+        self.paintings = Pool(_paintings(settings), "styles") if optimise else None
+        self.networks = Pool(_networks(settings), "networks", 1) if fast else None
         self.device = resolve_device(settings.device)
+        self.painters: dict[str, FastNet] = {}
+        if self.networks is not None:
+            dtype = resolve_precision(settings.precision, self.device)
+            for name, path in self.networks.paths.items():
+                net, _ = load_fast(path, name="networks")
+                self.painters[name] = net.compute_in(dtype).to(self.device)
         self.extractor: FeatureExtractor | None = None
-        if repaint:
+        if optimise:
             self.extractor = load_features(
                 settings.features,
                 weights=settings.weights,
@@ -224,6 +236,8 @@ class Generator:
         if self.paintings is not None:
             paintings = torch.cat([painting for _, _, painting in drawn if painting is not None])
             pictures["stylised"] = self.repaint(warped, paintings)
+        elif self.networks is not None:
+            pictures["stylised"] = self.repaint_fast(warped, pairs)
         for number, pair in enumerate(pairs):
             for kind, batch in pictures.items():
                 save_picture(batch[number], self.folder / pair.file(kind), quality=JPEG_QUALITY)
@@ -246,6 +260,8 @@ class Generator:
             painting, painting_name, more = self._read(self.paintings, split, index)
             painting = _cut(painting, painting_box, size)
             skipped += more
+        elif self.networks is not None:
+            painting_name = next(self.networks.order(settings.seed, split, index))
         family = make_family(self.family(split, index), settings.lattice)
         theta = random_theta(family, (settings.seed, SPLIT_NUMBERS[split], index, 1), size)
         pair = Pair(
@@ -282,6 +298,15 @@ class Generator:
         if result.interrupted:
             raise KeyboardInterrupt
         return result.image.cpu()
+
+    @torch.inference_mode()
+    def repaint_fast(self, warped: Tensor, pairs: list[Pair]) -> Tensor:
+        """Repaint each of `warped` (B, 3, S, S) with its pair's network, each alone."""
+        painted = [
+            self.painters[str(pair.tex_style)](picture[None].to(self.device)).clamp(0, 1).cpu()
+            for picture, pair in zip(warped, pairs, strict=True)
+        ]
+        return torch.cat(painted)
 
     def finish(self) -> list[Pair]:
         """Gather the records: write the manifest, the list of what was skipped, the preview.
@@ -446,6 +471,29 @@ def _photographs(settings: MakeSettings) -> dict[str, Path]:
 
 def _paintings(settings: MakeSettings) -> dict[str, Path]:
     return _bundled("styles") if settings.styles is None else _named(settings.styles, "styles")
+
+
+def _networks(settings: MakeSettings) -> dict[str, Path]:
+    """The fast style networks by file name, bundled ones by their own."""
+    if not settings.networks:
+        own = bundled(FAST)
+        if not own:
+            raise InputError(f"networks: expected files as {MAKERS[FAST]} writes them, got none")
+        return own
+    found: dict[str, Path] = {}
+    for given in settings.networks:
+        files = sorted(given.rglob(f"*{SUFFIX}")) if given.is_dir() else [given]
+        # A run folder holds a network and the state it is trained from.
+        files = [path for path in files if not given.is_dir() or path.stem != "state"]
+        if not files:
+            raise InputError(f"networks: expected {SUFFIX} files in {str(given)!r}, got none")
+        named = {path.relative_to(given).as_posix() if given.is_dir() else path.name: path
+                 for path in files}  # fmt: skip
+        twice = sorted(named.keys() & found.keys())
+        if twice:
+            raise InputError(f"networks: expected different names, got {twice[0]!r} twice")
+        found |= named
+    return found
 
 
 def _named(folder: Path, name: str) -> dict[str, Path]:

@@ -47,7 +47,8 @@ class Pair:
         split, index: its place in the set; with `seed` they determine all the rest.
         content, content_box: the photograph, relative to its folder, and the part of it that I_a
             shows: left, top, right, bottom as shares of its sides.
-        tex_style, tex_box: likewise of the painting; None where nothing is repainted.
+        tex_style, tex_box: likewise of the painting; None where nothing is repainted. Of a fast
+            style network, its name, and None.
         family, lattice, theta: the warp, output (I_b) → content (I_a).
         size_px: side of all pictures.
         skipped: pictures drawn before but unreadable, with the reason.

@@ -17,6 +17,8 @@ import torch
 
 from geostyle.errors import InputError
 from geostyle.features import load_features
+from geostyle.feedforward.fast_net import FastNet, FastNetSettings
+from geostyle.feedforward.files import save_network
 from geostyle.generate import Generator, MakeSettings, claim, make_all
 from geostyle.images import load_picture
 from geostyle.manifest import PREVIEW, SKIPPED, read_manifest
@@ -236,3 +238,60 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("make.py: error: images: expected a folder")
     assert done.stderr.count("\n") == 1
+
+
+def fast_networks(folder: Path, count: int) -> Path:
+    """A folder with tiny fast style networks, all different."""
+    for seed in range(count):
+        torch.manual_seed(seed)
+        net = FastNet(FastNetSettings(widths=(4, 6), blocks=1))
+        with torch.no_grad():  # about the negative of its input
+            net.out.weight.neg_()
+            net.out.bias.fill_(1.0)  # type: ignore[union-attr]
+        save_network(folder / f"{seed}" / "fast.safetensors", net)
+    (folder / "0" / "state.safetensors").write_bytes(b"what it is trained from")
+    return folder
+
+
+def test_fast_networks_repaint_in_place_of_paintings(
+    tmp_path: Path, pictures: Path, tiny_weights: Path
+) -> None:
+    networks = fast_networks(tmp_path / "networks", 4)
+    changes = {"stylise": "fast", "networks": (networks,), "styles": None, "count": 6}
+    own = settings_of(tmp_path / "one", pictures, tiny_weights, **changes)
+    one, other = Generator(own), Generator(dataclasses.replace(own, output=tmp_path / "other"))
+    for generator in (one, other):
+        generator.open()
+        for unit in generator.units()[:: 1 if generator is one else -1]:
+            generator.make(unit)
+        generator.finish()
+    assert contents(tmp_path / "one") == contents(tmp_path / "other")
+    pairs = read_manifest(tmp_path / "one")
+    names = {split: {p.tex_style for p in pairs if p.split == split} for split in ("train", "val")}
+    assert not names["train"] & names["val"]  # validation sees another style
+    assert len(names["train"] | names["val"]) == 4
+    pair = pairs[0]
+    warped = load_picture(tmp_path / "one" / pair.file("warped")).tensor
+    painted = load_picture(tmp_path / "one" / pair.file("stylised")).tensor
+    again = one.painters[str(pair.tex_style)].float()(warped).clamp(0, 1)
+    assert (again - painted).abs().mean() < 0.03  # JPEG, and bfloat16 where the machine has it
+    assert (warped - painted).abs().mean() > 0.1
+
+
+def test_networks_that_cannot_serve_are_refused(
+    tmp_path: Path, pictures: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = fast_networks(tmp_path / "networks", 1)
+    alone = networks / "0" / "fast.safetensors"
+    kept = settings_of(tmp_path / "set", pictures, tiny_weights, stylise="fast")
+    one = Generator(dataclasses.replace(kept, networks=(alone,)))
+    assert one.networks is not None and one.networks.splits["train"] == ["fast.safetensors"]
+    monkeypatch.setattr("geostyle.generate.bundled", lambda kind: {})
+    for given, message in (
+        ((), "networks: expected files as geostyle fast-train writes them, got none"),
+        ((pictures,), "networks: expected .safetensors files in"),
+        ((alone, alone), "networks: expected different names"),
+        ((networks / "0" / "state.safetensors",), "networks: expected a geostyle checkpoint"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Generator(dataclasses.replace(kept, networks=given))

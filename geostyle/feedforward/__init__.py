@@ -1,0 +1,1 @@
+"""Feed-forward networks: fast style networks, texture networks."""

@@ -1,0 +1,80 @@
+"""Networks on disk, and finding those that come with the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from geostyle.checkpoint import load_checkpoint, save_checkpoint
+from geostyle.errors import InputError
+from geostyle.feedforward import files
+from geostyle.feedforward.fast_net import FastNet, FastNetSettings
+from geostyle.feedforward.files import FAST, TEXTURE, find_network, load_fast, load_texture_net
+from geostyle.feedforward.texture_net import TextureNet, TextureNetSettings, noise_pyramid
+
+TINY = FastNetSettings(widths=(4, 6), blocks=1)
+
+
+def test_a_network_comes_back_within_its_precision(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = FastNet(TINY).eval()
+    files.save_network(tmp_path / "f.safetensors", net, tex_style={"name": "a.jpg"})
+    loaded, about = load_fast(tmp_path / "f.safetensors")
+    assert loaded.settings == TINY and about == {"tex_style": {"name": "a.jpg"}}
+    assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
+    image = torch.rand(1, 3, 20, 20)
+    torch.testing.assert_close(loaded(image), net(image), rtol=0.02, atol=0.01)
+    tensors, _ = load_checkpoint(tmp_path / "f.safetensors", FAST)
+    assert {v.dtype for v in tensors.values()} == {torch.float16}
+
+
+def test_batch_statistics_come_back(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    settings = TextureNetSettings(scales=2, width=4)
+    net, noise = TextureNet(settings), noise_pyramid((16, 16), settings, [1, 2])
+    net.calibrate([(noise,)])
+    files.save_network(tmp_path / "t.safetensors", net.eval())
+    loaded, _ = load_texture_net(tmp_path / "t.safetensors")
+    torch.testing.assert_close(loaded(noise), net(noise), rtol=0.02, atol=0.01)
+
+
+def test_what_is_no_such_network_is_refused_in_one_line(tmp_path: Path) -> None:
+    net = FastNet(TINY)
+    path = tmp_path / "f.safetensors"
+    files.save_network(path, net)
+    with pytest.raises(InputError, match=r"model: expected .*\(kind 'fast-style-network'\)"):
+        load_texture_net(path)
+    tensors, config = load_checkpoint(path, FAST)
+    for changed, shape in (
+        ({k: v for k, v in tensors.items() if k != "out.bias"}, config),
+        ({**tensors, "out.bias": torch.full((3,), torch.nan).half()}, config),
+        (tensors, {"net": {**config["net"], "widths": [4, 8]}}),
+        (tensors, {"net": {**config["net"], "colour": 1}}),
+        (tensors, {"net": {**config["net"], "widths": [4]}}),
+        (tensors, {}),
+    ):
+        save_checkpoint(path, changed, shape, FAST)
+        with pytest.raises(InputError, match="model: ") as caught:
+            load_fast(path)
+        assert "\n" not in str(caught.value)
+
+
+def test_bundled_networks_are_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "assets").mkdir()
+    monkeypatch.setattr(files.resources, "files", lambda _: tmp_path)
+    with pytest.raises(InputError, match="as geostyle fast-train writes it; none is bundled, got"):
+        find_network(None, FAST)
+    for name in ("fast_night", "fast_mosaic", "texnet_sand"):
+        (tmp_path / "assets" / f"{name}.safetensors").write_bytes(b"")
+    assert list(files.bundled(FAST)) == ["mosaic", "night"]
+    assert find_network("night", FAST).name == "fast_night.safetensors"
+    assert find_network(None, TEXTURE).name == "texnet_sand.safetensors"
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(b"")
+    assert find_network(own, FAST) == own
+    with pytest.raises(InputError, match="model: expected .* or one of mosaic, night, got 'nigth'"):
+        find_network("nigth", FAST)
