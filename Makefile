@@ -7,7 +7,7 @@ CODE := geostyle tests transfer.py $(wildcard train_geo.py data_gen examples ben
 TYPED := geostyle transfer.py $(wildcard train_geo.py data_gen)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench kill disk fuzz build clean
+.PHONY: help setup demo test lint format bench kill disk folds fuzz build clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -49,6 +49,9 @@ kill: $(VENV)/.dev-stamp  ## kill the long commands at random moments and compar
 
 disk: $(VENV)/.dev-stamp  ## fill the disk under the long commands and compare (minutes)
 	$(PY) reliability/disk.py
+
+folds: $(VENV)/.dev-stamp  ## send ten thousand warps through the guard and count folds (an hour)
+	$(PY) reliability/folds.py
 
 fuzz: $(VENV)/.dev-stamp  ## feed every reader thousands of damaged files (minutes)
 	$(PY) reliability/fuzz.py

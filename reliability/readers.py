@@ -26,11 +26,13 @@ from geostyle.cli import run as run_verb
 from geostyle.cli import transfer as transfer_verb
 from geostyle.datasets import CorrelationCache, PairSet
 from geostyle.distill import DistillSettings
-from geostyle.evaluate import read_pf_willow
+from geostyle.estimate import Correspondences
 from geostyle.features import load_features
+from geostyle.gallery import read_pairs
 from geostyle.generate import MakeSettings
 from geostyle.geonet import NetSettings, load_geonet
 from geostyle.images import load_picture
+from geostyle.keypoints import read_pf_pascal, read_pf_willow, read_spair
 from geostyle.manifest import read_manifest
 from geostyle.originals import original_paths
 from geostyle.runs import RunFolder, read_metrics
@@ -81,6 +83,12 @@ def readers(work: Path) -> list[Reader]:
                _in_copy(inputs / "pairs", "manifest.jsonl", _pairs, work), 1.0),
         Reader("correlations", ".npy", [_correlations(inputs)], _cache(inputs, weights), 0.5),
         Reader("pairs.csv", ".csv", [_csv()], _in_folder("pairs.csv", read_pf_willow, work), 1.0),
+        Reader("test_pairs_pf_pascal.csv", ".csv", [_csv()],
+               _in_folder("test_pairs_pf_pascal.csv", read_pf_pascal, work), 0.5),
+        Reader("SPair annotation", ".json", [_spair_note()], _spair(work), 0.5, "json"),
+        Reader("list of pairs", ".csv", [b"content,geo_style\na.png,b.png\n"], read_pairs, 0.5),
+        Reader("points", ".json", [_points()], Correspondences.load, 1.0, "json"),
+        Reader("points, a table", ".csv", [_points_table()], Correspondences.load, 0.5),
         Reader("metrics.jsonl", ".jsonl", [(run / "metrics.jsonl").read_bytes()],
                read_metrics, 0.5),
     ]  # fmt: skip
@@ -251,6 +259,34 @@ def _csv() -> bytes:
     rows = ["source_image,target_image,class,XA,YA,XB,YB"]
     rows += [f"a{i}.png,b{i}.png,duck,1;2.5;3,4;5;6,7;8;9,1;2;{i}" for i in range(6)]
     return "\n".join(rows).encode() + b"\n"
+
+
+def _points() -> bytes:
+    return json.dumps({"content": [[1, 2], [3.5, 4]], "geo_style": [[5, 6], [7, 8]]}).encode()
+
+
+def _points_table() -> bytes:
+    return b"content_x,content_y,geo_style_x,geo_style_y\n1,2,5,6\n3.5,4,7,8\n"
+
+
+def _spair_note() -> bytes:
+    note = {"src_imname": "a.jpg", "trg_imname": "b.jpg", "category": "cat",
+            "src_kps": [[1, 2], [3, 4]], "trg_kps": [[5, 6], [7, 8]],
+            "trg_bndbox": [1, 2, 30, 40]}  # fmt: skip
+    return json.dumps(note).encode()
+
+
+def _spair(work: Path) -> Callable[[Path], None]:
+    root = work / "SPair-71k"
+    for folder in ("Layout/large", "PairAnnotation/test"):
+        (root / folder).mkdir(parents=True)
+    (root / "Layout" / "large" / "test.txt").write_text("1-a-b\n")
+
+    def read(path: Path) -> None:
+        shutil.copyfile(path, root / "PairAnnotation" / "test" / "1-a-b.json")
+        read_spair(root)
+
+    return read
 
 
 def _state_dict() -> bytes:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -210,3 +214,25 @@ def test_the_guard_refuses_what_is_no_theta() -> None:
             fold_guard(family, bad, SIZE)
     with pytest.raises(InputError, match="size: expected"):
         fold_guard(family, torch.zeros(1, 6), (0, 4))
+
+
+def test_the_long_run_counts_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `make folds` does, on a few warps; it sees a fold where there is one."""
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "reliability"))
+    run = importlib.import_module("folds")
+    base = base_grid((12, 16)).numpy().copy()
+    assert run.folds(base) == (0, pytest.approx(1, rel=1e-3))
+    base[5, 7] = base[5, 9]
+    assert run.folds(base)[0] >= 2
+    base[5, 7] = np.nan
+    assert run.folds(base)[0] == 4
+    rng = np.random.default_rng(1)
+    for make in (run.drawn, run.wild, run.one_point, run.checkerboard, run.thin, run.borderline,
+                 run.twisted):  # fmt: skip
+        _, parameters, strength = make(rng)
+        parameters = replace(parameters, theta=parameters.theta.clamp(-50, 50))
+        try:
+            grid = parameters.grid((40, 56), strength)
+        except InputError:
+            continue
+        assert run.folds(grid[0].float().numpy())[0] == 0
