@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from geostyle.config import check, resolve, setting
@@ -27,7 +26,8 @@ from geostyle.estimate import (
 from geostyle.estimate import estimate_warp as estimate
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.images import as_mask, as_tensor, fit_size
-from geostyle.runs import resolve_device, resolve_precision, seed_everything
+from geostyle.precision import Probe, in_precision
+from geostyle.runs import resolve_device, seed_everything
 from geostyle.texture import (
     PRESERVE_COLOURS,
     Finished,
@@ -43,6 +43,7 @@ from geostyle.texture import (
     mask_shares,
     transfer_texture,
 )
+from geostyle.texture.memory import settle_tiles
 from geostyle.texture.settings import MIN_TEX_SCALE
 from geostyle.warps import (
     WarpParameters,
@@ -119,19 +120,24 @@ class TransferSettings:
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks of the two stages, None where a stage is left out; often one and the same."""
+    """The networks of the two stages, None where a stage is left out; often one and the same.
+
+    `probe` is the timing that chose the precision of the texture stage, where there was one.
+    """
 
     geometry: FeatureExtractor | None = None
     texture: FeatureExtractor | None = None
+    probe: Probe | None = None
 
     def describe(self) -> dict[str, str]:
-        """Name, precision and device of each, as they turned out."""
+        """Name, precision and device of each, as they turned out, and what was measured."""
         stages = {"geometry": self.geometry, "texture": self.texture}
-        return {
+        told = {
             stage: f"{n.name}, {str(n.dtype).removeprefix('torch.')}, {n.mean.device}"
             for stage, n in stages.items()
             if n is not None
         }
+        return told if self.probe is None else {**told, "precision": str(self.probe)}
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ class TransferResult:
         image: (1, 3, H, W), sRGB in [0, 1], on the CPU.
         bent: the geometry stage.
         texture: the texture stage; None where no texture style was given.
-        settings: as resolved.
+        settings: as resolved; they repeat the result.
     """
 
     image: Tensor
@@ -231,6 +237,7 @@ def transfer(
     painted = None
     if tex_styles:
         shares = place_masks(masks, bent, settings, len(tex_styles), tex_weights)
+        settings = settle(settings, networks, bent.image, regions=len(masks) or 1)
         painted = paint(
             bent.image,
             tex_styles,
@@ -240,6 +247,7 @@ def transfer(
             tex_weights=tex_weights,
             shares=shares,
         )
+        settings = replace(settings, texture=painted.settings or settings.texture)
     image = bent.image if painted is None else painted.image
     return TransferResult(image, bent, painted, settings)
 
@@ -349,24 +357,41 @@ def load_networks(
 ) -> Networks:
     """Load what the stages asked for need, once where one network serves both."""
     device = resolve_device(settings.device)
-    precision = resolve_precision(settings.precision, device)
 
-    def load(pooling: str, dtype: torch.dtype) -> FeatureExtractor:
+    def load(pooling: str) -> FeatureExtractor:
         return load_features(
-            settings.features,
-            weights=settings.weights,
-            pooling=pooling,
-            device=device,
-            dtype=dtype,
+            settings.features, weights=settings.weights, pooling=pooling, device=device
         )
 
     # Matches are found in float32 on the network as trained, whatever paints.
-    first = load("max", torch.float32) if geometry else None
+    first = load("max") if geometry else None
     if not texture:
         return Networks(first)
-    if first is not None and (settings.pooling, precision) == ("max", torch.float32):
-        return Networks(first, first)
-    return Networks(first, load(settings.pooling, precision))
+    painter = first if first is not None and settings.pooling == "max" else load(settings.pooling)
+    painter, probe = in_precision(painter, settings.precision)
+    return Networks(first, painter, probe)
+
+
+def settle(
+    settings: TransferSettings, networks: Networks, canvas: Tensor, *, regions: int = 1
+) -> TransferSettings:
+    """`settings` without "automatic": what was found out about this machine, to be repeated.
+
+    Args:
+        networks: as loaded; `networks.texture` is needed.
+        canvas: (1, 3, H, W), what is to be repainted.
+        regions: textures with a mask of their own.
+
+    Raises: InputError where memory is too short, naming the largest size that would fit.
+    """
+    assert networks.texture is not None
+    bordered = add_border(canvas[:, :1], settings.border_px)
+    size = (bordered.shape[-2], bordered.shape[-1])
+    return replace(
+        settings,
+        precision=str(networks.texture.dtype).removeprefix("torch."),
+        texture=settle_tiles(settings.texture, networks.texture, size, regions=regions),
+    )
 
 
 def bend(
@@ -432,7 +457,7 @@ def paint(
     """
     assert networks.texture is not None
     if settings.texture.tex_strength == 0:
-        return TextureResult(canvas, [], False)
+        return TextureResult(canvas, [], False, settings.texture)
     seed_everything(settings.seed)
     device, how = networks.texture.mean.device, settings.preserve_color
     size = (canvas.shape[-2], canvas.shape[-1])
@@ -469,7 +494,11 @@ def paint(
         on_level=on_level,
     )
     image = after_transfer(cut_border(done.image.cpu(), size), canvas, how)
-    return replace(done, image=image if shares is None else keep_unmasked(image, canvas, shares))
+    if shares is not None:
+        image = keep_unmasked(image, canvas, shares)
+    assert done.settings is not None
+    done_as = replace(done.settings, tex_scale=settings.texture.tex_scale)
+    return replace(done, image=image, settings=done_as)
 
 
 def place_masks(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +21,7 @@ from geostyle.compare import compare_runs
 from geostyle.config import Parser
 from geostyle.errors import InputError
 from geostyle.originals import saved_job
-from geostyle.runs import RunFolder, read_metrics, write_text
+from geostyle.runs import RunFolder, write_text
 
 MADE_OF = ("python", "platform", "cpu", "cuda", "packages", "commit", "variables")
 
@@ -78,18 +77,10 @@ def repeatable(folder: Path) -> tuple[Any, dict[str, Any]]:
         )
     job = saved_job(folder, verb, job_class)
     flat = {key.rpartition(".")[2]: value for key, value in _leaves(config.to_dict(job))}
-    if not flat.get("time_budget_s"):
-        return job, environment
-    if verb != "transfer":
+    # A transfer notes what its clock allowed.
+    if flat.get("time_budget_s"):
         raise InputError("run: expected one without a time budget, which no other run can repeat")
-    # What the clock allowed, as numbers of steps.
-    taken = Counter(
-        line["level"]
-        for line in read_metrics(run.file("metrics.jsonl"))
-        if line.get("stage") == "texture"
-    )
-    steps = [taken[level] for level in range(len(flat["iterations"]))]
-    return saved_job(folder, verb, job_class, iterations=steps, time_budget_s=0), environment
+    return job, environment
 
 
 def run_again(environment: dict[str, Any], job: Any, folder: Path) -> Path:

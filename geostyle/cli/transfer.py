@@ -10,7 +10,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
@@ -146,6 +146,9 @@ def main(argv: Sequence[str]) -> int:
             shares = pipeline.place_masks(masks, bent, settings, len(tex_styles), job.tex_weights)
             canvas = bent.image
             print(f"geometry: {describe(bent)} ({time.monotonic() - started:.1f} s)")
+        if networks.texture is not None:
+            settings = pipeline.settle(settings, networks, canvas, regions=len(masks) or 1)
+            job = replace(job, transfer=settings)
 
         run = resumed
         if run is None:
@@ -185,6 +188,9 @@ def main(argv: Sequence[str]) -> int:
                         shares=shares,
                     )
                 image, interrupted = painted.image, painted.interrupted
+                if painted.settings not in (None, settings.texture):
+                    settings = replace(settings, texture=painted.settings)
+                    run.save_settings(replace(job, transfer=settings))
             result = job.result.save(image, run.file("result"), content)
             if not interrupted and job.animation.animate:
                 moving = animation.save(

@@ -15,6 +15,7 @@ from geostyle.texture.losses import (
     GramLoss,
     MomentLoss,
     Statistics,
+    WassersteinLoss,
     channel_mean,
     energy,
     gram,
@@ -27,7 +28,14 @@ from geostyle.texture.tiles import Sums, Tiling, Window, loss_of, maps_of, sums_
 # Of the texture's own energy. No photograph comes near it: the least of 120 photographs and
 # paintings of many kinds has 0.17 of the most at relu4_2 of `lite`, a plain grey picture 0.01.
 LEAST_ENERGY = 0.1
-LOSSES: dict[str, type[nn.Module]] = {"gram": GramLoss, "moment": MomentLoss}
+# Pictures that are only read are cut beyond this size: without a gradient that costs little.
+READ_WHOLE_PX = 1024
+
+LOSSES: dict[str, type[nn.Module]] = {
+    "gram": GramLoss,
+    "wasserstein": WassersteinLoss,
+    "moment": MomentLoss,
+}
 
 
 @dataclass(frozen=True)
@@ -58,7 +66,8 @@ class TextureObjective(nn.Module):
             texture goes. Each exemplar then has its own region and its own loss, which counts by
             the region's share of the picture and by `mixture`, instead of being averaged.
         style_weight: weight of all texture losses together.
-        gram_weight, moment_weight: weights of the texture losses; one of weight 0 costs nothing.
+        gram_weight, wasserstein_weight, moment_weight: weights of the texture losses in their
+            mean; one of weight 0 costs nothing.
         content_weight, tv_weight: weights of the content loss and of total variation.
         style_layers: layers whose statistics count, equally.
         content_layer: layer whose features are kept, or several that count equally.
@@ -80,6 +89,7 @@ class TextureObjective(nn.Module):
         masks: Sequence[Tensor] | None = None,
         style_weight: float = 1.0,
         gram_weight: float = 1.0,
+        wasserstein_weight: float = 0.0,
         moment_weight: float = 0.0,
         content_weight: float = 0.1,
         tv_weight: float = 0.0,
@@ -90,10 +100,17 @@ class TextureObjective(nn.Module):
     ) -> None:
         super().__init__()
         self.extractor, self.tiling = extractor, tiling
+        whole_px = READ_WHOLE_PX if tiling is None else min(READ_WHOLE_PX, tiling.tile_px)
+        self.reading = Tiling(whole_px, blocks=5)
         self.style_weight, self.tv_weight = style_weight, tv_weight
         self.content_weight = content_weight
-        weights = {"gram": gram_weight, "moment": moment_weight}
-        self.texture_weights = {kind: weight for kind, weight in weights.items() if weight}
+        weights = {
+            "gram": gram_weight, "wasserstein": wasserstein_weight, "moment": moment_weight
+        }  # fmt: skip
+        # Shares, so that a second loss takes over from the first instead of outweighing content.
+        self.texture_weights = {
+            kind: weight / sum(weights.values()) for kind, weight in weights.items() if weight
+        }
         self.regions: list[Region] = []
         self.style_layers: list[str] = []
         self.style_energies: dict[int, float] = {}  # mean square of features, by stride
@@ -119,7 +136,7 @@ class TextureObjective(nn.Module):
     def keep(self, content: Tensor) -> None:
         """Make `content` (B, 3, H, W) what is kept from now on, instead of what was before."""
         if self.content_weight:
-            targets = maps_of(content, self.extractor, self.content_layers, self.tiling)
+            targets = maps_of(content, self.extractor, self.content_layers, self.reading)
             self.content_targets = targets
             self.content_energies = {
                 layer: energy(maps).clamp_min(self._least_energy(layer, maps))
@@ -196,7 +213,7 @@ class TextureObjective(nn.Module):
                 sums[f"mean {layer}"] = channel_mean(maps, total=total)
             return sums
 
-        sums = sums_of(style, reader, self.style_layers, measure, self.tiling)
+        sums = sums_of(style, reader, self.style_layers, measure, self.reading)
         return {k: Statistics(sums[f"gram {k}"], sums[f"mean {k}"]) for k in self.style_layers}
 
     def _region(

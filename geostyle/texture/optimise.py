@@ -191,6 +191,7 @@ def optimise(
     history: int = 10,
     lr: float = 0.03,
     plateau: float = 0.0,
+    stop: int | None = None,
     deadline: float | None = None,
     on_step: Callable[[Step, Tensor], None] = lambda step, image: None,
 ) -> Optimised:
@@ -205,6 +206,7 @@ def optimise(
         lr: Adam's first step size, in pixel values.
         plateau: stop when the best total of the last 10 steps gained less than this share
             (0: never).
+        stop: evaluations after which to stop all the same; `steps` then only sets Adam's pace.
         deadline: value of ``time.monotonic()`` after which no further step begins.
         on_step: receives each step and the picture it evaluated; a KeyboardInterrupt raised here or
             anywhere in between ends the run with the best picture so far.
@@ -217,10 +219,11 @@ def optimise(
     best, best_total = image, math.inf
     taken: list[Step] = []
     started = time.monotonic()
+    most = steps if stop is None else min(steps, stop)
     not_finite = 0
     interrupted = False
     try:
-        while len(taken) + not_finite < steps:
+        while len(taken) + not_finite < most:
             if deadline is not None and time.monotonic() > deadline:
                 break
             figures, value, gradient = _evaluate(objective, image)
@@ -237,7 +240,7 @@ def optimise(
                     raise NotFiniteError(f"loss is not finite at step {len(taken)}", best)
                 value = math.inf
                 image = best
-            if len(taken) + not_finite == steps or (plateau and _flat(taken, plateau)):
+            if len(taken) + not_finite == most or (plateau and _flat(taken, plateau)):
                 break
             image = stepper.next(image, value, gradient)
     except KeyboardInterrupt:

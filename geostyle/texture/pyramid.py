@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,13 +10,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from geostyle.coords import resize
+from geostyle.coords import Size, resize
 from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor
+from geostyle.texture.memory import settle_tiles, smaller_tiles
 from geostyle.texture.objective import TextureObjective, mixture_shares
-from geostyle.texture.optimise import NotFiniteError, Step, optimise
+from geostyle.texture.optimise import NotFiniteError, Optimised, Step, optimise
 from geostyle.texture.settings import TextureSettings
+from geostyle.texture.tiles import Tiling
 
+_log = logging.getLogger(__name__)
 # relu5_1 has a stride of 16: anything thinner has no features there.
 MIN_SIDE_PX = 16
 
@@ -68,11 +72,20 @@ class Finished:
 
 @dataclass(frozen=True)
 class TextureResult:
-    """Outcome of a transfer: the picture (1, 3, H, W) in [0, 1], all steps, whether cut short."""
+    """Outcome of a transfer.
+
+    Attributes:
+        image: (B, 3, H, W), sRGB in [0, 1].
+        history: one entry a level.
+        interrupted: whether it was cut short.
+        settings: what repeats it without its clock, in as many tiles; None where no level was cut
+            or timed by itself (synthesis, reconstruction).
+    """
 
     image: Tensor
     history: list[LevelHistory]
     interrupted: bool
+    settings: TextureSettings | None = None
 
 
 def level_sizes(size: tuple[int, int], levels: int) -> list[tuple[int, int]]:
@@ -128,6 +141,10 @@ def transfer_texture(
         finished: levels that need not be computed again, as `on_level` received them.
         on_level: called after every level but the last; what `finished` takes.
 
+    Raises:
+        InputError: for unusable arguments, or a picture too large for memory even in tiles.
+        NotFiniteError: naming the level, where the loss stops being a number.
+
     Source: Liu et al., "Geometric Style Transfer", section 3.3 (levels 1/8, 1/4, 1/2, 1, each
         doubled to start the next).
     Strength: below 1, the content's own texture joins the mixture with what is missing, so that 0
@@ -138,13 +155,14 @@ def transfer_texture(
     settings = settings or TextureSettings()
     styles = [tex_style] if isinstance(tex_style, Tensor) else list(tex_style)
     if settings.tex_strength == 0:
-        return TextureResult(content.clamp(0, 1), [], False)
+        return TextureResult(content.clamp(0, 1), [], False, settings)
+    given = settings
     settings, mixture, masks = _dialled(settings, len(styles), mixture, shares)
     full = (content.shape[-2], content.shape[-1])
+    regions = 1 if masks is None else len(masks)
+    settings = settle_tiles(settings, extractor, full, batch=content.shape[0], regions=regions)
     sizes = level_sizes(full, len(settings.iterations))
     image = _start(content, settings, seed, sizes[0]) if start is None else resize(start, sizes[0])
-    # Statistics of a part of the picture pull at its pixels harder than those of the whole.
-    covered = 1.0 if masks is None else float(masks.sum(0).mean())
     history: list[LevelHistory] = []
     began = time.monotonic()
     if finished is not None:
@@ -153,55 +171,115 @@ def transfer_texture(
         if not history or sizes_done != sizes[: len(history)] or image.shape[-2:] != sizes_done[-1]:
             raise InputError(f"finished: expected levels of sizes {sizes}, got {sizes_done}")
         began -= finished.seconds
+    job = _Job(content, styles, extractor, mixture, masks, sizes, began, callback)
     interrupted = False
-    for level, (size, steps) in enumerate(zip(sizes, settings.iterations, strict=True)):
-        if level < len(history):
-            continue
-        reference = resize(content, size)
-        if level:
-            image = _doubled(image, reference, settings)
-        exemplars = [resize(s, style_size(s, size, settings.tex_scale)).clamp(0, 1) for s in styles]
-        if settings.tex_strength < 1:
-            exemplars.append(reference)
-        objective = TextureObjective(
-            extractor,
-            exemplars,
-            reference,
-            mixture=mixture,
-            style_weight=max(1.0, settings.tex_strength) ** 2 * covered,
-            content_weight=settings.content_weight,
-            moment_weight=settings.moment_weight,
-            tv_weight=settings.tv_weight,
-            masks=None if masks is None else resize(masks, size, "bilinear").split(1),
-        )
-        on_step = _reporter(callback, level, sizes, steps)
-        try:
-            done = optimise(
-                image,
-                objective,
-                steps,
-                method=settings.optimiser,
-                history=settings.history,
-                lr=settings.lr,
-                plateau=settings.plateau,
-                deadline=_deadline(began, settings, sizes, level),
-                on_step=on_step,
-            )
-        except NotFiniteError as error:
-            raise NotFiniteError(
-                f"texture: level {level + 1} of {len(sizes)} ({size[1]}x{size[0]} px): {error}",
-                error.best,
-            ) from error
+    for level in range(len(history), len(sizes)):
+        image = _doubled(image, resize(content, sizes[level]), settings)
+        done, settings = _until_it_fits(job, level, image, settings)
         image = done.image
-        history.append(LevelHistory(size, done.steps))
+        history.append(LevelHistory(sizes[level], done.steps))
         if done.interrupted:
             interrupted = True
             break
         if on_level is not None and level + 1 < len(sizes):
             on_level(Finished(image, list(history), time.monotonic() - began))
-    if image.shape[-2:] != full:
-        image = resize(image, full)
-    return TextureResult(image.clamp(0, 1), history, interrupted)
+    done_as = replace(given, tile_px=settings.tile_px, tile_blocks=settings.tile_blocks)
+    if given.time_budget_s and not interrupted:
+        taken = tuple(len(level.steps) for level in history)
+        done_as = replace(done_as, stop_after=taken, time_budget_s=0.0)
+    return TextureResult(resize(image, full).clamp(0, 1), history, interrupted, done_as)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all levels of a transfer share: arguments of `transfer_texture`, at its strength."""
+
+    content: Tensor
+    styles: list[Tensor]
+    extractor: FeatureExtractor
+    mixture: Sequence[float] | None
+    masks: Tensor | None
+    sizes: list[Size]
+    began: float
+    callback: Callable[[Progress], None] | None
+
+    def paint(self, level: int, image: Tensor, settings: TextureSettings) -> Optimised:
+        """Optimise one level from `image`, of its size."""
+        size, masks, covered = self.sizes[level], None, 1.0
+        if self.masks is not None:
+            masks = resize(self.masks, size, "bilinear").split(1)
+            # Statistics of a part of the picture pull at its pixels harder than those of the whole.
+            covered = float(self.masks.sum(0).mean())
+        reference = resize(self.content, size)
+        exemplars = [
+            resize(style, style_size(style, size, settings.tex_scale)).clamp(0, 1)
+            for style in self.styles
+        ]
+        if settings.tex_strength < 1:
+            exemplars.append(reference)
+        objective = TextureObjective(
+            self.extractor,
+            exemplars,
+            reference,
+            mixture=self.mixture,
+            masks=masks,
+            style_weight=max(1.0, settings.tex_strength) ** 2 * covered,
+            content_weight=settings.content_weight,
+            gram_weight=settings.gram_weight,
+            wasserstein_weight=settings.wasserstein_weight,
+            moment_weight=settings.moment_weight,
+            tv_weight=settings.tv_weight,
+            tiling=Tiling(settings.tile_px, settings.tile_blocks),
+        )
+        try:
+            return optimise(
+                image,
+                objective,
+                settings.iterations[level],
+                method=settings.optimiser,
+                history=settings.history,
+                lr=settings.lr,
+                plateau=settings.plateau,
+                stop=settings.stop_after[level] if settings.stop_after else None,
+                deadline=_deadline(self.began, settings, self.sizes, level),
+                on_step=_reporter(self.callback, level, self.sizes, settings.iterations[level]),
+            )
+        except NotFiniteError as error:
+            raise NotFiniteError(
+                f"texture: level {level + 1} of {len(self.sizes)} ({size[1]}x{size[0]} px): "
+                f"{error}",
+                error.best,
+            ) from error
+
+
+def _until_it_fits(
+    job: _Job, level: int, image: Tensor, settings: TextureSettings
+) -> tuple[Optimised, TextureSettings]:
+    """Paint a level, in smaller tiles as long as memory runs out; also the settings that fitted."""
+    while True:
+        try:
+            return job.paint(level, image, settings), settings
+        except (RuntimeError, MemoryError) as error:
+            if not _out_of_memory(error):
+                raise
+        # Outside the handler, which would keep alive what was allocated.
+        height, width = job.sizes[level]
+        finer = smaller_tiles(settings, (height, width))
+        if finer is None:
+            raise InputError(
+                "size_px: expected a size that fits into memory, got one that ran out of it at "
+                f"{width}x{height} px even in tiles of {settings.tile_px} px"
+            )
+        settings = finer
+        _log.warning("out of memory at %dx%d px; in tiles now", width, height)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        "can't allocate memory" in str(error)  # the CPU's allocator
+    )
 
 
 def _dialled(
@@ -273,10 +351,3 @@ def _reporter(
             )
 
     return report
-
-
-def steps_done(settings: TextureSettings, result: TextureResult) -> TextureSettings:
-    """`settings` that repeat `result` without its clock: each level's steps, no time budget."""
-    taken = [len(level.steps) for level in result.history]
-    taken += [0] * (len(settings.iterations) - len(taken))
-    return replace(settings, iterations=tuple(taken), time_budget_s=0.0, plateau=0.0)

@@ -8,6 +8,7 @@ from geostyle.config import check, setting
 from geostyle.errors import InputError
 
 MIN_TEX_SCALE = 0.05
+MIN_TILE_PX = 32
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,15 @@ class TextureSettings:
     tex_scale: float = setting(
         1.0, help="size of the texture's features, 1 = long sides alike", min=MIN_TEX_SCALE, max=8.0
     )
+    gram_weight: float = setting(1.0, help="weight of Gram matrices in the texture loss", min=0.0)
+    wasserstein_weight: float = setting(
+        0.0,
+        help="weight of the Gaussian Wasserstein distance: larger motifs, truer colour, and more "
+        "time a step",
+        min=0.0,
+    )
     moment_weight: float = setting(
-        0.0, help="weight of mean and deviation beside Gram matrices", min=0.0
+        0.0, help="weight of channel means and deviations in the texture loss", min=0.0
     )
     tv_weight: float = setting(0.0, help="weight of total variation (smooths)", min=0.0)
     optimiser: str = setting("lbfgs", help="optimiser", choices=("lbfgs", "adam"))
@@ -52,10 +60,37 @@ class TextureSettings:
     time_budget_s: float = setting(
         0.0, help="seconds the texture stage may take (0: no limit)", min=0.0
     )
+    stop_after: tuple[int, ...] = setting(
+        (),
+        help="steps after which each level ends; a run within a time budget records them, "
+        "so that it can be repeated",
+        min=0,
+    )
+    tile_px: int = setting(
+        0,
+        help="longest side that is painted whole; larger pictures are cut into tiles of this "
+        "size, without seams (0: cut where memory is short)",
+        min=0,
+    )
+    tile_blocks: int = setting(
+        2, help="blocks of the network that run in tiles; more take less memory", min=1, max=5
+    )
+    memory_gb: float = setting(
+        0.0, help="memory the process may take, GB (0: what is free)", min=0.0
+    )
 
     def __post_init__(self) -> None:
         check(self)
         if not self.iterations or min(self.iterations) < 0:
             raise InputError(
                 f"iterations: expected a non-negative number a level, got {list(self.iterations)}"
+            )
+        if not self.gram_weight + self.wasserstein_weight + self.moment_weight:
+            raise InputError("gram_weight: expected a texture loss with a weight above 0, got none")
+        if self.tile_px and self.tile_px < MIN_TILE_PX:
+            raise InputError(f"tile_px: expected 0 or at least {MIN_TILE_PX}, got {self.tile_px}")
+        if self.stop_after and len(self.stop_after) != len(self.iterations):
+            raise InputError(
+                f"stop_after: expected one number for each of iterations, {len(self.iterations)}, "
+                f"got {len(self.stop_after)}"
             )

@@ -158,6 +158,28 @@ def test_every_control_is_repeated_by_the_saved_settings(
     assert "result" in (first / "report.html").read_text()
 
 
+def test_what_the_machine_decided_is_recorded(transfer: Transfer, pictures: Pictures) -> None:
+    _, run = transfer(*both(pictures), "--memory-gb", 60)
+    saved = yaml.safe_load((run / "settings.yaml").read_text())["transfer"]
+    assert saved["precision"] in ("float32", "bfloat16")
+    assert saved["texture"]["tile_px"] == 90 + 2 * 8  # with its border, nothing was cut
+    networks = json.loads((run / "environment.json").read_text())["networks"]
+    assert saved["precision"] in networks["texture"]
+    _, cut = transfer(*both(pictures), "--tile-px", 48)
+    assert yaml.safe_load((cut / "settings.yaml").read_text())["transfer"]["texture"][
+        "tile_px"
+    ] == 48  # fmt: skip
+    difference = pixels(run / "result.png").astype(int) - pixels(cut / "result.png")
+    assert np.abs(difference).max() <= 8
+
+
+def test_a_picture_too_large_for_memory_is_refused(
+    transfer: Transfer, pictures: Pictures, capsys: Capture
+) -> None:
+    message = refused(transfer, capsys, *both(pictures), "--memory-gb", 0.01)
+    assert "size_px: expected a size that fits" in message
+
+
 def test_theta_and_grid_on_disk_agree(transfer: Transfer, pictures: Pictures) -> None:
     _, run = transfer(*both(pictures), "--preview")
     grid = load_file(run / "grid.safetensors")["grid"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+import scipy.linalg
 import torch
 from torch import Tensor
 
 from geostyle.texture.losses import (
     GramLoss,
     MomentLoss,
+    WassersteinLoss,
     channel_mean,
     gram,
     relative_error,
@@ -72,7 +74,7 @@ def test_losses_do_not_depend_on_the_scale_of_features(scale: float) -> None:
 
     def losses(x: Tensor, t: Tensor) -> Tensor:
         found, target = statistics(x), statistics(t)
-        textures = [loss(target)(found) for loss in (GramLoss, MomentLoss)]
+        textures = [loss(target)(found) for loss in (GramLoss, MomentLoss, WassersteinLoss)]
         return torch.stack([*textures, relative_error(x, t)])
 
     torch.testing.assert_close(losses(scale * x, scale * t), losses(x, t), rtol=1e-3, atol=1e-5)
@@ -95,6 +97,40 @@ def test_moments_are_mean_and_deviation() -> None:
     found = MomentLoss.moments(statistics(f))[0]
     torch.testing.assert_close(found[:, 0], f[0].mean((1, 2)))
     torch.testing.assert_close(found[:, 1], f[0].std((1, 2), correction=0))
+
+
+def test_wasserstein_distance_of_gaussians_in_closed_form() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, t = (torch.randn(2, 5, 40, 40, generator=generator, dtype=torch.float64) for _ in range(2))
+    t = 2 * t + torch.arange(5.0).reshape(1, 5, 1, 1) + t.roll(1, 1)
+    found, target = statistics(x), statistics(t)
+    expected = 0.0
+    for item in range(2):
+        means, covariances = [], []
+        for f in (x, t):
+            flat = f[item].flatten(1)
+            means.append(flat.mean(1).numpy())
+            covariances.append(flat.cov(correction=0).numpy())
+        # The textbook's form, with a general matrix root.
+        cross = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
+        distance = ((means[0] - means[1]) ** 2).sum()
+        distance += (covariances[0] + covariances[1] - 2 * cross).trace()
+        expected += distance / float(t[item].pow(2).sum(0).mean())
+    assert float(WassersteinLoss(target)(found)) == pytest.approx(expected, rel=5e-3)
+    assert abs(float(WassersteinLoss(target)(target))) < 1e-2 * expected
+
+
+def test_wasserstein_gradient() -> None:
+    generator = torch.Generator().manual_seed(0)
+    t, x = (torch.randn(1, 4, 3, 4, generator=generator, dtype=torch.float64) for _ in range(2))
+    loss = WassersteinLoss(statistics(t))
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(lambda f: loss(statistics(f)), (x,))
+    # More channels than positions, and channels that are alike: still finite.
+    wide = torch.randn(1, 9, 2, 2, generator=generator)
+    same = wide[:, :1].expand(1, 9, 2, 2).clone().requires_grad_()
+    (slope,) = torch.autograd.grad(WassersteinLoss(statistics(wide))(statistics(same)), same)
+    assert torch.isfinite(slope).all()
 
 
 def test_total_variation_of_a_checkerboard() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.texture import Progress, TextureSettings, level_sizes, score, transfer_texture
-from geostyle.texture.pyramid import steps_done, style_size
+from geostyle.texture.pyramid import style_size
 
 TINY = TextureSettings(iterations=(4, 3, 2))
 
@@ -98,6 +98,26 @@ def test_a_mixture_of_one_is_that_style(extractor: FeatureExtractor) -> None:
             transfer_texture(content, [a, b], extractor, TINY, mixture=bad)
 
 
+def test_texture_losses_share_the_style(extractor: FeatureExtractor) -> None:
+    content, style = picture(0, 48, 48), picture(1, 48, 48)
+    terms = {}
+    for name, weights in {
+        "gram": (1, 0, 0), "wasserstein": (0, 2, 0), "moment": (0, 0, 3), "all": (1, 2, 1)
+    }.items():  # fmt: skip
+        kinds = dict(
+            zip(("gram_weight", "wasserstein_weight", "moment_weight"), weights, strict=True)
+        )
+        settings = TextureSettings(iterations=(12,), **kinds)
+        seen: list[Progress] = []
+        transfer_texture(content, style, extractor, settings, callback=seen.append)
+        assert min(p.total for p in seen) < 0.9 * seen[0].total
+        terms[name] = seen[0].style
+    mean = (terms["gram"] + 2 * terms["wasserstein"] + terms["moment"]) / 4
+    assert terms["all"] == pytest.approx(mean, rel=1e-4)
+    with pytest.raises(InputError, match="gram_weight"):
+        TextureSettings(gram_weight=0.0)
+
+
 def test_callback_sees_every_step_and_may_stop(extractor: FeatureExtractor) -> None:
     content, style = picture(0, 64, 48), picture(1, 40, 40)
     seen: list[Progress] = []
@@ -117,14 +137,20 @@ def test_callback_sees_every_step_and_may_stop(extractor: FeatureExtractor) -> N
     assert [len(level.steps) for level in cut.history] == [4, 1]
 
 
-def test_a_run_cut_by_the_clock_repeats_without_it(extractor: FeatureExtractor) -> None:
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_a_run_cut_by_the_clock_repeats_without_it(
+    extractor: FeatureExtractor, optimiser: str
+) -> None:
     content, style = picture(0, 48, 48), picture(1, 40, 40)
-    settings = TextureSettings(iterations=(200, 200, 200), time_budget_s=0.6)
+    settings = TextureSettings(
+        iterations=(200, 200, 200), time_budget_s=0.3, optimiser=optimiser, plateau=1e-6
+    )
     cut = transfer_texture(content, style, extractor, settings)
-    replay = steps_done(settings, cut)
-    assert sum(replay.iterations) < 600
-    again = transfer_texture(content, style, extractor, replay)
+    assert cut.settings is not None and cut.settings.time_budget_s == 0
+    assert cut.settings.iterations == (200, 200, 200) and sum(cut.settings.stop_after) < 600
+    again = transfer_texture(content, style, extractor, cut.settings)
     assert torch.equal(cut.image, again.image)
+    assert again.settings == cut.settings
 
 
 def test_constant_and_identical_pictures_stay_sane(extractor: FeatureExtractor) -> None:
@@ -150,3 +176,5 @@ def test_iterations_are_checked() -> None:
         TextureSettings(iterations=())
     with pytest.raises(InputError, match="iterations"):
         TextureSettings(iterations=(3, -1))
+    with pytest.raises(InputError, match="stop_after"):
+        TextureSettings(iterations=(3, 1), stop_after=(2,))

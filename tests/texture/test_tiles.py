@@ -48,7 +48,7 @@ def assert_alike(whole: TextureObjective, cut: TextureObjective, image: Tensor) 
 TERMS: dict[str, dict[str, Any]] = {
     "gram": {"content_weight": 0.0},
     "content": {"style_weight": 0.0},
-    "everything": {"moment_weight": 0.5, "tv_weight": 0.3},
+    "everything": {"moment_weight": 0.5, "wasserstein_weight": 0.7, "tv_weight": 0.3},
     "shallow only": {"style_layers": ["relu1_1", "relu2_1"], "content_weight": 0.0},
     "deep only": {"style_layers": ["relu5_1"], "content_layer": ["relu4_2", "relu5_1"]},
     "shallow content": {"content_layer": ["relu1_2", "pool2"]},
