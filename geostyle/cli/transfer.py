@@ -166,12 +166,11 @@ def main(argv: Sequence[str]) -> int:
             save_geometry(run, bent, content.bit_depth)
             if choices:
                 save_choices(run, choices, content.tensor, bent, settings)
-        interrupted = False
+        interrupted, image = False, canvas
+        animation = Animation(job.animation, settings, canvas)
         if job.preview:
             result = run.file(PREVIEW_FILE if job.preview > 1 else "warped.png")
         else:
-            image = canvas
-            animation = Animation(job.animation, settings, canvas)
             if tex_styles:
                 unfinished.save_canvas(run, canvas, shares)
                 finished = unfinished.load_levels(run)
@@ -192,11 +191,11 @@ def main(argv: Sequence[str]) -> int:
                     settings = replace(settings, texture=painted.settings)
                     run.save_settings(replace(job, transfer=settings))
             result = job.result.save(image, run.file("result"), content)
-            if not interrupted and job.animation.animate:
-                moving = animation.save(
-                    run, content.tensor, image, networks, tex_styles, job.tex_weights, shares
-                )
-                print(f"animation: {moving or 'none: nothing moved'}")
+        if not interrupted and job.animation.animate:
+            moving = animation.save(
+                run, content.tensor, image, networks, tex_styles, job.tex_weights, shares
+            )
+            print(f"animation: {moving or 'none: nothing moved'}")
         report = write_report(run.path)
         if not interrupted:
             unfinished.clear(run)

@@ -180,6 +180,17 @@ def test_a_picture_too_large_for_memory_is_refused(
     assert "size_px: expected a size that fits" in message
 
 
+def test_a_preview_moves_without_painting(transfer: Transfer, pictures: Pictures) -> None:
+    flags = ["--animate", "geometry", "texture", "--animate-frames", 4, "--animate-size", 64]
+    status, run = transfer(*both(pictures), "--preview", *flags)
+    assert status == 0
+    with Image.open(run / "animation.gif") as image:
+        assert image.n_frames == 4
+    status, run = transfer("--content", pictures["content"], "--tex-style", pictures["tex_style"],
+                           "--animate", "geometry")  # fmt: skip
+    assert status == 0 and not (run / "animation.gif").exists()
+
+
 def test_theta_and_grid_on_disk_agree(transfer: Transfer, pictures: Pictures) -> None:
     _, run = transfer(*both(pictures), "--preview")
     grid = load_file(run / "grid.safetensors")["grid"]
