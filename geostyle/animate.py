@@ -93,6 +93,7 @@ def texture_frames(
             settings.texture,
             tex_strength=share * settings.texture.tex_strength,
             iterations=(STEPS_A_FRAME,),
+            stop_after=(),
             plateau=0.0,
             time_budget_s=0.0,
         )

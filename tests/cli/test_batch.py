@@ -170,6 +170,7 @@ def test_styles_may_be_folders_too(photos: Path, tmp_path: Path) -> None:
         (["--content", "photos", "--tex-style", "tex"], "tex_style: expected one folder, or pict"),
         (["--content", "photos", "--tex-style", "none.png"], "tex_style: expected a picture file"),
         (["--content", "photos", "--animate", "painting"], "animate: expected none in a batch"),
+        (["--content", "photos", "--points", "p.json"], "points: expected none in a batch"),
         (["--content", "photos", "--geo-style", "photos/broken.jpg"], "geo_style: expected a pic"),
     ],
 )
