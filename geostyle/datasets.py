@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 
 from geostyle.checkpoint import tensor_hash
-from geostyle.coords import base_grid, resize
+from geostyle.coords import Size, base_grid, resize
 from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor
 from geostyle.geonet import NetSettings, correlate_squares, describe_square
 from geostyle.images import load_picture
-from geostyle.manifest import Pair, fingerprint, read_manifest
+from geostyle.manifest import SPLITS, Pair, fingerprint, read_manifest
 from geostyle.runs import atomic_path
 from geostyle.warps import RandomRanges, make_family
-from geostyle.warps.affine import inverse
+from geostyle.warps.affine import Affine, inverse, matrix_of, theta_of
 from geostyle.warps.grid import warp_image
 from geostyle.warps.random import random_theta
 
@@ -30,6 +30,10 @@ TARGETS = ("stylised", "warped")  # what I_b can be: repainted, or plain
 # Warps composed with a stored one to make a fresh pair of it.
 FRESH_RANGES = RandomRanges(
     rotation_deg=10.0, shear_deg=30.0, scale=(0.85, 1.2), translation=0.12, jitter=0.2
+)
+# How far the first network of a cascade errs, as the second is taught to expect it.
+FIRST_ERROR = RandomRanges(
+    rotation_deg=6.0, shear_deg=30.0, scale=(0.9, 1.1), translation=0.08, min_subject=0.5
 )
 SYMMETRIES = 8  # of the square
 
@@ -85,6 +89,56 @@ class PairSet:
         """The "content", "warped" or "stylised" picture of a pair: (1, 3, S, S)."""
         return load_picture(self.folder / self.pairs[index].file(kind), name="data").tensor
 
+    def fresh(
+        self, index: int, kind: str, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A new pair made of pair `index` with target `kind`; see `fresh_pair`."""
+        pictures = PairSet.picture(self, index, "content"), PairSet.picture(self, index, kind)
+        return fresh_pair(*pictures, self.pairs[index], rng)
+
+
+class ResidualSet(PairSet):
+    """Pairs as the second network of a cascade sees them: I_a as a first, affine estimate warps it.
+
+    The estimate is the affine map nearest to the true warp, with a random error that follows from
+    (seed, index) of the pair alone; the truth is what it leaves.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        super().__init__(folder, split)
+        points = base_grid((TRUTH_CELLS, TRUTH_CELLS)).reshape(-1, 2)
+        first = []
+        for pair, truth in zip(self.pairs, self.truth, strict=True):
+            seed = (pair.seed, SPLITS.index(pair.split), pair.index)
+            size = (pair.size_px, pair.size_px)
+            first.append(nearly_affine(points, truth.reshape(-1, 2), seed, size))
+        self.first = torch.stack(first)
+        left = Affine().map(inverse(self.first), self.truth.flatten(1, 2))
+        self.truth = left.unflatten(1, (TRUTH_CELLS, TRUTH_CELLS))
+
+    def picture(self, index: int, kind: str) -> Tensor:
+        """As `PairSet.picture`, the content warped by the first estimate."""
+        picture = super().picture(index, kind)
+        if kind != "content":
+            return picture
+        size = (picture.shape[-2], picture.shape[-1])
+        return warp_image(picture, Affine().grid(self.first[index][None], size)).clamp(0, 1)
+
+    def fresh(
+        self, index: int, kind: str, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """A new pair, its content warped by an estimate of the new warp."""
+        pictures = PairSet.picture(self, index, "content"), PairSet.picture(self, index, kind)
+        return fresh_pair(*pictures, self.pairs[index], rng, residual=True)
+
+
+def nearly_affine(points: Tensor, mapped: Tensor, seed: int | Sequence[int], size: Size) -> Tensor:
+    """Theta (6,) of the affine map nearest to points (M, 2) → mapped, off by a random error."""
+    nearest = Affine().fit(points.double(), mapped.double())
+    error = matrix_of(random_theta(Affine(), seed, size, FIRST_ERROR).double())
+    row = error.new_tensor([[0.0, 0.0, 1.0]])
+    return theta_of(matrix_of(nearest) @ torch.cat((error, row))).float()
+
 
 def true_grids(pairs: Sequence[Pair], cells: int) -> Tensor:
     """Where the pixel centres of a cells×cells output lie in the content: (N, cells, cells, 2)."""
@@ -110,8 +164,16 @@ class CorrelationCache:
 
     def __init__(self, pairs: PairSet, extractor: FeatureExtractor, settings: NetSettings) -> None:
         self.pairs, self.extractor, self.settings = pairs, extractor, settings
-        what = [features_hash(extractor), str(extractor.dtype), settings.layer, settings.match_px]
-        key = hashlib.sha256(repr((*what, settings.centre, pairs.targets)).encode()).hexdigest()
+        what: list[object] = [
+            features_hash(extractor),
+            str(extractor.dtype),
+            settings.layer,
+            settings.match_px,
+        ]
+        what += [settings.centre, pairs.targets]
+        if isinstance(pairs, ResidualSet):
+            what.append(repr(FIRST_ERROR))
+        key = hashlib.sha256(repr(tuple(what)).encode()).hexdigest()
         folder = pairs.folder / "correlations" / key[:16]
         self.blocks = [
             (range(start, stop), folder / f"{fingerprint(pairs.pairs[start:stop])}.npy")
@@ -171,7 +233,12 @@ def features_hash(extractor: FeatureExtractor) -> str:
 
 
 def fresh_pair(
-    content: Tensor, target: Tensor, pair: Pair, rng: np.random.Generator
+    content: Tensor,
+    target: Tensor,
+    pair: Pair,
+    rng: np.random.Generator,
+    *,
+    residual: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Make a new pair of a stored one, by warping both of its pictures once more.
 
@@ -182,17 +249,22 @@ def fresh_pair(
         content, target: (1, 3, S, S), I_a and I_b.
         pair: their record.
         rng: what u and h are drawn from.
+        residual: u is instead what a first, affine estimate of g∘h would be; see `ResidualSet`.
 
     Returns: I_a', I_b', and the truth (1, G, G, 2), G = `TRUTH_CELLS`.
     """
     size = (content.shape[-2], content.shape[-1])
     seeds = [int(seed) for seed in rng.integers(0, 2**31, 2)]
     outer, inner = make_family("affine"), make_family("affine+tps", 3)
-    u = random_theta(outer, seeds[0], size, FRESH_RANGES).reshape(1, -1).float()
     h = random_theta(inner, seeds[1], size, FRESH_RANGES).reshape(1, -1).float()
     g, theta = make_family(pair.family, pair.lattice), torch.tensor([pair.theta])
     points = base_grid((TRUTH_CELLS, TRUTH_CELLS)).reshape(1, -1, 2)
-    truth = outer.map(inverse(u), g.map(theta, inner.map(h, points)))
+    mapped = g.map(theta, inner.map(h, points))
+    if residual:
+        u = nearly_affine(points[0], mapped[0], seeds[0], size)[None]
+    else:
+        u = random_theta(outer, seeds[0], size, FRESH_RANGES).reshape(1, -1).float()
+    truth = outer.map(inverse(u), mapped)
     return (
         warp_image(content, outer.grid(u, size)).clamp(0, 1),
         warp_image(target, inner.grid(h, size)).clamp(0, 1),

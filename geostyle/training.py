@@ -32,8 +32,8 @@ from geostyle.datasets import (
     Batch,
     CorrelationCache,
     PairSet,
+    ResidualSet,
     features_hash,
-    fresh_pair,
     load_pictures,
     symmetric,
 )
@@ -84,6 +84,12 @@ class TrainSettings:
     weights: Path | None = setting(None, help="file of its weights; default: the usual ones")
     feature_precision: str = setting(
         "float32", choices=("auto", "float32", "bfloat16"), help="of its convolutions"
+    )
+    stage: int = setting(
+        1,
+        min=1,
+        max=2,
+        help="place in a cascade: the second network learns what an affine first estimate leaves",
     )
     loss: str = setting(
         "distance",
@@ -199,8 +205,9 @@ class Trainer(Learner):
                 f"batch: expected a multiple of {self.processes.world} processes, "
                 f"got {settings.batch}"
             )
-        self.train_set = PairSet(settings.data, "train")
-        self.val_set = PairSet(settings.data, "val")
+        pair_set = ResidualSet if settings.stage == 2 else PairSet
+        self.train_set = pair_set(settings.data, "train")
+        self.val_set = pair_set(settings.data, "val")
         self.device = resolve_device(settings.device)
         self.dtype = resolve_precision(settings.precision, self.device)
         extractor = load_features(
@@ -327,12 +334,8 @@ class Trainer(Learner):
             if rng is None:
                 continue
             assert self.extractor is not None
-            content, target, truth = fresh_pair(
-                self.train_set.picture(index, "content"),
-                self.train_set.picture(index, self.train_set.targets[kind]),
-                self.train_set.pairs[index],
-                rng,
-            )
+            kind_name = self.train_set.targets[kind]
+            content, target, truth = self.train_set.fresh(index, kind_name, rng)
             source, goal = (
                 describe_square(picture, self.extractor, self.settings.net)
                 for picture in (content, target)

@@ -18,6 +18,7 @@ from geostyle.datasets import (
     Batch,
     CorrelationCache,
     PairSet,
+    ResidualSet,
     fresh_pair,
     load_pictures,
     symmetric,
@@ -139,6 +140,32 @@ def test_fresh_pairs_keep_their_truth() -> None:
     assert ((there - unmoved).abs() * inside).mean() / inside.float().mean() > 0.05
     again = fresh_pair(content, target, pair, np.random.default_rng(0))
     assert torch.equal(again[2], truth) and torch.equal(again[1], new_target)
+
+
+def test_a_second_network_learns_what_the_first_leaves(
+    tiny_pairs: Path, tiny_weights: Path
+) -> None:
+    """I_b shows at p what the warped content shows at the residual truth, and that is nearer."""
+    pairs, left = PairSet(tiny_pairs, "train"), ResidualSet(tiny_pairs, "train")
+    base = base_grid((TRUTH_CELLS, TRUTH_CELLS))
+    distances = [(truth - base).norm(dim=-1).mean() for truth in (pairs.truth, left.truth)]
+    assert 0.02 < distances[1] < 0.7 * distances[0]
+    assert torch.equal(left.truth, ResidualSet(tiny_pairs, "train").truth)
+    for index in range(3):
+        there = sample(pairs.picture(index, "warped"), base[None])
+        here = sample(left.picture(index, "content"), left.truth[index][None])
+        inside = inside_mask(torch.cat((pairs.truth, left.truth)) / 0.9)
+        seen = (inside[index] & inside[index + len(pairs)])[None, None]
+        assert seen.float().mean() > 0.2
+        assert ((there - here).abs() * seen).mean() / seen.float().mean() < 0.03
+        assert torch.equal(left.picture(index, "warped"), pairs.picture(index, "warped"))
+    content, target, truth = left.fresh(0, "warped", np.random.default_rng(1))
+    seen = inside_mask(truth / 0.9)[:, None]
+    there, here = sample(target, base[None]), sample(content, truth)
+    assert ((there - here).abs() * seen).mean() / seen.float().mean() < 0.03
+    extractor = load_features(weights=tiny_weights)
+    first, second = (CorrelationCache(p, extractor, SETTINGS) for p in (pairs, left))
+    assert first.blocks[0][1] != second.blocks[0][1]
 
 
 def test_correlations_are_computed_once(

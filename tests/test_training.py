@@ -157,7 +157,9 @@ def _shared(trainer: Trainer, rank: int) -> Trainer:
     return other
 
 
-@pytest.mark.parametrize("changes", [{"loss": "image"}, {"loss": "grid"}, {"fresh": 1.0}])
+@pytest.mark.parametrize(
+    "changes", [{"loss": "image"}, {"loss": "grid"}, {"fresh": 1.0}, {"stage": 2}]
+)
 def test_other_ways_to_train_move_the_weights(
     settings: TrainSettings, changes: dict[str, Any]
 ) -> None:
@@ -300,7 +302,7 @@ def test_only_a_saved_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_the_shipped_settings_are_valid() -> None:
-    for name in ("train_geo", "train_geo_small"):
+    for name in ("train_geo", "train_geo_small", "train_geo_first", "train_geo_second"):
         resolve(TrainSettings, ROOT / "configs" / f"{name}.yaml")
     for name in ("make", "make_small"):
         resolve(MakeSettings, ROOT / "configs" / f"{name}.yaml")
