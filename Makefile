@@ -4,7 +4,7 @@ VENV ?= .venv
 WORKERS ?= 2
 PY := $(VENV)/bin/python
 CODE := geostyle tests transfer.py $(wildcard train_geo.py data_gen examples benchmarks reliability)
-TYPED := geostyle transfer.py $(wildcard train_geo.py data_gen)
+TYPED := geostyle transfer.py $(wildcard train_geo.py data_gen reliability)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench kill disk folds fuzz build clean

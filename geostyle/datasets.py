@@ -146,8 +146,15 @@ def true_grids(pairs: Sequence[Pair], cells: int) -> Tensor:
     kinds = [(pair.family, pair.lattice) for pair in pairs]
     for name, lattice in set(kinds):
         rows = [i for i, kind in enumerate(kinds) if kind == (name, lattice)]
+        family = make_family(name, lattice)
+        odd = next((pairs[i] for i in rows if len(pairs[i].theta) != family.n_params), None)
+        if odd is not None:
+            raise InputError(
+                f"data: expected {family.n_params} parameters of {name} in pair {odd.key}, "
+                f"got {len(odd.theta)}"
+            )
         theta = torch.tensor([pairs[i].theta for i in rows])
-        grids[rows] = make_family(name, lattice).grid(theta, (cells, cells))
+        grids[rows] = family.grid(theta, (cells, cells))
     return grids
 
 
@@ -205,13 +212,19 @@ class CorrelationCache:
 
     def _block(self, number: int) -> np.ndarray:
         if number not in self._open:
-            path = self.blocks[number][1]
+            rows, path = self.blocks[number]
             try:
-                self._open[number] = np.load(path, mmap_mode="r")
-            except (OSError, ValueError) as error:
+                block = np.load(path, mmap_mode="r")
+                if block.dtype != np.float16 or block.shape[:2] != (
+                    len(rows),
+                    len(self.pairs.targets),
+                ):
+                    raise ValueError(f"{block.dtype} of shape {block.shape}")
+            except Exception as error:  # numpy raises whatever its parser does
                 raise InputError(
                     f"data: expected correlations in {str(path)!r}, got a damaged file; delete it"
                 ) from error
+            self._open[number] = block
         return self._open[number]
 
     def _compute(self, index: int) -> Tensor:

@@ -58,7 +58,7 @@ def read_pairs(path: Path) -> list[PicturePair]:
         rows = list(csv.DictReader(path.read_text("utf-8-sig").splitlines()))
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"list: expected a CSV file, got {str(path)!r} ({error})") from error
-    if not rows or set(COLUMNS) - set(rows[0]):
+    if not rows or not all(row.get(name) for row in rows for name in COLUMNS):
         raise InputError(f"list: expected rows with the columns content and geo_style in {path}")
     return [PicturePair(*(path.parent / row[name] for name in COLUMNS)) for row in rows]
 

@@ -24,14 +24,15 @@ from geostyle.checkpoint import load_checkpoint
 from geostyle.cli import _unfinished
 from geostyle.cli import run as run_verb
 from geostyle.cli import transfer as transfer_verb
+from geostyle.cli.batch import BatchJob, done_before
 from geostyle.datasets import CorrelationCache, PairSet
 from geostyle.distill import DistillSettings
-from geostyle.estimate import Correspondences
+from geostyle.estimate.points import Correspondences
 from geostyle.features import load_features
 from geostyle.gallery import read_pairs
 from geostyle.generate import MakeSettings
 from geostyle.geonet import NetSettings, load_geonet
-from geostyle.images import load_picture
+from geostyle.images import as_mask, load_picture
 from geostyle.keypoints import read_pf_pascal, read_pf_willow, read_spair
 from geostyle.manifest import read_manifest
 from geostyle.originals import original_paths
@@ -85,10 +86,15 @@ def readers(work: Path) -> list[Reader]:
         Reader("pairs.csv", ".csv", [_csv()], _in_folder("pairs.csv", read_pf_willow, work), 1.0),
         Reader("test_pairs_pf_pascal.csv", ".csv", [_csv()],
                _in_folder("test_pairs_pf_pascal.csv", read_pf_pascal, work), 0.5),
-        Reader("SPair annotation", ".json", [_spair_note()], _spair(work), 0.5, "json"),
-        Reader("list of pairs", ".csv", [b"content,geo_style\na.png,b.png\n"], read_pairs, 0.5),
-        Reader("points", ".json", [_points()], Correspondences.load, 1.0, "json"),
-        Reader("points, a table", ".csv", [_points_table()], Correspondences.load, 0.5),
+        Reader("annotations of PF-PASCAL", ".mat", [_mat(), _mat(True)], _pascal(work), 0.5),
+        Reader("annotations of SPair", ".json", [_spair_json()], _spair(work), 0.5, "json"),
+        Reader("points, JSON", ".json", [_points_json()], _points, 1.0, "json"),
+        Reader("points, CSV", ".csv", [_points_csv()], _points, 1.0),
+        Reader("list of a gallery", ".csv", [b"content,geo_style\na.png,b.png\nc.png,d.png\n"],
+               read_pairs, 0.5),
+        Reader("mask", ".bin", [_png("L"), _png("LA"), _png("RGBA"), _png("I;16")], _mask, 0.5),
+        Reader("metrics.jsonl of a batch", ".jsonl", [_batch_metrics()],
+               _in_folder("metrics.jsonl", lambda f: done_before(RunFolder(f)), work), 0.5),
         Reader("metrics.jsonl", ".jsonl", [(run / "metrics.jsonl").read_bytes()],
                read_metrics, 0.5),
     ]  # fmt: skip
@@ -117,10 +123,11 @@ def settings_classes() -> dict[str, Any]:
         "make.py": MakeSettings(),
         "train_geo.py": TrainSettings(),
         "distill": DistillSettings(),
-        "transfer": transfer_verb.Job(geo_style=some, tex_style=some),
+        "transfer": transfer_verb.Job(geo_style=some, tex_style=(some,)),
     }
     for verb in ("texture", "reconstruct", "neural_style"):
         found[verb] = import_module(f"geostyle.cli.{verb}").Job()
+    found["batch"] = BatchJob(content=some, tex_style=(some,))
     found["mix"] = import_module("geostyle.cli.mix").Job(exemplars=(some, some))
     return found
 
@@ -170,8 +177,19 @@ def _canvas(path: Path) -> None:
     run = RunFolder(path.parent / "run")
     run.file(_unfinished.FOLDER).mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, run.file(_unfinished.CANVAS))
-    canvas = _unfinished.load_canvas(run)
+    canvas, _ = _unfinished.load_canvas(run)
     assert canvas is not None and canvas.ndim == 4
+
+
+def _points(path: Path) -> None:
+    given = Correspondences.load(path)
+    _finite(given.content)
+    _finite(given.geo_style)
+
+
+def _mask(path: Path) -> None:
+    mask = as_mask(path)
+    assert mask.shape[:2] == (1, 1) and mask.min() >= 0 and mask.max() <= 1
 
 
 def _vgg(path: Path) -> None:
@@ -214,7 +232,7 @@ def _environment(folder: Path) -> None:
 
 def _settings(job_class: type) -> Callable[[Path], None]:
     def call(path: Path) -> None:
-        settings = config.resolve(job_class, path)
+        settings: Any = config.resolve(job_class, path)
         assert config.dump_yaml(settings)
 
     return call
@@ -255,38 +273,66 @@ def _only(work: Path, stem: str) -> bytes:
     return (work / "train_geo.py" / f"{stem}.safetensors").read_bytes()
 
 
+def _mat(packed: bool = False) -> bytes:
+    from scipy.io import savemat
+
+    buffer = io.BytesIO()
+    savemat(buffer, {"kps": np.array([[1.0, 2], [3, 4], [np.nan, 6]])}, do_compression=packed)
+    return buffer.getvalue()
+
+
+def _pascal(work: Path) -> Callable[[Path], None]:
+    root = work / "pascal"
+    (root / "Annotations" / "cat").mkdir(parents=True)
+    (root / "test_pairs.csv").write_text("source_image,target_image,class\na.jpg,a.jpg,cat\n")
+
+    def call(path: Path) -> None:
+        shutil.copyfile(path, root / "Annotations" / "cat" / "a.mat")
+        read_pf_pascal(root)
+
+    return call
+
+
+def _spair(work: Path) -> Callable[[Path], None]:
+    root = work / "spair"
+    for folder in ("Layout/large", "PairAnnotation/test"):
+        (root / folder).mkdir(parents=True)
+    (root / "Layout/large/test.txt").write_text("a\n")
+
+    def call(path: Path) -> None:
+        shutil.copyfile(path, root / "PairAnnotation/test/a.json")
+        for pair in read_spair(root):
+            assert pair.source.parent.parent == root / "JPEGImages"
+
+    return call
+
+
+def _spair_json() -> bytes:
+    note = {"category": "cat", "trg_imname": "a.jpg", "src_imname": "b.jpg"}
+    points = {"trg_kps": [[1, 2], [3, 4]], "src_kps": [[5, 6], [7, 8]], "trg_bndbox": [0, 1, 9, 8]}
+    return json.dumps({**note, **points}).encode()
+
+
+def _points_json() -> bytes:
+    points = [[1, 2], [30.5, 4], [5, 26], [17.25, 18]]
+    return json.dumps({"content": points, "geo_style": points[::-1]}).encode()
+
+
+def _points_csv() -> bytes:
+    rows = ["content_x,content_y,geo_style_x,geo_style_y"]
+    return "\n".join([*rows, *(f"{i},{2 * i}.5,{3 * i},{i}" for i in range(5))]).encode() + b"\n"
+
+
+def _batch_metrics() -> bytes:
+    line = {"stage": "done", "name": "a", "file": "a.png", "inputs": "0" * 64, "seconds": 0.1}
+    skipped = {"stage": "skipped", "name": "b", "reason": "no"}
+    return "".join(json.dumps(entry) + "\n" for entry in (line, skipped, line)).encode()
+
+
 def _csv() -> bytes:
     rows = ["source_image,target_image,class,XA,YA,XB,YB"]
     rows += [f"a{i}.png,b{i}.png,duck,1;2.5;3,4;5;6,7;8;9,1;2;{i}" for i in range(6)]
     return "\n".join(rows).encode() + b"\n"
-
-
-def _points() -> bytes:
-    return json.dumps({"content": [[1, 2], [3.5, 4]], "geo_style": [[5, 6], [7, 8]]}).encode()
-
-
-def _points_table() -> bytes:
-    return b"content_x,content_y,geo_style_x,geo_style_y\n1,2,5,6\n3.5,4,7,8\n"
-
-
-def _spair_note() -> bytes:
-    note = {"src_imname": "a.jpg", "trg_imname": "b.jpg", "category": "cat",
-            "src_kps": [[1, 2], [3, 4]], "trg_kps": [[5, 6], [7, 8]],
-            "trg_bndbox": [1, 2, 30, 40]}  # fmt: skip
-    return json.dumps(note).encode()
-
-
-def _spair(work: Path) -> Callable[[Path], None]:
-    root = work / "SPair-71k"
-    for folder in ("Layout/large", "PairAnnotation/test"):
-        (root / folder).mkdir(parents=True)
-    (root / "Layout" / "large" / "test.txt").write_text("1-a-b\n")
-
-    def read(path: Path) -> None:
-        shutil.copyfile(path, root / "PairAnnotation" / "test" / "1-a-b.json")
-        read_spair(root)
-
-    return read
 
 
 def _state_dict() -> bytes:

@@ -28,6 +28,7 @@ from geostyle.datasets import (
 from geostyle.errors import InputError
 from geostyle.features import load_features
 from geostyle.geonet import NetSettings, describe_square
+from geostyle.manifest import read_manifest, write_manifest
 from geostyle.warps import make_family
 from geostyle.warps.grid import warp_image
 from geostyle.warps.random import random_theta
@@ -198,9 +199,12 @@ def test_correlations_are_computed_once(
     # Other settings are other files; a damaged file is named.
     other = CorrelationCache(pairs, extractor, dataclasses.replace(SETTINGS, centre=False))
     assert other.blocks[0][1] != cache.blocks[0][1]
-    cache.blocks[0][1].write_bytes(b"rubbish")
-    with pytest.raises(InputError, match="damaged file; delete it"):
-        CorrelationCache(pairs, extractor, SETTINGS).read([0], [0])
+    whole = cache.blocks[0][1].read_bytes()
+    # numpy reads headers with Python's tokenizer, which has errors of its own.
+    for damaged in (b"rubbish", whole.replace(b"}", b"("), whole.replace(b"<f2", b"<i2")):
+        cache.blocks[0][1].write_bytes(damaged)
+        with pytest.raises(InputError, match="damaged file; delete it"):
+            CorrelationCache(pairs, extractor, SETTINGS).read([0], [0])
 
 
 def test_pictures_come_in_the_order_asked(tiny_pairs: Path) -> None:
@@ -208,6 +212,13 @@ def test_pictures_come_in_the_order_asked(tiny_pairs: Path) -> None:
     loaded = load_pictures(pairs, [3, 1], ["content", "stylised"], 32)
     assert loaded.shape == (2, 3, 32, 32)
     assert torch.equal(loaded[1:], resize(pairs.picture(1, "stylised"), (32, 32)))
+
+
+def test_a_theta_of_the_wrong_length_names_its_pair(tiny_pairs: Path, tmp_path: Path) -> None:
+    pair, *others = read_manifest(tiny_pairs, "train")
+    write_manifest(tmp_path, [dataclasses.replace(pair, theta=pair.theta[:-1]), *others])
+    with pytest.raises(InputError, match=r"parameters of affine\+tps in pair train/000/000000"):
+        PairSet(tmp_path, "train")
 
 
 def test_an_empty_split_is_refused(tiny_pairs: Path, tmp_path: Path) -> None:

@@ -30,9 +30,10 @@ def test_a_list_is_read_from_its_own_folder(pictures: Path) -> None:
     path.write_text("geo_style,content\npaintings/00.png,photos/01.png\n")
     (pair,) = read_pairs(path)
     assert pair.content == pictures / "photos" / "01.png"
-    path.write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match="list: expected rows with the columns"):
-        read_pairs(path)
+    for damaged in ("a,b\n1,2\n", "content,geo_style\n", "content,geo_style\na.png\n"):
+        path.write_text(damaged)
+        with pytest.raises(InputError, match="list: expected rows with the columns"):
+            read_pairs(path)
     with pytest.raises(InputError, match="list: expected a CSV file"):
         read_pairs(pictures / "none.csv")
 

@@ -90,6 +90,10 @@ def test_pf_pascal_reads_annotations_where_the_list_has_no_points(pf_pascal: Pat
     (pair,) = read_pf_pascal(pf_pascal)
     np.testing.assert_allclose(pair.source_points, A)
     np.testing.assert_allclose(pair.target_points, B)
+    path = folder / "2008_000002.mat"
+    path.write_bytes(path.read_bytes()[:150])  # loadmat raises errors of its own
+    with pytest.raises(InputError, match="root: expected keypoints in .*2008_000002.mat"):
+        read_pf_pascal(pf_pascal)
 
 
 def test_spair_carries_its_source_to_its_target(spair: Path) -> None:

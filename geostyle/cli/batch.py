@@ -272,7 +272,8 @@ def done_before(run: RunFolder) -> dict[str, str]:
     return {
         line["name"]: line["inputs"]
         for line in lines
-        if line.get("stage") == "done" and run.file(line["file"]).is_file()
+        if line.get("stage") == "done" and {"name", "inputs", "file"} <= line.keys()
+        if run.file(str(line["file"])).is_file()
     }
 
 
