@@ -95,7 +95,7 @@ def test_a_transfer_killed_before_it_paints_resumes_too(
         raise Killed
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr("geostyle.cli.transfer.save_grid", die)
+        patch.setattr("geostyle.cli._geometry.save_grid", die)
         run_verb("transfer", argv)
     assert run_verb("transfer", ["--resume", str(newest(tmp_path))]) == 0
     assert results(newest(tmp_path)) == results(reference)
