@@ -244,7 +244,7 @@ def fast_networks(folder: Path, count: int) -> Path:
     """A folder with tiny fast style networks, all different."""
     for seed in range(count):
         torch.manual_seed(seed)
-        net = FastNet(FastNetSettings(widths=(4, 6), blocks=1))
+        net = FastNet(FastNetSettings(widths=(4, 6), blocks=(0, 1)))
         with torch.no_grad():  # about the negative of its input
             net.out.weight.neg_()
             net.out.bias.fill_(1.0)  # type: ignore[union-attr]

@@ -47,7 +47,7 @@ class Job:
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
     device: str = setting("auto", help="auto, cpu, cuda, cuda:N or mps")
     precision: str = setting(
-        "float32", choices=("auto", "float32", "bfloat16"), help="of the convolutions"
+        "auto", choices=("auto", "float32", "bfloat16"), help="of the convolutions"
     )
 
     def __post_init__(self) -> None:

@@ -19,9 +19,11 @@ class FastNetSettings:
     """The shape of a fast style network."""
 
     widths: tuple[int, ...] = setting(
-        (16, 32, 64, 112), min=4, max=512, help="channels at full size, at half of it, and so on"
+        (16, 32, 64, 96, 128), min=4, max=512, help="channels at full size, at half, and so on"
     )
-    blocks: int = setting(4, min=0, max=32, help="residual blocks at the smallest size")
+    blocks: tuple[int, ...] = setting(
+        (0, 0, 0, 1, 3), min=0, max=32, help="residual blocks at each size, on the way up"
+    )
     kernel: int = setting(3, choices=(3, 5, 7, 9), help="side of the first and last convolution")
     stem: str = setting(
         "half", choices=("half", "full"), help="size at which the first convolution gives its maps"
@@ -34,6 +36,10 @@ class FastNetSettings:
         check(self)
         if len(self.widths) < 2:
             raise InputError(f"widths: expected two sizes or more, got {list(self.widths)}")
+        if len(self.blocks) != len(self.widths):
+            raise InputError(
+                f"blocks: expected {len(self.widths)} numbers, one a width, got {list(self.blocks)}"
+            )
 
 
 class Convolution(nn.Module):
@@ -100,8 +106,8 @@ class FastNet(nn.Module):
         "Instance Normalization", for the normalisation.
     Differs: instance instead of batch normalisation; nearest-neighbour resize and convolution
         instead of transposed convolution; reflection instead of zero padding; linear instead of
-        tanh output. By default also narrower, with one halving more, small first and last kernels,
-        and additive skips; ``configs/fast_johnson.yaml`` has the paper's sizes.
+        tanh output. By default also narrower, with two halvings more, small first and last
+        kernels, and additive skips; ``configs/fast_johnson.yaml`` has the paper's sizes.
     """
 
     def __init__(self, settings: FastNetSettings) -> None:
@@ -114,8 +120,12 @@ class FastNet(nn.Module):
             kernel, stride = (3, 2) if level else (settings.kernel, 1 if full else 2)
             self.encoder.append(Convolution(before, width, kernel, stride))
             before = width
-        self.trunk = nn.Sequential(*(Residual(widths[-1]) for _ in range(settings.blocks)))
         up = widths[::-1]
+        # Blocks of every size, from the smallest on, and what enlarges from one to the next.
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(Residual(width) for _ in range(count)))
+            for width, count in zip(up, settings.blocks[::-1], strict=True)
+        )
         self.decoder = nn.ModuleList(Enlargement(a, b) for a, b in zip(up, up[1:], strict=False))
         middle = settings.kernel // 2
         self.out = nn.Conv2d(
@@ -131,7 +141,7 @@ class FastNet(nn.Module):
 
     def compute_in(self, dtype: torch.dtype) -> FastNet:
         """Run all convolutions but the last, which sets the colours, in this precision."""
-        for part in (self.encoder, self.trunk, self.decoder):
+        for part in (self.encoder, self.blocks, self.decoder):
             part.to(dtype=dtype)
         return self
 
@@ -146,10 +156,10 @@ class FastNet(nn.Module):
         for convolution in self.encoder:
             x = F.relu(convolution(x))
             seen.append(x)
-        x = self.trunk(seen.pop())
-        for enlarge in self.decoder:
+        x = self.blocks[0](seen.pop())
+        for enlarge, blocks in zip(self.decoder, list(self.blocks)[1:], strict=True):
             beside = seen.pop() if len(seen) > 1 else seen[0]
-            x = F.relu(enlarge(x, beside, self.settings.skips and beside is not seen[0]))
+            x = blocks(F.relu(enlarge(x, beside, self.settings.skips and beside is not seen[0])))
         if self.settings.skips:
             x = torch.cat([x, seen[0].to(x.dtype)], 1)
         return self.out(x.to(self.out.weight.dtype)).float()

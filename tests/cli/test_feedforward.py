@@ -29,7 +29,7 @@ from geostyle.runs import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 Verb = Callable[..., int]
-FAST = ["--widths", 4, 6, 8, "--blocks", 1, "--warmup", 1]
+FAST = ["--widths", 4, 6, 8, "--blocks", 0, 0, 1, "--warmup", 1]
 TEXTURE = ["--scales", 2, "--width", 4]
 SMALL = ["--crop-size", 32, "--style-size", 48, "--batch", 2, "--steps", 4, "--save-every", 2,
          "--validate-every", 3, "--precision", "float32"]  # fmt: skip
@@ -65,7 +65,7 @@ def photos(tmp_path: Path) -> Path:
 def model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "model.safetensors"
-    net = FastNet(FastNetSettings(widths=(4, 6, 8), blocks=1))
+    net = FastNet(FastNetSettings(widths=(4, 6, 8), blocks=(0, 0, 1)))
     save_network(path, net, tex_style={"name": "night.jpg"})
     return path
 

@@ -8,8 +8,8 @@ import torch
 from geostyle.errors import InputError
 from geostyle.feedforward.fast_net import FastNet, FastNetSettings
 
-TINY = FastNetSettings(widths=(4, 6, 8, 10), blocks=1)
-JOHNSON = FastNetSettings(widths=(4, 6, 8), blocks=1, kernel=9, stem="full", skips=False)
+TINY = FastNetSettings(widths=(4, 6, 8, 10), blocks=(0, 0, 1, 1))
+JOHNSON = FastNetSettings(widths=(4, 6, 8), blocks=(0, 0, 1), kernel=9, stem="full", skips=False)
 
 
 def net(settings: FastNetSettings = TINY) -> FastNet:
@@ -39,7 +39,7 @@ def test_it_begins_near_its_input_and_reaches_beyond_white() -> None:
 def test_bfloat16_changes_the_picture_by_less_than_one_can_see() -> None:
     image = torch.rand(1, 3, 64, 64)
     lower = net().compute_in(torch.bfloat16)
-    assert next(lower.trunk.parameters()).dtype == torch.bfloat16
+    assert next(lower.blocks.parameters()).dtype == torch.bfloat16
     assert lower.out.weight.dtype == torch.float32
     assert (lower(image) - net()(image)).abs().mean() < 0.005
 
@@ -55,7 +55,7 @@ def test_every_parameter_learns() -> None:
 def test_the_paper_s_network_has_its_size() -> None:
     """1.68 million weights: 9·9·3·32, then 3·3 kernels of 32 … 128, five residual blocks."""
     own = FastNet(
-        FastNetSettings(widths=(32, 64, 128), blocks=5, kernel=9, stem="full", skips=False)
+        FastNetSettings(widths=(32, 64, 128), blocks=(0, 0, 5), kernel=9, stem="full", skips=False)
     )
     convolutions = sum(p.numel() for p in own.parameters() if p.ndim == 4)
     nine, between = 2 * 81 * 3 * 32, 2 * 9 * (32 * 64 + 64 * 128)
@@ -66,6 +66,8 @@ def test_the_default_network_is_small_enough_to_ship() -> None:
     assert 2 * sum(p.numel() for p in FastNet(FastNetSettings()).parameters()) < 3e6
 
 
-def test_one_size_is_not_enough() -> None:
+def test_shapes_that_make_no_network_are_refused() -> None:
     with pytest.raises(InputError, match="widths: expected two sizes or more"):
-        FastNetSettings(widths=(16,))
+        FastNetSettings(widths=(16,), blocks=(1,))
+    with pytest.raises(InputError, match="blocks: expected 2 numbers, one a width, got"):
+        FastNetSettings(widths=(16, 32), blocks=(1,))

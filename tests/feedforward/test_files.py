@@ -14,7 +14,7 @@ from geostyle.feedforward.fast_net import FastNet, FastNetSettings
 from geostyle.feedforward.files import FAST, TEXTURE, find_network, load_fast, load_texture_net
 from geostyle.feedforward.texture_net import TextureNet, TextureNetSettings, noise_pyramid
 
-TINY = FastNetSettings(widths=(4, 6), blocks=1)
+TINY = FastNetSettings(widths=(4, 6), blocks=(0, 1))
 
 
 def test_a_network_comes_back_within_its_precision(tmp_path: Path) -> None:

@@ -22,7 +22,11 @@ from geostyle.feedforward.onnx_export import export_onnx
 @pytest.mark.timeout(300)
 def test_onnxruntime_paints_the_same(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    net = FastNet(FastNetSettings(widths=(4, 6, 8, 10), blocks=1)).eval().requires_grad_(False)
+    net = (
+        FastNet(FastNetSettings(widths=(4, 6, 8, 10), blocks=(0, 0, 1, 1)))
+        .eval()
+        .requires_grad_(False)
+    )
     for parameter in net.parameters():  # norms and biases that matter
         parameter += 0.05 * torch.randn_like(parameter)
     model, path = tmp_path / "net.safetensors", tmp_path / "net.onnx"
@@ -48,5 +52,5 @@ def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(onnx_export, "find_spec", find)
     with pytest.raises(InputError, match=r"got no onnxscript \(pip install 'geostyle\[onnx\]'\)"):
-        export_onnx(FastNet(FastNetSettings(widths=(4, 6))), tmp_path / "net.onnx")
+        export_onnx(FastNet(FastNetSettings(widths=(4, 6), blocks=(0, 0))), tmp_path / "net.onnx")
     assert not list(tmp_path.iterdir())

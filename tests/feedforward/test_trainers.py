@@ -37,7 +37,7 @@ def common(pictures: Path, tiny_weights: Path) -> dict[str, Any]:
 
 
 def fast(common: dict[str, Any], **changes: Any) -> FastTrainer:
-    shape = FastNetSettings(widths=(4, 6, 8), blocks=1)
+    shape = FastNetSettings(widths=(4, 6, 8), blocks=(0, 0, 1))
     return FastTrainer(FastTrainSettings(**{**common, "net": shape, "warmup": 2, **changes}))
 
 

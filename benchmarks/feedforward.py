@@ -1,0 +1,301 @@
+"""Measure feed-forward networks against the optimisation they stand in for.
+
+    python benchmarks/feedforward.py --weights VGG19 --photos DIR --json feedforward.json
+
+Fast style networks: seconds a picture, its score, the score of the optimisation under its default
+settings, and how long that takes to the network's own score. Texture networks: seconds a sample,
+its median relative Gram error, how long `texture` takes to the same error, and peak memory of
+`texnet-sample`. Scores are under VGG-19 in float32, whatever made the pictures; errors of textures
+are under `lite`, which both minimise, and under VGG-19. Medians over pictures and networks; run it
+on a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from geostyle.cli.fast_apply import repaint  # noqa: E402
+from geostyle.cli.texnet_sample import sample  # noqa: E402
+from geostyle.config import (  # noqa: E402
+    Parser,
+    add_arguments,
+    check,
+    overrides,
+    resolve,
+    setting,
+    to_dict,
+)
+from geostyle.coords import resize  # noqa: E402
+from geostyle.errors import GeostyleError, InputError  # noqa: E402
+from geostyle.features import FeatureExtractor, load_features  # noqa: E402
+from geostyle.feedforward.files import (  # noqa: E402
+    FAST,
+    TEXTURE,
+    bundled,
+    load_fast,
+    load_texture_net,
+)
+from geostyle.images import fit_size, list_pictures, load_picture, save_picture  # noqa: E402
+from geostyle.runs import environment, resolve_device, resolve_precision, write_json  # noqa: E402
+from geostyle.texture import (  # noqa: E402
+    Progress,
+    SynthesisSettings,
+    TextureSettings,
+    score,
+    synthesise,
+    transfer_texture,
+)
+from geostyle.texture.pyramid import style_size  # noqa: E402
+from geostyle.texture.synthesis import gram_errors  # noqa: E402
+
+PICTURES = ROOT / "geostyle" / "assets" / "pictures"
+# Peak memory of a sample above that of a process that has imported torch, in MB.
+MEMORY = """
+import resource, sys, torch
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from geostyle.cli import run
+assert run("texnet-sample", sys.argv[1:]) == 0
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is measured, and with what."""
+
+    weights: Path | None = setting(
+        None, help="VGG-19 weights to score under; default: torchvision's"
+    )
+    fast: tuple[Path, ...] = setting((), help="fast style networks; default: the bundled ones")
+    texture: tuple[Path, ...] = setting((), help="texture networks; default: the bundled ones")
+    photos: Path = setting(PICTURES / "content", help="photographs that no network has seen")
+    styles: Path = setting(PICTURES / "styles", help="where the networks' style pictures are")
+    textures: Path = setting(PICTURES / "textures", help="where their textures are")
+    count: int = setting(12, min=1, help="photographs, evenly spread over the folder")
+    samples: int = setting(4, min=1, help="samples of each texture network")
+    size_px: int = setting(512, flag="--size", min=64, max=2048, help="long side of photographs")
+    sample_px: int = setting(256, min=64, max=2048, help="side of samples")
+    every: int = setting(5, min=1, help="steps of an optimisation between two scorings of it")
+    repeats: int = setting(5, min=1, help="runs of a network that its time is the median of")
+    precision: str = setting(
+        "auto", choices=("auto", "float32", "bfloat16"), help="of the fast networks"
+    )
+    sheets: Path | None = setting(None, help="folder for pictures of everything that is measured")
+    output: Path = setting(Path("feedforward.json"), flag="--json", help="file of all figures")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure, print and write."""
+    parser = Parser(prog="feedforward", description=(__doc__ or "").partition("\n")[0])
+    add_arguments(parser, Settings)
+    settings = resolve(Settings, None, overrides(parser.parse_args(argv), Settings))
+    vgg, lite = load_features("vgg19", weights=settings.weights), load_features("lite")
+    found: dict[str, Any] = {"environment": environment(), "settings": to_dict(settings)}
+    found["fast"], found["texture"] = [], []
+    for path in settings.fast or tuple(bundled(FAST).values()):
+        for photo in spread(list_pictures(settings.photos, recursive=True), settings.count):
+            found["fast"].append(measure_fast(path, photo, settings, vgg, lite))
+            print(found["fast"][-1], flush=True)
+            write_json(settings.output, found)
+    for path in settings.texture or tuple(bundled(TEXTURE).values()):
+        found["texture"].append(measure_texture(path, settings, vgg, lite))
+        print(found["texture"][-1], flush=True)
+        write_json(settings.output, found)
+    found["summary"] = summarise(found)
+    write_json(settings.output, found)
+    print(json.dumps(found["summary"], indent=2))
+    return 0
+
+
+def measure_fast(
+    path: Path, photo: Path, settings: Settings, vgg: FeatureExtractor, lite: FeatureExtractor
+) -> dict[str, Any]:
+    """One network on one photograph, and the optimisation on the same."""
+    net, about = load_fast(path)
+    device = resolve_device("cpu")
+    net = net.compute_in(resolve_precision(settings.precision, device))
+    full = load_picture(photo, name="photos")
+    content = resize(full.tensor, fit_size(full.size, settings.size_px)).clamp(0, 1)
+    own = load_picture(named(settings.styles, about), name="styles").tensor
+    canvas = (content.shape[-2], content.shape[-1])
+    style = resize(own, style_size(own, canvas, 1.0)).clamp(0, 1)
+
+    painted = repaint(net, content)
+    ours = score(painted, content, style, vgg)
+
+    def total(image: Tensor) -> float:
+        return score(resize(image, canvas), content, style, vgg).total
+
+    def run(watch: Callable[[Progress], None]) -> Tensor:
+        return transfer_texture(content, own, lite, TextureSettings(), callback=watch).image
+
+    image, seconds, curve = timed_curve(run, total, settings.every)
+    theirs = score(image, content, style, vgg)
+    network_s = median_s(lambda: repaint(net, content), settings.repeats)
+    to_same = next((s for s, value in curve if value <= ours.total), None)
+    if settings.sheets is not None:
+        row = torch.cat([content, painted, image], 3)
+        save_picture(row, settings.sheets / f"{path.stem}-{photo.stem}.png")
+    return {
+        "network": path.name,
+        "photo": photo.name,
+        "size": f"{canvas[1]}x{canvas[0]}",
+        "network_s": network_s,
+        "network_total": ours.total,
+        "network_style": ours.style,
+        "network_content": ours.content,
+        "optimisation_s": seconds,
+        "optimisation_total": theirs.total,
+        "optimisation_style": theirs.style,
+        "optimisation_content": theirs.content,
+        "total_ratio": ours.total / theirs.total,
+        "optimisation_to_same_total_s": to_same,
+        "faster_to_same_total": to_same / network_s if to_same is not None else None,
+        "curve": curve,
+    }
+
+
+def measure_texture(
+    path: Path, settings: Settings, vgg: FeatureExtractor, lite: FeatureExtractor
+) -> dict[str, Any]:
+    """One texture network, and the synthesis of the same texture."""
+    net, about = load_texture_net(path)
+    full = load_picture(named(settings.textures, about), name="textures")
+    exemplar_px = about["training"]["style_px"]
+    exemplar = resize(full.tensor, fit_size(full.size, exemplar_px)).clamp(0, 1)
+    size = (settings.sample_px, settings.sample_px)
+
+    def error(image: Tensor, judge: FeatureExtractor = lite) -> float:
+        return statistics.median(gram_errors(image, exemplar, judge).values())
+
+    samples = [sample(net, size, seed, None) for seed in range(settings.samples)]
+    ours = statistics.median(error(image) for image in samples)
+
+    def run(watch: Callable[[Progress], None]) -> Tensor:
+        return synthesise(exemplar, lite, SynthesisSettings(), size=size, callback=watch).image
+
+    image, seconds, curve = timed_curve(
+        run, lambda image: error(resize(image, size)), settings.every
+    )
+    network_s = median_s(lambda: sample(net, size, 0, None), settings.repeats)
+    to_same = next((s for s, value in curve if value <= ours), None)
+    if settings.sheets is not None:
+        save_picture(torch.cat([*samples, image], 3), settings.sheets / f"{path.stem}.png")
+    words = [str(path), "--size", str(settings.sample_px), "--output", str(settings.output.parent)]
+    call = [sys.executable, "-c", MEMORY, *words]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
+    return {
+        "network": path.name,
+        "network_s": network_s,
+        "network_error": ours,
+        "network_error_vgg19": statistics.median(error(image, vgg) for image in samples),
+        "synthesis_s": seconds,
+        "synthesis_error": error(image),
+        "synthesis_error_vgg19": error(image, vgg),
+        "synthesis_to_same_error_s": to_same,
+        "faster_to_same_error": to_same / network_s if to_same is not None else None,
+        "peak_memory_mb": float(done.stdout.split()[-1]),
+        "between_seeds": float((samples[0] - samples[-1]).abs().mean()),
+        "curve": curve,
+    }
+
+
+def timed_curve(
+    run: Callable[[Callable[[Progress], None]], Tensor],
+    judge: Callable[[Tensor], float],
+    every: int,
+) -> tuple[Tensor, float, list[tuple[float, float]]]:
+    """Run an optimisation, judging it now and then off the clock.
+
+    Returns: its picture, its own seconds, and (seconds, value) of the best so far, at every level.
+    """
+    curve: list[tuple[float, float]] = []
+    best, off_the_clock = float("inf"), 0.0
+    started = time.monotonic()
+
+    def look(image: Tensor) -> None:
+        nonlocal best, off_the_clock
+        now = time.monotonic()
+        best = min(best, judge(image.clamp(0, 1)))
+        curve.append((now - started - off_the_clock, best))
+        off_the_clock += time.monotonic() - now
+
+    def watch(progress: Progress) -> None:
+        if progress.step % every == 0:
+            look(progress.image)
+
+    image = run(watch)
+    seconds = time.monotonic() - started - off_the_clock
+    look(image)
+    return image, seconds, curve
+
+
+def summarise(found: dict[str, Any]) -> dict[str, Any]:
+    """Medians of what the bars are about."""
+    summary: dict[str, Any] = {}
+    keys = {
+        "fast": ("network_s", "network_total", "optimisation_s", "optimisation_total",
+                 "total_ratio", "optimisation_to_same_total_s", "faster_to_same_total"),
+        "texture": ("network_s", "network_error", "network_error_vgg19", "synthesis_s",
+                    "synthesis_error", "synthesis_to_same_error_s", "faster_to_same_error",
+                    "peak_memory_mb"),
+    }  # fmt: skip
+    for kind, names in keys.items():
+        rows = found[kind]
+        summary[kind] = {"count": len(rows)}
+        for name in names if rows else ():
+            values = [row[name] for row in rows if row[name] is not None]
+            summary[kind][name] = statistics.median(values) if values else None
+            if len(values) < len(rows):
+                summary[kind][f"{name}_never"] = len(rows) - len(values)
+    return summary
+
+
+def median_s(run: Callable[[], object], repeats: int) -> float:
+    """Median seconds of `repeats` runs after one that does not count."""
+    run()
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def spread(paths: list[Path], count: int) -> list[Path]:
+    """`count` of `paths`, evenly spread."""
+    count = min(count, len(paths))
+    return [paths[i * len(paths) // count] for i in range(count)]
+
+
+def named(folder: Path, about: dict[str, Any]) -> Path:
+    """The picture a network was trained on, in a folder."""
+    path = folder / str(about["tex_style"]["name"])
+    if not path.is_file():
+        raise InputError(f"styles: expected the network's own picture, got none at {str(path)!r}")
+    return path
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except GeostyleError as error:
+        print(f"feedforward: error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
