@@ -145,19 +145,23 @@ def errors_of(pair: KeypointPair, prediction: Prediction) -> Array:
 
 
 def unrelated_pairs(pairs: Sequence[KeypointPair], count: int, seed: int = 0) -> list[KeypointPair]:
-    """Up to `count` pairs of pictures of different classes, which share nothing, drawn by `seed`.
+    """Up to `count` pairs of pictures of different things, drawn by `seed`: no map is right.
 
-    Their keypoints are those of two different things: no map between them is right.
+    Classes that differ in parentheses alone, such as duck(S) and duck(G), show one kind of thing.
     """
     rng = np.random.default_rng(seed)
     found: dict[tuple[Path, Path], KeypointPair] = {}
     for _ in range(20 * count):
         a, b = (pairs[int(i)] for i in rng.integers(len(pairs), size=2))
-        if a.kind != b.kind and len(found) < count:
+        if _thing(a) != _thing(b) and len(found) < count:
             found[a.source, b.target] = KeypointPair(
                 a.source, b.target, UNRELATED, a.source_points, a.source_points
             )
     return list(found.values())
+
+
+def _thing(pair: KeypointPair) -> str:
+    return pair.kind.partition("(")[0]
 
 
 def calibration(

@@ -23,11 +23,13 @@ from geostyle.datasets import PairSet, true_grids
 from geostyle.errors import InputError
 from geostyle.estimate import ESTIMATORS, GeometrySettings, estimate_warp
 from geostyle.features import FeatureExtractor
+from geostyle.metrics import Reliability, reliability
 from geostyle.warps import WarpParameters
 from geostyle.warps.folds import fold_mask
 from geostyle.warps.inverse import invert_grid, round_trip_error
 
 REFERENCE_PX = 240  # errors are stated in pixels of a picture of this side
+RIGHT_PX = 12.0  # mean error up to which an estimate counts as right: a twentieth of the side
 GRID = 48  # side of the grid on which true and estimated warps are compared
 NAMES = {"stylised": "stylised", "warped": "plain"}  # targets as tables call them
 
@@ -38,9 +40,12 @@ class SyntheticSettings:
 
     data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make.py writes it")
     estimators: tuple[str, ...] = setting(
-        ("none", "ransac-affine", "robust"), choices=ESTIMATORS, help="estimators to compare"
+        ("none", "ransac-affine", "robust", "refined"),
+        choices=ESTIMATORS,
+        help="estimators to compare",
     )
     limit: int = setting(0, min=0, help="pairs looked at; 0: all")
+    calibration: bool = setting(False, help="also print confidence against correctness")
     # Nothing is held back: what is measured is the estimate, not the caution.
     geometry: GeometrySettings = setting(GeometrySettings(frame="geo", fade=False))
 
@@ -142,6 +147,21 @@ def score_predictions(pairs: PairSet, predictions: Sequence[Prediction]) -> list
                 )
             )
     return rows
+
+
+def calibration(pairs: PairSet, predictions: Sequence[Prediction]) -> dict[str, Reliability]:
+    """How far each confidence can be believed: right is a mean error of up to `RIGHT_PX`."""
+    truth = true_grids(pairs.pairs, GRID)
+    inside = inside_mask(truth)
+    found = {}
+    for name, target in _unique((p.estimator, p.target) for p in predictions):
+        chosen = [p for p in predictions if (p.estimator, p.target) == (name, target)]
+        if name == "none":
+            continue
+        sure = [float(p.parameters.confidence or 0) for p in chosen]
+        errors = [_error(p.parameters, truth[p.pair], inside[p.pair]) for p in chosen]
+        found[f"{name}, {target}"] = reliability(sure, [float(e <= RIGHT_PX) for e in errors])
+    return found
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -254,8 +254,8 @@ def draw_grid(
     if control_points is not None:
         dots = normalized_to_pixel(torch.from_numpy(control_points).double(), size).numpy()
         for dot in dots:
-            _dot(canvas, dot, (255, 255, 255), 3.5 * width)
-            _dot(canvas, dot, ACCENT, 2.5 * width)
+            _dot(canvas, dot, (255, 255, 255), 4.5 * width)
+            _dot(canvas, dot, ACCENT, 3.5 * width)
     return canvas
 
 

@@ -13,6 +13,7 @@ from geostyle.errors import InputError
 from geostyle.evaluate_synthetic import (
     Prediction,
     SyntheticSettings,
+    calibration,
     predict,
     score_predictions,
     table,
@@ -55,6 +56,18 @@ def test_a_shift_is_measured_in_pixels_at_240(pairs: PairSet) -> None:
     rows = score_predictions(pairs, [Prediction("off", "plain", 1, answer(pairs, 1, shift), 0.0)])
     assert [row.family for row in rows] == ["all", "affine"]
     assert rows[0].error_px == pytest.approx(12, rel=1e-4)
+
+
+def test_confidence_is_compared_with_being_right(pairs: PairSet) -> None:
+    """One of two is right within 12 px at 240, and it is the surer one."""
+    shift = torch.tensor([0, 0, 0.11, 0, 0, 0])
+    found = []
+    for index, sure in ((1, 0.35), (4, 0.85)):
+        off = dataclasses.replace(answer(pairs, index, shift if sure < 0.5 else 0), confidence=sure)
+        found.append(Prediction("x", "plain", index, off, 0.0))
+    (reliability,) = calibration(pairs, found).values()
+    assert [(low, right) for low, _, _, _, right in reliability.bins] == [(0.3, 0.0), (0.8, 1.0)]
+    assert reliability.ranking == 1
 
 
 def test_folds_are_counted(pairs: PairSet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -149,10 +150,12 @@ def test_damaged_sets_are_one_line(pf_pascal: Path, spair: Path, damage: str) ->
 
 def test_unrelated_pairs_cross_classes(pf_pascal: Path, spair: Path) -> None:
     dog = read_spair(spair)[0]
-    pairs = [*read_pf_pascal(pf_pascal), type(dog)(**{**vars(dog), "kind": "dog"})]
+    pairs = [*read_pf_pascal(pf_pascal), replace(dog, kind="dog")]
     found = unrelated_pairs(pairs, 2)
     assert {p.kind for p in found} == {UNRELATED} and 1 <= len(found) <= 2
     assert [p.source for p in found] == [p.source for p in unrelated_pairs(pairs, 2)]
+    views = [replace(dog, kind=f"dog({view})") for view in "SG"]
+    assert not unrelated_pairs(views, 2)
     kinds = {pairs[0].source: "cat", pairs[1].source: "dog",
              pairs[0].target: "cat", pairs[1].target: "dog"}  # fmt: skip
     assert all(kinds[p.source] != kinds[p.target] for p in found)

@@ -97,8 +97,8 @@ def chosen(pairs: list[KeypointPair], settings: Keypoints) -> list[KeypointPair]
         raise InputError(f"classes: expected some of {', '.join(kinds)}, got {missing[0]!r}")
     if settings.classes:
         pairs = [pair for pair in pairs if pair.kind in settings.classes]
-    if settings.unrelated and len({pair.kind for pair in pairs}) < 2:
-        raise InputError(f"{UNRELATED}: expected pairs of two classes or more, got one")
+    if settings.unrelated and not evaluate.unrelated_pairs(pairs, 1):
+        raise InputError(f"{UNRELATED}: expected pairs of two kinds of things or more, got one")
     if settings.limit and settings.limit < len(pairs):
         step = len(pairs) / settings.limit
         pairs = [pairs[int(i * step)] for i in range(settings.limit)]

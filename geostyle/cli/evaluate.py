@@ -17,6 +17,7 @@ from geostyle.datasets import PairSet
 from geostyle.evaluate_features import Painted
 from geostyle.evaluate_synthetic import SyntheticSettings
 from geostyle.images import to_uint8
+from geostyle.metrics import reliability_table
 from geostyle.report import Panel, save_sheet
 from geostyle.runs import write_json
 from geostyle.texture import TextureSettings
@@ -84,6 +85,11 @@ def synthetic(argv: Sequence[str]) -> int:
         found = evaluate_synthetic.predict(pairs, extractor, benchmark, bar.update)
     rows = evaluate_synthetic.score_predictions(pairs, found)
     print(evaluate_synthetic.table(rows))
+    calibrated = {}
+    if benchmark.calibration:
+        for name, reliability in evaluate_synthetic.calibration(pairs, found).items():
+            print(f"\nconfidence of {name}:\n{reliability_table(reliability)}")
+            calibrated[name] = asdict(reliability)
     if network.json is not None:
         write_json(
             network.json,
@@ -91,6 +97,7 @@ def synthetic(argv: Sequence[str]) -> int:
                 "benchmark": "synthetic",
                 "features": network.features,
                 "rows": [asdict(row) for row in rows],
+                "calibration": calibrated,
             },
         )
     return 0
