@@ -10,6 +10,8 @@ from geostyle.coords import Size
 from geostyle.warps.affine import Affine, affine_power
 from geostyle.warps.base import RandomRanges, WarpFamily, least_squares
 
+LEAST_DEPTH = 0.1  # w of a point, while a homography is fitted
+
 
 class Homography(WarpFamily):
     """x' = (x + a·x + b·y + c) / w, y' = (y + d·x + e·y + f) / w, w = 1 + g·x + h·y.
@@ -54,7 +56,8 @@ class Homography(WarpFamily):
         depth = one[:, 0]
         for _ in range(10):
             theta = least_squares(rows, target, (weights / depth.square()).repeat(2))[:, 0]
-            depth = 1 + p @ theta[6:]
+            # Points near the horizon or behind it would outweigh all others, without bound.
+            depth = (1 + p @ theta[6:]).clamp_min(LEAST_DEPTH)
         return theta
 
     def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:

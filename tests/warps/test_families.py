@@ -376,6 +376,19 @@ def test_homography_fits_distances_like_opencv() -> None:
     assert error(family.fit(p, q)) < 1.02 * least
 
 
+def test_a_homography_of_points_on_the_horizon_is_finite() -> None:
+    """Matches whose least-squares map sends some of them to infinity, where weights once did."""
+    rows = [
+        (0.05, 0.9375, -0.015315, 0.0, 0.844533), (0.15, 0.9375, 0.474748, 0.0, 0.58034),
+        (0.25, 0.9375, 0.604664, 0.0, 0.597688), (0.35, 0.9375, 0.403081, 0.0, 0.831925),
+        (0.45, 0.9375, 0.181304, 0.0, 1.173002), (0.55, 0.9375, 0.164344, 0.0, 4.778691),
+        (-0.625, -0.625, -0.123309, 0.051824, 3.809192),
+    ]  # fmt: skip
+    p, q, w = torch.tensor(rows, dtype=torch.float64).split((2, 2, 1), 1)
+    theta = make_family("homography").fit(p, q, w[:, 0])
+    assert theta.isfinite().all() and theta.abs().max() < 1e3
+
+
 def test_homography_strength_takes_affine_part_and_perspective_apart() -> None:
     """A∘P: the affine part at strength s is the affine power, the perspective s times (g, h)."""
     affine = torch.tensor([[0.2, -0.3, 0.1, 0.4, 0.1, -0.2]], dtype=torch.float64)
