@@ -29,6 +29,9 @@ from geostyle.datasets import CorrelationCache, PairSet
 from geostyle.distill import DistillSettings
 from geostyle.estimate.points import Correspondences
 from geostyle.features import load_features
+from geostyle.feedforward.fast_training import FastTrainSettings
+from geostyle.feedforward.files import load_fast, load_texture_net
+from geostyle.feedforward.texture_training import TextureTrainSettings
 from geostyle.gallery import read_pairs
 from geostyle.generate import MakeSettings
 from geostyle.geonet import NetSettings, load_geonet
@@ -62,7 +65,7 @@ def readers(work: Path) -> list[Reader]:
     """All of them; `work` gets the files they need beside the one that is mutated."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         commands = {w.name: w for w in workloads.workloads(work / "inputs")}
-        for name in ("transfer", "train_geo.py"):
+        for name in ("transfer", "train_geo.py", "fast-train", "texnet-train"):
             (work / name).mkdir()
             assert commands[name].call(work / name) == 0
     inputs, run = work / "inputs", next((work / "transfer").iterdir())
@@ -75,6 +78,9 @@ def readers(work: Path) -> list[Reader]:
         Reader("theta.json", ".json", [(run / "theta.json").read_bytes()], _theta, 2.0, "json"),
         Reader("network lite", ".safetensors", [weights.read_bytes()], _lite, 1.0),
         Reader("network geonet", ".safetensors", [_only(work, "geonet")], load_geonet, 0.5),
+        Reader("network fast", ".safetensors", [_only(work, "fast", "fast-train")], _fast, 0.5),
+        Reader("network texnet", ".safetensors", [_only(work, "texnet", "texnet-train")],
+               load_texture_net, 0.5),
         Reader("training state", ".safetensors", [_only(work, "state")], _state, 0.5),
         Reader("finished levels", ".safetensors", [levels.read_bytes()], _levels, 0.5),
         Reader("canvas", ".safetensors", [canvas.read_bytes()], _canvas, 0.5),
@@ -123,6 +129,8 @@ def settings_classes() -> dict[str, Any]:
         "make.py": MakeSettings(),
         "train_geo.py": TrainSettings(),
         "distill": DistillSettings(),
+        "fast-train": FastTrainSettings(),
+        "texnet-train": TextureTrainSettings(),
         "transfer": transfer_verb.Job(geo_style=some, tex_style=(some,)),
     }
     for verb in ("texture", "reconstruct", "neural_style"):
@@ -160,6 +168,11 @@ def _theta(path: Path) -> None:
 def _lite(path: Path) -> None:
     network = load_features("lite", weights=path)
     _finite(network(torch.rand(1, 3, 32, 32), ["relu3_1"])["relu3_1"])
+
+
+def _fast(path: Path) -> None:
+    net, _ = load_fast(path)
+    _finite(net(torch.rand(1, 3, 20, 24)))
 
 
 def _state(path: Path) -> None:
@@ -269,8 +282,8 @@ def _finite(tensor: Tensor) -> None:
     assert torch.isfinite(tensor).all()
 
 
-def _only(work: Path, stem: str) -> bytes:
-    return (work / "train_geo.py" / f"{stem}.safetensors").read_bytes()
+def _only(work: Path, stem: str, command: str = "train_geo.py") -> bytes:
+    return (work / command / f"{stem}.safetensors").read_bytes()
 
 
 def _mat(packed: bool = False) -> bytes:

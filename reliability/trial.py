@@ -83,7 +83,8 @@ class Trial:
     def finish(self, done: Outcome, *, keep: bool = False) -> None:
         """Go on to the end, compare; start afresh unless `keep`."""
         if done.status != 0:
-            assert self.run().status == 0
+            done = self.run()
+            assert done.status == 0, done.output
         result = self.workload.result(self.folder)
         different = [
             name

@@ -88,6 +88,23 @@ def workloads(inputs: Path) -> list[Workload]:
         *("--size", "96", "--device", "cpu"),
     ]
 
+    painter = [
+        *("--tex-style", str(inputs / "paintings" / "00.png"), "--weights", str(weights)),
+        *("--style-size", "48", "--crop-size", "32", "--batch", "2", "--steps", "10"),
+        *("--save-every", "3", "--validate-every", "5", "--device", "cpu"),
+        *("--precision", "float32"),
+    ]
+    fast = ["--images", str(inputs / "photos"), "--widths", "4", "8", "8", "--blocks", "1"]
+    texnet = ["--scales", "2", "--width", "4"]
+    batch = [
+        *("--content", str(inputs / "paintings"), "--geo-style", str(photos[1])),
+        *("--tex-style", str(inputs / "paintings" / "00.png"), "--weights", str(weights)),
+        *("--iterations", "2", "1", "--size", "48", "--geometry", "affine", "--device", "cpu"),
+    ]
+
+    def train_painter(verb: str, own: list[str]) -> Callable[[Path], int]:
+        return lambda folder: run_verb(verb, [*painter, *own, "--run", str(folder)])
+
     def transfer(folder: Path) -> int:
         started = sorted(path.parent for path in folder.glob("*/settings.yaml"))
         if started:
@@ -109,6 +126,9 @@ def workloads(inputs: Path) -> list[Workload]:
         ),
         Workload("train_geo.py", lambda f: _call(train, ["--run", str(f), *training]), _of_folder),
         Workload("distill", distill, _of_folder),
+        Workload("fast-train", train_painter("fast-train", fast), _of_folder),
+        Workload("texnet-train", train_painter("texnet-train", texnet), _of_folder),
+        Workload("batch", lambda f: run_verb("batch", [*batch, "--output", str(f)]), _of_folder),
     ]
 
 

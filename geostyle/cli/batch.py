@@ -105,9 +105,10 @@ def main(argv: Sequence[str]) -> int:
         return 0
     run = RunFolder(claim(job))
     with run.lock():
-        if not run.file(SETTINGS).is_file():
-            run.save_environment(verb=VERB, seed=job.transfer.seed, networks=networks.describe())
+        if not run.file(SETTINGS).is_file():  # first: they make the folder one of a batch
             run.save_settings(job)
+        if not run.file("environment.json").is_file():
+            run.save_environment(verb=VERB, seed=job.transfer.seed, networks=networks.describe())
         return transfer_all(units, job, networks, run)
 
 

@@ -123,6 +123,23 @@ def test_killed_at_any_moment_it_goes_on(
     assert set(after) == {"a.png", "b.png", "c.png"} and after["a.png"] == before["a.png"]
 
 
+def test_killed_before_anything_is_done_it_still_owns_its_folder(
+    batch: Batch, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def die(*args: object, **options: object) -> None:
+        raise Killed
+
+    for name in ("save_settings", "save_environment"):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(RunFolder, name, die)
+            batch("--content", photos, "--output", tmp_path / "out")
+    assert batch("--content", photos, "--output", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "environment.json").is_file()
+
+
 def test_ctrl_c_stops_between_whole_results(
     batch: Batch, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
