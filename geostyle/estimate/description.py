@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
@@ -40,6 +40,18 @@ class Description:
     extractor: FeatureExtractor
     mask: Tensor | None = None
     flat: bool = False
+    # What networks have read of this very picture; `replace` starts anew.
+    _squares: dict[tuple[str, int], Tensor] = field(
+        init=False, default_factory=dict, repr=False, compare=False
+    )
+
+    def squares(self, network: Trained) -> Tensor:
+        """The features (1, C, n, n) of the picture that a regression network reads, found once."""
+        settings = network.net.settings
+        key = (settings.layer, settings.match_px)
+        if key not in self._squares:
+            self._squares[key] = describe_square(self.picture, self.extractor, settings)
+        return self._squares[key]
 
     def weights(self, grid: Size) -> Tensor:
         """How much each cell of a `grid` (h, w) belongs to the subject: (h·w,) in [0, 1]."""
@@ -89,11 +101,6 @@ def _kept(image: Tensor) -> Tensor:
         return image
     height, width = (max(16, round(side * factor)) for side in size_of(image))
     return resize(image, (height, width))
-
-
-def squares(description: Description, network: Trained) -> Tensor:
-    """The features (1, C, n, n) of a described picture that a regression network reads."""
-    return describe_square(description.picture, description.extractor, network.net.settings)
 
 
 def networks_of(settings: GeometrySettings, extractor: FeatureExtractor) -> list[Trained]:

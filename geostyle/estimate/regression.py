@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geostyle.coords import base_grid
-from geostyle.estimate.description import Description, squares
+from geostyle.estimate.description import Description
 from geostyle.estimate.frames import Frame, lattice, size_of, square
 from geostyle.estimate.look import Map, seen_through
 from geostyle.estimate.matches import masked_probability
@@ -96,7 +96,7 @@ def _correlation(
     content: Description, geo_style: Description, network: Trained
 ) -> tuple[Tensor, list[Tensor]]:
     """What a network reads (1, n², n, n), on the CPU, and the weights (n²,) of either's cells."""
-    maps = [squares(d, network) for d in (content, geo_style)]
+    maps = [d.squares(network) for d in (content, geo_style)]
     correlation = correlate_squares(maps[0], maps[1], network.net.settings).float().cpu()
     weights = [d.weights(size_of(m)) for d, m in zip((content, geo_style), maps, strict=True)]
     shown = weights[0][:, None] * weights[1] > 0.5
