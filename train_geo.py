@@ -20,13 +20,13 @@ from typing import Any
 from tqdm import tqdm
 
 from geostyle import config
-from geostyle.errors import GeostyleError, InputError
+from geostyle.cli import _resumable
+from geostyle.cli._resumable import STATE, open_folder
+from geostyle.errors import GeostyleError
 from geostyle.runs import RunFolder, read_metrics
-from geostyle.training import Processes, Trainer, TrainSettings, join_processes, plot, rewind
+from geostyle.training import Processes, Trainer, TrainSettings, join_processes, plot
 
 NAME = "train-geo"
-STATE = "state.safetensors"
-NEWEST = "newest"
 LOG_EVERY = 10
 
 
@@ -53,39 +53,20 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parse(argv: Sequence[str]) -> tuple[TrainSettings, Path | None, bool]:
-    """Read defaults < --config or the resumed run's < flags; the run's folder; dry run or not."""
-    parser = config.Parser(prog="train_geo.py", description="Train the geometry network.")
-    parser.add_argument("--config", type=Path, metavar="YAML", help="settings")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--resume", nargs="?", const=NEWEST, metavar="RUN", help="run to go on with")
-    where.add_argument("--run", type=Path, metavar="RUN", help="run to go on with, or to start")
-    parser.add_argument("--dry-run", action="store_true", help="check and print, then stop")
-    config.add_arguments(parser, TrainSettings)
-    args = parser.parse_args(argv)
-    overrides = config.overrides(args, TrainSettings)
-    if args.resume is None:
-        return config.resolve(TrainSettings, args.config, overrides), args.run, args.dry_run
-    parent = Path(overrides.get("output", TrainSettings().output))
-    newest = sorted(path.parent for path in parent.glob(f"*-{NAME}/{STATE}"))[-1:]
-    folder = Path(args.resume) if args.resume != NEWEST else (newest or [parent])[0]
-    if not (folder / STATE).is_file():
-        raise InputError(f"resume: expected a run with a saved state, got {str(folder)!r}")
-    return config.resolve(TrainSettings, folder / "settings.yaml", overrides), folder, args.dry_run
+    """The settings, the run's folder where one is given; dry run or not."""
+    description = "Train the geometry network."
+    return _resumable.parse("train_geo.py", NAME, description, TrainSettings, argv)
 
 
 def open_run(settings: TrainSettings, folder: Path | None, trainer: Trainer) -> RunFolder:
     """Claim the run's folder, numbered where none is given; drop metrics from after its state."""
-    if folder is None:
-        run = RunFolder.create(settings.output, NAME, wandb=settings.wandb)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        run = RunFolder(folder, wandb=settings.wandb)
+    run = open_folder(folder, settings, NAME)
     run.lock()
     if not run.file(STATE).is_file():
         run.save_settings(settings)
         run.save_environment()
         trainer.save(run.file(STATE))
-    rewind(run.file("metrics.jsonl"), trainer.step)
+    run.keep_metrics(lambda line: line["step"] <= trainer.step)
     return run
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import math
 import os
 import time
@@ -57,11 +56,9 @@ from geostyle.geonet import (
 from geostyle.learner import Learner, schedule
 from geostyle.runs import (
     atomic_path,
-    read_metrics,
     resolve_device,
     resolve_precision,
     seed_everything,
-    write_text,
 )
 from geostyle.warps.folds import fold_mask
 
@@ -395,13 +392,6 @@ class Trainer(Learner):
 
     def _identity(self) -> dict[str, dict[str, Any]]:
         return {"settings": to_dict(self.settings), "features": self.features}
-
-
-def rewind(path: Path, step: int) -> None:
-    """Cut from a metrics.jsonl what was logged after `step`, which will be logged again."""
-    if path.is_file():
-        kept = [line for line in read_metrics(path) if line["step"] <= step]
-        write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
 
 def plot(metrics: list[dict[str, Any]], path: Path) -> None:

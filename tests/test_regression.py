@@ -17,7 +17,6 @@ from geostyle.estimate import (
     estimate_from,
     estimate_warp,
 )
-from geostyle.estimate import regression as regression_module
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.geonet import GeoNet, NetSettings, Trained, save_geonet
 from geostyle.warps.affine import Affine
@@ -120,13 +119,13 @@ def test_a_second_network_sees_the_content_as_the_first_warps_it(
 ) -> None:
     """The whole map is first∘second, and the second reads the content through the first."""
     seen: list[torch.Tensor] = []
-    before = regression_module.squares
+    before = Description.squares
 
     def spy(description: Description, network: Trained) -> torch.Tensor:
         seen.append(description.picture)
         return before(description, network)
 
-    monkeypatch.setattr(regression_module, "squares", spy)
+    monkeypatch.setattr(Description, "squares", spy)
     content, style = picture(0, (176, 176)), picture(1, (176, 176))
     chosen = GeometrySettings(
         estimator="regression", geonet=(geonet, geonet), frame="geo", geometry="affine", fade=False

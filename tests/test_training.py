@@ -23,6 +23,7 @@ from geostyle.config import resolve
 from geostyle.errors import InputError
 from geostyle.generate import MakeSettings
 from geostyle.geonet import NetSettings, load_geonet
+from geostyle.runs import RunFolder
 from geostyle.training import (
     STATE_KIND,
     Processes,
@@ -30,7 +31,6 @@ from geostyle.training import (
     TrainSettings,
     grid_error_px,
     plot,
-    rewind,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -186,7 +186,7 @@ def test_the_batch_must_divide(settings: TrainSettings) -> None:
 def test_metrics_after_the_state_are_cut(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text("".join(json.dumps({"step": s, "loss": 1.0}) + "\n" for s in (5, 10, 15)))
-    rewind(path, 10)
+    RunFolder(tmp_path).keep_metrics(lambda line: line["step"] <= 10)
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [5, 10]
     plot([{"step": 5, "loss": 1.0, "val_plain": 0.5}], tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 1000

@@ -1,24 +1,22 @@
-"""What the verbs that train a feed-forward network share: their flags, the run folder, the loop."""
+"""What the verbs that train a feed-forward network share: the run from its flags to its loop."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 from torch import Tensor
 from tqdm import tqdm
 
 from geostyle import config
-from geostyle.errors import InputError
+from geostyle.cli._resumable import STATE, open_folder, parse
 from geostyle.feedforward.trainer import PainterSettings, PainterTrainer
 from geostyle.images import to_uint8
 from geostyle.report import Panel, save_sheet
 from geostyle.runs import RunFolder, write_json
 
 S = TypeVar("S", bound=PainterSettings)
-STATE, PREVIEW = "state.safetensors", "preview.png"
-NEWEST = "newest"
+PREVIEW = "preview.png"
 LOG_EVERY = 10
 
 
@@ -37,18 +35,14 @@ def run_training(
         make: settings → the trainer.
         apply: the verb that uses the network.
     """
-    settings, folder, dry_run = parse(verb, description, settings_class, argv)
+    settings, folder, dry_run = parse(f"geostyle {verb}", verb, description, settings_class, argv)
     print("settings:", *config.dump_yaml(settings).splitlines(), sep="\n  ")
     trainer = make(settings)
     if trainer.photographs is not None:
         print(*trainer.photographs.notes, sep="\n")
     if dry_run:
         return 0
-    if folder is None:
-        run = RunFolder.create(settings.output, verb, wandb=settings.wandb)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        run = RunFolder(folder, wandb=settings.wandb)
+    run = open_folder(folder, settings, verb)
     with run.lock():
         if run.file(STATE).is_file():
             trainer.load(run.file(STATE))
@@ -63,29 +57,6 @@ def run_training(
     print(f"preview: {run.file(PREVIEW)}\nuse it: geostyle {apply} {network} …")
     run.close()
     return 0
-
-
-def parse(
-    verb: str, description: str, settings_class: type[S], argv: Sequence[str]
-) -> tuple[S, Path | None, bool]:
-    """Read defaults < --config or the resumed run's < flags; the run's folder; dry run or not."""
-    parser = config.Parser(prog=f"geostyle {verb}", description=description)
-    parser.add_argument("--config", type=Path, metavar="YAML", help="settings")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--resume", nargs="?", const=NEWEST, metavar="RUN", help="run to go on with")
-    where.add_argument("--run", type=Path, metavar="RUN", help="run to go on with, or to start")
-    parser.add_argument("--dry-run", action="store_true", help="check and print, then stop")
-    config.add_arguments(parser, settings_class)
-    args = parser.parse_args(argv)
-    overrides = config.overrides(args, settings_class)
-    if args.resume is None:
-        return config.resolve(settings_class, args.config, overrides), args.run, args.dry_run
-    parent = Path(overrides.get("output", settings_class().output))
-    newest = sorted(path.parent for path in parent.glob(f"*-{verb}/{STATE}"))[-1:]
-    folder = Path(args.resume) if args.resume != NEWEST else (newest or [parent])[0]
-    if not (folder / STATE).is_file():
-        raise InputError(f"resume: expected a run with a saved state, got {str(folder)!r}")
-    return config.resolve(settings_class, folder / "settings.yaml", overrides), folder, args.dry_run
 
 
 def train(trainer: PainterTrainer, run: RunFolder) -> None:
