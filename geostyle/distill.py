@@ -41,10 +41,9 @@ from torch import Tensor, nn
 from geostyle.checkpoint import save_checkpoint
 from geostyle.config import check, setting, to_dict
 from geostyle.crops import CropSource
-from geostyle.errors import GeostyleError
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.images import is_validation, list_pictures
-from geostyle.learner import Learner
+from geostyle.learner import Learner, schedule
 from geostyle.runs import resolve_device, resolve_precision
 
 STATE_KIND = "distill-state"
@@ -310,7 +309,7 @@ class OnPolicyPool:
             else:
                 loss = loss + 0.1 * _relative(f, kept).sum()
         (grad,) = torch.autograd.grad(loss, picture)
-        # A step of Adam with each picture's own moments;
+        # A step of Adam, but with moments and a count of steps for each picture alone.
         beta1, beta2 = POOL_BETAS
         taken = self.taken[slots] + 1
         first = self.first[slots].lerp(grad, 1 - beta1)
@@ -370,10 +369,12 @@ def distill(
     device = resolve_device(settings.device)
     torch.manual_seed(settings.seed)
     dtype = resolve_precision(settings.precision, device)
-    exact, teacher = (
-        load_features("vgg19", weights=settings.teacher_weights, device=device, dtype=precision)
-        for precision in (torch.float32, dtype)
-    )
+    exact = load_features("vgg19", weights=settings.teacher_weights, device=device)
+    teacher = exact
+    if dtype != torch.float32:
+        teacher = load_features(
+            "vgg19", weights=settings.teacher_weights, device=device, dtype=dtype
+        )
     train_paths, val_paths = split_pictures(settings.images)
     source = CropSource(train_paths, settings.crop_px, settings.seed)
     student = Student(settings.channels, dtype).to(device)
@@ -386,7 +387,7 @@ def distill(
     initialise_from_teacher(student, exact, init, scales)
     pool = OnPolicyPool(source, settings.pool, device)
     optimiser = torch.optim.Adam(student.parameters(), lr=settings.lr, betas=(0.9, 0.99))
-    learner = Learner(student.net, optimiser, ema=0.995)
+    learner = Learner(student.net, optimiser, ema=0.995, ramp=(0, 20))
     identity = {"settings": to_dict(settings)}
     if state_path.exists():
         stored = learner.load_state(state_path, STATE_KIND, identity, FREE)
@@ -416,7 +417,7 @@ def distill(
     started = time.monotonic()
     while learner.step < settings.steps:
         step = learner.step
-        lr = settings.lr * _schedule(step, settings.steps)
+        lr = settings.lr * schedule(step, settings.steps, max(1, settings.steps // 25))
         n_pool = min(settings.on_policy, settings.batch)
         rng = np.random.default_rng((settings.seed, 5, step))
         crops = source.batch(step * settings.batch, settings.batch - n_pool).to(device)
@@ -431,18 +432,8 @@ def distill(
         loss, errors = distillation_loss(
             student, crops, targets, gram_weight=settings.gram_weight, decay=0.98
         )
-        for group in optimiser.param_groups:
-            group["lr"] = lr
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-        if not bool(norm.isfinite()):
-            raise GeostyleError(f"distillation: the gradient is not finite at step {step}")
-        optimiser.step()
-        step = learner.step = step + 1
-        decay = min(0.995, step / (step + 20))
-        for key, value in student.net.state_dict().items():
-            learner.average[key].lerp_(value, 1 - decay)
+        learner.update(loss, lr, clip=1.0)
+        step = learner.step
         if step % 20 == 0 or step == settings.steps:
             figures = {"step": float(step), "loss": float(loss.detach()), "lr": lr}
             figures |= {"seconds": time.monotonic() - started}
@@ -485,11 +476,3 @@ def calibrate(
         targets = teacher_targets(teacher, batch, student.net.layer_names, scales)
         for layer, f_s in features.items():
             student.update_map(layer, *_moments(f_s, targets[layer]), decay=n / (n + 1))
-
-
-def _schedule(step: int, steps: int) -> float:
-    """Linear warm-up over 4 %, then a cosine to zero; 1 at the peak."""
-    warm = max(1, steps // 25)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 * (1 + float(np.cos(np.pi * (step - warm) / max(1, steps - warm))))

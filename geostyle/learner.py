@@ -22,11 +22,17 @@ class Learner:
     Args:
         net: the network, where it is trained.
         optimiser: of its parameters.
-        ema: decay of the average, 0 to 1; smaller over the first steps.
+        ema: decay of the average, 0 to 1; at step s at most (ramp[0] + s) / (ramp[1] + s).
     """
 
-    def __init__(self, net: nn.Module, optimiser: optim.Optimizer, ema: float) -> None:
-        self.network, self.optimiser, self.ema = net, optimiser, ema
+    def __init__(
+        self,
+        net: nn.Module,
+        optimiser: optim.Optimizer,
+        ema: float,
+        ramp: tuple[int, int] = (1, 10),
+    ) -> None:
+        self.network, self.optimiser, self.ema, self.ramp = net, optimiser, ema, ramp
         self.average = {k: v.detach().clone() for k, v in net.state_dict().items()}
         self.extra: dict[str, Tensor] = {}
         self.step = 0
@@ -46,7 +52,7 @@ class Learner:
             raise GeostyleError(f"training: the gradient is not finite at step {self.step}")
         self.optimiser.step()
         self.step += 1
-        decay = min(self.ema, (1 + self.step) / (10 + self.step))
+        decay = min(self.ema, (self.ramp[0] + self.step) / (self.ramp[1] + self.step))
         for key, value in self.network.state_dict().items():
             if value.is_floating_point():
                 self.average[key].lerp_(value, 1 - decay)

@@ -12,10 +12,10 @@ from geostyle.errors import GeostyleError, InputError
 from geostyle.learner import Learner, schedule
 
 
-def learner(ema: float = 0.9) -> Learner:
+def learner(ema: float = 0.9, ramp: tuple[int, int] = (1, 10)) -> Learner:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
-    return Learner(net, torch.optim.Adam(net.parameters()), ema)
+    return Learner(net, torch.optim.Adam(net.parameters()), ema, ramp)
 
 
 def advance(learner: Learner, steps: int) -> None:
@@ -25,12 +25,18 @@ def advance(learner: Learner, steps: int) -> None:
         learner.update((learner.network(x) - x.sum(1, keepdim=True)).pow(2).mean(), 0.01, 1.0)
 
 
-def test_the_average_follows_the_weights_and_counts_are_copied() -> None:
-    own = learner()
+@pytest.mark.parametrize(
+    ("ema", "ramp", "decay"),
+    [(0.9, (1, 10), 2 / 11), (0.9, (0, 20), 1 / 21), (0.01, (0, 20), 0.01)],
+)
+def test_the_average_follows_the_weights_and_counts_are_copied(
+    ema: float, ramp: tuple[int, int], decay: float
+) -> None:
+    own = learner(ema, ramp)
     before = own.network[0].weight.detach().clone()  # type: ignore[index]
     advance(own, 1)
     after = own.network[0].weight.detach()  # type: ignore[index]
-    expected = before.lerp(after, 1 - 2 / 11)
+    expected = before.lerp(after, 1 - decay)
     torch.testing.assert_close(own.average["0.weight"], expected)
     assert own.average["1.num_batches_tracked"] == 1
 
