@@ -404,7 +404,8 @@ def distill(
     @torch.no_grad()
     def validate() -> dict[str, float]:
         errors = distillation_loss(student, *val, gram_weight=1.0)[1] if val is not None else {}
-        return {f"val_{k}": v for k, v in errors.items()}
+        # The pool is of training: none of these crops comes from it.
+        return {f"val_{k}": v for k, v in errors.items() if not k.startswith("pool_gram")}
 
     def save() -> None:
         extra = student.state() | pool.state()

@@ -204,6 +204,7 @@ def test_the_command_writes_a_network_that_loads(
     assert network.channels("pool4") == 4
     lines = (tmp_path / "runs/00001-distill/metrics.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["step"] == 2
+    assert not any("val_pool_gram" in line for line in lines)
 
 
 def test_no_pictures_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
