@@ -123,6 +123,18 @@ def resize(image: Tensor, size: Size, mode: str = "bicubic") -> Tensor:
     return within_range_of(image, resized) if mode == "bicubic" else resized
 
 
+def resize_grid(grid: Tensor, cells: int) -> Tensor:
+    """Read `grid` (B, H, W, 2), given at pixel centres, at those of cells×cells, linearly between.
+
+    Returns: (B, cells, cells, 2); the very same tensor where the size does not change.
+    """
+    if check_grid(grid).shape[1:3] == (cells, cells):
+        return grid
+    planes = grid.permute(0, 3, 1, 2)
+    resized = F.interpolate(planes, (cells, cells), mode="bilinear", align_corners=False)
+    return resized.permute(0, 2, 3, 1)
+
+
 def within_range_of(image: Tensor, result: Tensor) -> Tensor:
     """Clamp `result` (B, C, h, w) to each channel's range in `image` (B, C, H, W)."""
     low, high = (bound((2, 3), keepdim=True) for bound in (image.amin, image.amax))

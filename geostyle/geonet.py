@@ -17,11 +17,10 @@ from geostyle.coords import base_grid, resize
 from geostyle.correlation import correlate, mutual_probability, normalise_correlation
 from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor
+from geostyle.geo_heads import GROUPS, Estimated, FitHead, LinearHead
 from geostyle.warps import make_family
 
 KIND = "geonet"
-MIN_CELLS = 11  # what two convolutions without padding leave at least one position of
-GROUPS = 8
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,16 @@ class NetSettings:
     match_px: int = setting(
         240, min=32, max=1024, help="side of the squares both pictures are squeezed into"
     )
-    width: int = setting(128, min=8, max=1024, help="channels of the first convolution")
+    head: str = setting(
+        "fit",
+        choices=("fit", "linear"),
+        help="theta by a weighted fit to a match of every position, or by linear layers",
+    )
+    width: int = setting(96, min=8, max=1024, help="channels of the convolutions")
+    blocks: int = setting(3, min=0, max=32, help="residual blocks of the fit head")
+    reach: float = setting(
+        1.1, min=0.05, max=2.0, help="displacements the fit head sees, ± in half sides"
+    )
     soft_matches: tuple[float, ...] = setting(
         (0.1, 0.05, 0.02),
         min=1e-3,
@@ -52,55 +60,35 @@ class NetSettings:
 
 
 class GeoNet(nn.Module):
-    """Convolutions over the target's positions, the source's positions as channels.
+    """Correlation and soft matches, and a head that answers with theta.
 
     Args:
         settings: see `NetSettings`.
-        cells: side of the square feature maps that are correlated.
+        cells: side of the square feature maps that are correlated, n.
 
-    Source: Rocco et al., "Convolutional neural network architecture for geometric matching",
-        section 3.3 (7×7, 5×5, fully connected).
-    Differs: GroupNorm, so that one sample's answer depends on no other's; soft matches beside the
-        correlation (for each target position, the displacement to the mean of its mutual
-        candidates, and how sure they are), from which few training pairs teach more; features
-        are centred before they are correlated; the last layer starts at zero, the identity.
+    Source: Liu et al., "Geometric Style Transfer", section 3.2; Rocco et al., "Convolutional neural
+        network architecture for geometric matching", section 3.
+    Differs: features are centred before they are correlated; soft matches beside the correlation
+        (for each target position, the displacement to the mean of its mutual candidates, and how
+        sure they are), from which few training pairs teach more; see the heads.
     """
 
     positions: Tensor
 
     def __init__(self, settings: NetSettings, cells: int) -> None:
         super().__init__()
-        if cells < MIN_CELLS:
-            raise InputError(
-                f"match_px: expected at least {MIN_CELLS} positions a side in {settings.layer}, "
-                f"got {cells}"
-            )
         self.settings, self.cells = settings, cells
         self.family = make_family(settings.geometry, settings.net_lattice)
-        width, matches = settings.width, 3 * len(settings.soft_matches)
-        left = cells - 10
-        self.convs = nn.Sequential(
-            nn.Conv2d(cells**2 + matches, width, 7),
-            nn.GroupNorm(GROUPS, width),
-            nn.ReLU(),
-            nn.Conv2d(width, width // 2, 5),
-            nn.GroupNorm(GROUPS // 2, width // 2),
-            nn.ReLU(),
-            nn.Flatten(),
-        )
-        self.head = nn.Sequential(
-            nn.Linear(width // 2 * left**2 + matches * cells**2, 2 * width),
-            nn.ReLU(),
-            nn.Linear(2 * width, self.family.n_params),
-        )
-        last = self.head[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        count, width = len(settings.soft_matches), settings.width
+        if settings.head == "linear":
+            channels = cells**2 + 3 * count
+            self.head: nn.Module = LinearHead(self.family, channels, 3 * count, cells, width)
+        else:
+            self.head = FitHead(self.family, count, cells, width, settings.blocks, settings.reach)
         self.register_buffer("positions", base_grid((cells, cells)), persistent=False)
 
-    def forward(self, correlation: Tensor) -> Tensor:
-        """Estimate theta (B, P), output (target) → content (source), in float32.
+    def forward(self, correlation: Tensor) -> Estimated:
+        """Estimate theta, output (target) → content (source), in float32.
 
         correlation: (B, n², n, n), cosines as `correlate` gives them, n = `cells`.
         Raises: InputError for another shape.
@@ -113,10 +101,8 @@ class GeoNet(nn.Module):
         with torch.autocast(correlation.device.type, enabled=False):
             correlation = correlation.float()
             matches = self.soft_matches(correlation)
-            seen = torch.cat((normalise_correlation(correlation), *matches), 1)
-        deep = self.convs(seen)
-        flat = torch.cat((deep, *(m.flatten(1) for m in matches)), 1)
-        return self.head(flat).float()
+            normalised = normalise_correlation(correlation)
+        return self.head(normalised, matches)
 
     def soft_matches(self, correlation: Tensor) -> list[Tensor]:
         """Per temperature (B, 3, n, n): displacement (x, y) to the mean candidate, and its mass."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from geostyle.config import check, setting, to_dict
-from geostyle.coords import inside_mask, resize
+from geostyle.coords import inside_mask, resize, resize_grid
 from geostyle.datasets import (
     SYMMETRIES,
     TRUTH_CELLS,
@@ -95,6 +95,9 @@ class TrainSettings:
     )
     outside_weight: float = setting(
         0.25, min=0.0, max=1.0, help="weight of points whose content lies out of the picture"
+    )
+    match_weight: float = setting(
+        0.5, min=0.0, help="weight of the same loss on every position's own match"
     )
     fold_weight: float = setting(0.1, min=0.0, help="weight of the penalty on folds")
     bending_weight: float = setting(1e-5, min=0.0, help="weight of the spline's bending energy")
@@ -271,7 +274,7 @@ class Trainer(Learner):
         """The loss of the network as it is on a batch; a scalar."""
         settings, family = self.settings, self.net.family
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            theta = self.model(batch.correlation)
+            theta, matched = self.model(batch.correlation)
         grid = family.grid(theta, (TRUTH_CELLS, TRUTH_CELLS))
         inside = inside_mask(batch.truth).float()
         weights = inside + settings.outside_weight * (1 - inside)
@@ -282,6 +285,12 @@ class Trainer(Learner):
         else:
             compare = distance_loss if settings.loss == "distance" else grid_loss
             loss = compare(grid, batch.truth, weights)
+            if matched is not None and settings.match_weight:
+                cells = min(matched.shape[1], TRUTH_CELLS)
+                points, truth = (resize_grid(grid, cells) for grid in (matched, batch.truth))
+                loss = loss + settings.match_weight * compare(
+                    points, truth, inside_mask(truth).float()
+                )
         if settings.fold_weight:
             loss = loss + settings.fold_weight * fold_penalty(grid)
         if settings.bending_weight:
@@ -430,7 +439,7 @@ def evaluate_net(net: GeoNet, cache: CorrelationCache, pairs: PairSet) -> dict[s
         found = []
         for rows in torch.arange(len(pairs)).split(64):
             correlation = cache.read(rows.tolist(), [number] * len(rows)).to(device)
-            found.append(net.family.grid(net(correlation), (TRUTH_CELLS,) * 2).cpu())
+            found.append(net.family.grid(net(correlation).theta, (TRUTH_CELLS,) * 2).cpu())
         grids = torch.cat(found)
         errors[kind] = grid_error_px(grids, pairs.truth, inside)
         folded.append(fold_rate(grids))

@@ -16,6 +16,7 @@ from geostyle.coords import (
     normalized_to_pixel,
     pixel_to_normalized,
     resize,
+    resize_grid,
     sample,
     within_range_of,
 )
@@ -118,3 +119,11 @@ def test_flow_is_measured_from_the_base_grid() -> None:
     assert torch.allclose(flow(grid), torch.tensor([0.5, -0.25]).expand(1, 4, 8, 2))
     in_pixels = torch.tensor([0.5 * 100 / 2, -0.25 * 60 / 2]).expand(1, 4, 8, 2)
     assert torch.allclose(flow_px(grid, (60, 100)), in_pixels)
+
+
+def test_a_resized_grid_reads_the_same_affine_map() -> None:
+    """Inside the outermost centres, an affine map's grid is exactly the map at the new centres."""
+    matrix = torch.tensor([[0.9, 0.2], [-0.1, 1.1]])
+    fine, coarse = (base_grid((n, n)) @ matrix.mT + 0.1 for n in (20, 15))
+    assert torch.allclose(resize_grid(fine[None], 15)[0], coarse, atol=1e-6)
+    assert resize_grid(fine[None], 20)[0].data_ptr() == fine.data_ptr()

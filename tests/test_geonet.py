@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -11,11 +12,14 @@ import torch
 from geostyle.coords import base_grid
 from geostyle.correlation import correlate
 from geostyle.errors import InputError
+from geostyle.geo_heads import WeightedFit, zeroed
 from geostyle.geo_losses import distance_loss
 from geostyle.geonet import GeoNet, NetSettings, load_geonet, save_geonet
+from geostyle.warps import make_family
 
 CELLS = 11
-SMALL = NetSettings(width=16)
+SMALL = NetSettings(width=16, blocks=1)
+LINEAR = NetSettings(width=16, head="linear")
 
 
 def random_correlation(count: int, seed: int = 0) -> torch.Tensor:
@@ -35,20 +39,47 @@ def shifted_correlation(dx: int, dy: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("family", "count"), [("affine", 6), ("tps", 18), ("affine+tps", 24)])
-def test_it_starts_as_no_warp(family: str, count: int) -> None:
-    net = GeoNet(NetSettings(geometry=family, net_lattice=3, width=16), CELLS)
-    theta = net(random_correlation(2))
+def test_linear_layers_start_as_no_warp(family: str, count: int) -> None:
+    net = GeoNet(NetSettings(geometry=family, net_lattice=3, width=16, head="linear"), CELLS)
+    theta, matched = net(random_correlation(2))
     assert theta.shape == (2, count)
     assert theta.abs().max() == 0
+    assert matched is None
 
 
-def test_an_item_does_not_depend_on_the_others() -> None:
+@pytest.mark.parametrize("family", ["affine", "tps", "affine+tps"])
+def test_a_fit_starts_at_the_soft_matches(family: str) -> None:
+    """Untrained, everything that matches one cell to the right gives that shift."""
+    settings = NetSettings(geometry=family, net_lattice=3, width=16, soft_matches=(0.02,))
+    net = GeoNet(settings, CELLS)
+    theta, matched = net(shifted_correlation(1, 0))
+    assert matched is not None and matched.shape == (1, CELLS, CELLS, 2)
+    positions = base_grid((CELLS, CELLS))
+    one = torch.tensor([2 / CELLS, 0.0])
+    inner = (slice(1, -1), slice(1, -2))
+    assert torch.allclose(matched[0][inner], (positions + one)[inner], atol=1e-4)
+    flat = (positions.flatten(0, 1), matched[0].detach().flatten(0, 1))
+    expected = net.family.fit(*flat, smoothing=math.exp(-6))
+    ours, theirs = (net.family.grid(t.reshape(1, -1), (9, 9)) for t in (theta, expected))
+    assert (ours - theirs).abs().max() < 0.02
+
+
+def perturbed(settings: NetSettings) -> GeoNet:
+    """A network whose last layer is not zero."""
     torch.manual_seed(0)
-    net = GeoNet(SMALL, CELLS)
-    torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
+    net = GeoNet(settings, CELLS)
+    for value in net.parameters():
+        if value.ndim > 1 and not value.any():
+            torch.nn.init.normal_(value, std=0.1)
+    return net
+
+
+@pytest.mark.parametrize("settings", [SMALL, LINEAR])
+def test_an_item_does_not_depend_on_the_others(settings: NetSettings) -> None:
+    net = perturbed(settings)
     correlation = random_correlation(3)
-    together = net.train()(correlation)
-    alone = torch.cat([net.eval()(item[None]) for item in correlation])
+    together = net.train()(correlation).theta
+    alone = torch.cat([net.eval()(item[None]).theta for item in correlation])
     assert together.std() > 0.01
     assert torch.allclose(together, alone, atol=1e-5)
 
@@ -67,14 +98,46 @@ def test_wrong_shapes_and_sizes() -> None:
     with pytest.raises(InputError, match=r"correlation: expected \(B, 121, 11, 11\)"):
         GeoNet(SMALL, CELLS)(torch.zeros(1, 100, 10, 10))
     with pytest.raises(InputError, match="match_px: expected at least 11"):
-        GeoNet(SMALL, 10)
+        GeoNet(LINEAR, 10)
     with pytest.raises(InputError, match="width: expected a multiple"):
         NetSettings(width=20)
 
 
-def test_it_learns_shifts() -> None:
+def test_the_fit_is_that_of_the_family() -> None:
+    """Against the float64 solver of `WarpFamily.fit`, on matches no member of the family gives."""
+    generator = torch.Generator().manual_seed(1)
+    points = base_grid((CELLS, CELLS)).flatten(0, 1)
+    matched = points * 0.8 + 0.1 + 0.05 * torch.randn(points.shape, generator=generator)
+    weights = torch.rand(len(points), generator=generator)
+    for family in (make_family("affine", 3), make_family("tps", 3), make_family("affine+tps", 3)):
+        fit = WeightedFit(family, points)
+        torch.nn.init.constant_(fit.ridge, -30.0)
+        torch.nn.init.constant_(fit.stiffness, -30.0)
+        theta = fit(matched[None], (weights / weights.sum())[None])
+        expected = family.fit(points, matched, weights)
+        ours, theirs = (family.map(t.reshape(1, -1), points[None]) for t in (theta, expected))
+        assert torch.allclose(ours, theirs, atol=5e-3), family.name
+        fit.double()
+        inputs = matched[None].double().requires_grad_(), weights[None].double().requires_grad_()
+        assert torch.autograd.gradcheck(fit, inputs)
+
+
+def test_matches_of_no_area_give_a_finite_fit() -> None:
+    points = base_grid((CELLS, CELLS)).flatten(0, 1)
+    fit = WeightedFit(make_family("affine+tps", 3), points)
+    weights = torch.full((2, len(points)), 1 / len(points))
+    turned_over = points * torch.tensor([-1.0, 1.0])
+    theta = fit(torch.stack((torch.zeros_like(points), turned_over)), weights)
+    assert theta.isfinite().all() and theta.abs().max() < 100
+
+
+@pytest.mark.parametrize("head", ["fit", "linear"])
+def test_it_learns_shifts(head: str) -> None:
     torch.manual_seed(0)
-    net = GeoNet(NetSettings(geometry="affine", width=16), CELLS)
+    # So soft that the matches themselves know nothing of the shift.
+    temperatures = (10.0,) if head == "fit" else (0.02,)
+    settings = NetSettings(geometry="affine", width=16, head=head, soft_matches=temperatures)
+    net = GeoNet(settings, CELLS)
     shifts = [(x, y) for x in (-2, 0, 2) for y in (-2, 0, 2)]
     volumes = torch.cat([shifted_correlation(*shift) for shift in shifts])
     base = base_grid((8, 8))
@@ -82,7 +145,7 @@ def test_it_learns_shifts() -> None:
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3)
     losses = []
     for _ in range(60):
-        loss = distance_loss(net.family.grid(net(volumes), (8, 8)), truth)
+        loss = distance_loss(net.family.grid(net(volumes).theta, (8, 8)), truth)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -96,21 +159,20 @@ def save(path: Path, net: GeoNet) -> None:
 
 
 def test_a_network_reads_back(tmp_path: Path) -> None:
-    net = GeoNet(SMALL, CELLS)
-    torch.nn.init.normal_(net.head[-1].weight)  # type: ignore[arg-type]
+    net = perturbed(LINEAR)
     path = tmp_path / "net.safetensors"
     save(path, net)
     trained = load_geonet(path)
     assert (trained.features, trained.features_hash) == ("lite", "abc")
-    assert trained.net.settings == SMALL
+    assert trained.net.settings == LINEAR
     correlation = random_correlation(1)
-    assert torch.equal(trained.net(correlation), net.eval()(correlation))
+    assert torch.equal(trained.net(correlation).theta, net.eval()(correlation).theta)
     assert load_geonet(path) is trained  # read once
 
-    torch.nn.init.zeros_(net.head[-1].weight)  # type: ignore[arg-type]
+    zeroed(net.head.linear[-1])  # type: ignore[union-attr, index, arg-type]
     save(path, net)
     os.utime(path, ns=(1, 1))
-    assert load_geonet(path).net(correlation).abs().max() == 0
+    assert load_geonet(path).net(correlation).theta.abs().max() == 0
 
 
 def test_unusable_files_are_refused(tmp_path: Path) -> None:
@@ -119,9 +181,9 @@ def test_unusable_files_are_refused(tmp_path: Path) -> None:
     net = GeoNet(SMALL, CELLS)
     path = tmp_path / "net.safetensors"
     state = net.state_dict()
-    state.pop("head.0.bias")
+    state.pop("head.first.bias")
     save_geonet(path, state, SMALL, cells=CELLS, features={"name": "lite", "hash": ""})
-    with pytest.raises(InputError, match=r"geonet: expected a network .*head\.0\.bias"):
+    with pytest.raises(InputError, match=r"geonet: expected a network .*head\.first\.bias"):
         load_geonet(path)
     save_geonet(path, net.state_dict(), SMALL, cells=CELLS)
     with pytest.raises(InputError, match="features"):

@@ -22,7 +22,7 @@ from geostyle.geonet import GeoNet, NetSettings, Trained, save_geonet
 from geostyle.warps.affine import Affine
 from geostyle.warps.grid import warp_image
 
-SETTINGS = NetSettings(geometry="affine", width=16, match_px=176)
+SETTINGS = NetSettings(geometry="affine", width=16, match_px=176, head="linear")
 SHIFT = torch.tensor([-0.2, 0.0, 0.1, 0.0, -0.1, 0.05])
 
 
@@ -35,7 +35,7 @@ def extractor(tiny_weights: Path) -> FeatureExtractor:
 def geonet(tmp_path_factory: pytest.TempPathFactory, extractor: FeatureExtractor) -> Path:
     """A network that always answers `SHIFT`."""
     net = GeoNet(SETTINGS, 11)
-    state = {**net.state_dict(), "head.2.bias": SHIFT}
+    state = {**net.state_dict(), "head.linear.2.bias": SHIFT}
     path = tmp_path_factory.mktemp("net") / "net.safetensors"
     features = {"name": extractor.name, "hash": features_hash(extractor)}
     save_geonet(path, state, SETTINGS, cells=11, features=features)

@@ -76,7 +76,7 @@ def cascade(
             side = network.net.settings.match_px
             seen = seen_through(composed(stages), content, (side, side), hide=False)
         correlation, _ = _correlation(seen, geo_style, network)
-        theta = network.net(correlation)[0].double()
+        theta = network.net(correlation).theta[0].double()
         stages.append((network.net.family, theta))
     return stages
 

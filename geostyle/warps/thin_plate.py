@@ -61,14 +61,21 @@ class ThinPlate(WarpFamily):
     def bending_energy(self, theta: Tensor) -> Tensor:
         """∫ f_xx² + 2·f_xy² + f_yy² over the plane, of x plus of y: (B,) for theta (B, P)."""
         offsets = theta.double().unflatten(-1, (-1, 2))
-        bending = _bending(self.lattice).to(offsets.device)
-        return (offsets * (bending @ offsets)).sum((-1, -2)).to(theta.dtype)
+        return (offsets * (self.bending_form(theta.device) @ offsets)).sum((-1, -2)).to(theta.dtype)
+
+    def bending_form(self, device: torch.device | str = "cpu") -> Tensor:
+        """The quadratic form (k², k²) in float64 of the bending energy, of x or of y."""
+        return _bending(self.lattice).to(device)
+
+    def basis(self, points: Tensor) -> Tensor:
+        """(N, k²): how far points (N, 2) follow each control point, in x as in y."""
+        return _features(points, self.lattice).T @ _solver(self.lattice).to(points)
 
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
         count = len(p)
-        basis = _features(p, self.lattice).T @ _solver(self.lattice).to(p.device)
+        basis = self.basis(p)
         if smoothing:
-            values, vectors = torch.linalg.eigh(_bending(self.lattice).to(p.device))
+            values, vectors = torch.linalg.eigh(self.bending_form(p.device))
             root = values.clamp_min(0).sqrt()[:, None] * vectors.mT
             basis = torch.cat((basis, math.sqrt(smoothing * count) * root))
         rows = len(basis) - count
