@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.images import is_validation, list_pictures, load_picture
 
+P = TypeVar("P", str, Path)
 ATTEMPTS = 20  # pictures tried before a crop is given up
 NOISE_SHARE = 0.15
 CACHE_BYTES = 2_000_000_000
@@ -27,15 +29,21 @@ def bundled_pictures() -> list[Path]:
     return [path for kind in ("content", "scenes") for path in list_pictures(folder / kind)]
 
 
-def hold_out(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
-    """(training, validation) pictures, parted by a hash of the file name; neither is ever empty.
+def hold_out(
+    pictures: Sequence[P], name: Callable[[P], str] = lambda picture: Path(picture).name
+) -> tuple[list[P], list[P]]:
+    """(training, validation) pictures, parted by a hash of their names; neither is ever empty.
 
     Few pictures may have none in the tenth that is held out: then one is. A single one serves
     twice.
+
+    Args:
+        pictures: their paths, or names below a folder.
+        name: what of a picture is hashed where one is chosen; its file name alone by default.
     """
-    held = [path for path in paths if is_validation(path)]
-    held = held or [min(paths, key=lambda p: hashlib.sha256(p.name.encode()).digest())]
-    kept = [path for path in paths if path not in set(held)]
+    held = [picture for picture in pictures if is_validation(picture)]
+    held = held or [min(pictures, key=lambda p: hashlib.sha256(name(p).encode()).digest())]
+    kept = [picture for picture in pictures if picture not in set(held)]
     return kept or held, held
 
 

@@ -7,7 +7,6 @@ processes. A pair's record is written after its pictures: what has a record is c
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import signal
@@ -26,11 +25,12 @@ from torch import Tensor
 from geostyle import config
 from geostyle.config import check, setting
 from geostyle.coords import resize
+from geostyle.crops import hold_out
 from geostyle.errors import GeostyleError, InputError
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.feedforward.fast_net import FastNet
 from geostyle.feedforward.files import FAST, MAKERS, SUFFIX, bundled, load_fast
-from geostyle.images import is_validation, list_pictures, load_picture, save_picture
+from geostyle.images import list_pictures, load_picture, save_picture
 from geostyle.manifest import (
     KINDS,
     PREVIEW,
@@ -133,11 +133,8 @@ class Pool:
         if len(pictures) < least:
             raise InputError(f"{name}: expected at least {least} pictures, got {len(pictures)}")
         self.paths, self.name = pictures, name
-        held_out = [key for key in pictures if is_validation(key)]
-        # A handful of pictures may have none in the tenth that is held out: then one is.
-        held_out = held_out or [min(pictures, key=lambda k: hashlib.sha256(k.encode()).digest())]
-        kept = [key for key in pictures if key not in set(held_out)]
-        self.splits = {"train": kept or held_out, "val": held_out}
+        known, held_out = hold_out(list(pictures), name=str)
+        self.splits = {"train": known, "val": held_out}
 
     def order(self, seed: int, split: str, index: int) -> Iterator[str]:
         """Names to try for a pair: each picture serves once before any serves again."""
