@@ -56,6 +56,11 @@ def check_image(image: Tensor, name: str = "image") -> Tensor:
     return image
 
 
+def size_of(picture: Tensor) -> Size:
+    """The (H, W) of a picture or a map (..., H, W)."""
+    return picture.shape[-2], picture.shape[-1]
+
+
 def base_grid(
     size: Size, *, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
 ) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from geostyle.coords import resize
+from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
 from geostyle.estimate import GeometrySettings
 from geostyle.evaluate import predict
@@ -97,7 +97,7 @@ def paint_pair(
     content = load_picture(content_path, name="images")
     canvas = resize(content.tensor, fit_size(content.size, size_px)).clamp(0, 1)
     texture = load_picture(style_path, name="styles").tensor
-    scaled = resize(texture, style_size(texture, (canvas.shape[-2], canvas.shape[-1]), 1.0))
+    scaled = resize(texture, style_size(texture, size_of(canvas), 1.0))
     scaled = scaled.clamp(0, 1)
     images = {k: transfer_texture(canvas, texture, p, settings).image for k, p in painters.items()}
     scores = {k: score(image, canvas, scaled, scorer) for k, image in images.items()}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from geostyle import pipeline
-from geostyle.coords import resize
+from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
 from geostyle.images import fit_size, list_pictures, load_picture, to_uint8
 from geostyle.pipeline import Networks, TransferSettings
@@ -97,11 +97,10 @@ def show(
         bent = pipeline.bend(content, geo_style, settings, networks, painted=False)
         size_px = settings.size_px or max(content.shape[-2:])
         small, style = (
-            to_uint8(resize(p, fit_size((p.shape[-2], p.shape[-1]), size_px)))
-            for p in (content, geo_style)
+            to_uint8(resize(p, fit_size(size_of(p), size_px))) for p in (content, geo_style)
         )
         parameters = bent.parameters or WarpParameters(
-            "none", 4, bent.image.new_zeros(0), _size(content), _size(content)
+            "none", 4, bent.image.new_zeros(0), size_of(content), size_of(content)
         )
         drawn = small
         if bent.warp is not None:
@@ -124,7 +123,3 @@ def show(
 def _held(parameters: WarpParameters) -> str:
     """What was held back, short enough for a caption."""
     return str(parameters.meta.get("message", "")).partition(": ")[2]
-
-
-def _size(picture: Any) -> tuple[int, int]:
-    return picture.shape[-2], picture.shape[-1]

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from geostyle import config
 from geostyle.config import check, setting
-from geostyle.coords import resize
+from geostyle.coords import resize, size_of
 from geostyle.crops import hold_out
 from geostyle.errors import GeostyleError, InputError
 from geostyle.features import FeatureExtractor, load_features
@@ -337,7 +337,7 @@ class Generator:
 def warp(pair: Pair, content: Tensor) -> Tensor:
     """See `content` (1, 3, S, S) through the pair's theta: (1, 3, S, S)."""
     family = make_family(pair.family, pair.lattice)
-    grid = sampling_grid(family, torch.tensor([pair.theta]), (content.shape[-2], content.shape[-1]))
+    grid = sampling_grid(family, torch.tensor([pair.theta]), size_of(content))
     return warp_image(content, grid).clamp(0, 1)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from geostyle.config import check, resolve, setting
-from geostyle.coords import Size, inside_mask, resize
+from geostyle.coords import Size, inside_mask, resize, size_of
 from geostyle.errors import InputError
 from geostyle.estimate import (
     Candidate,
@@ -323,7 +323,7 @@ def preview(
             f"preview: expected 1 with --estimator {settings.geometry.estimator}, got {count}"
         )
     assert networks.geometry is not None
-    guide.check(_size(content), _size(geo_style))
+    guide.check(size_of(content), size_of(geo_style))
     geometry, network = settings.geometry, networks.geometry
     a = describe(content, network, geometry, guide.content_mask)
     b = describe(geo_style, network, geometry, guide.geo_mask)
@@ -386,7 +386,7 @@ def settle(
     """
     assert networks.texture is not None
     bordered = add_border(canvas[:, :1], settings.border_px)
-    size = (bordered.shape[-2], bordered.shape[-1])
+    size = size_of(bordered)
     return replace(
         settings,
         precision=str(networks.texture.dtype).removeprefix("torch."),
@@ -460,7 +460,7 @@ def paint(
         return TextureResult(canvas, [], False, settings.texture)
     seed_everything(settings.seed)
     device, how = networks.texture.mean.device, settings.preserve_color
-    size = (canvas.shape[-2], canvas.shape[-1])
+    size = size_of(canvas)
     sizes = level_sizes(size, len(settings.texture.iterations))
     content, styles = before_transfer(canvas, tex_styles, how, shares)
 
@@ -520,7 +520,7 @@ def place_masks(
     """
     if not masks:
         return None
-    size = (bent.image.shape[-2], bent.image.shape[-1])
+    size = size_of(bent.image)
     warped = bent.warp is not None and bent.parameters is not None
     warped = warped and settings.mask_frame == "content"
     drawn_on = bent.parameters.content_size if warped and bent.parameters else size
@@ -547,14 +547,10 @@ def _estimate(
 ) -> Estimate:
     if geo_style is None:
         assert guide.points is not None
-        return estimate_pinned(_size(content), guide.points, settings.geometry)
+        return estimate_pinned(size_of(content), guide.points, settings.geometry)
     assert networks.geometry is not None
     network, seed = networks.geometry, settings.seed
     return estimate(content, geo_style, network, settings.geometry, guide, seed=seed)
-
-
-def _size(picture: Tensor) -> Size:
-    return picture.shape[-2], picture.shape[-1]
 
 
 def _apply(
@@ -573,7 +569,7 @@ def _apply(
 
 def _canvas(content: Tensor, parameters: WarpParameters | None, size_px: int | None) -> Size:
     """The result's (H, W): the content's shape, or that of the frame theta was estimated in."""
-    own = (content.shape[-2], content.shape[-1])
+    own = size_of(content)
     if parameters is not None and parameters.output_size != parameters.content_size:
         own = parameters.output_size
     return own if size_px is None else fit_size(own, size_px)

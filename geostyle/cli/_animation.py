@@ -11,7 +11,7 @@ from torch import Tensor
 
 from geostyle.animate import FORMATS, Recorder, geometry_frames, save_animation, texture_frames
 from geostyle.config import check, setting
-from geostyle.coords import resize
+from geostyle.coords import resize, size_of
 from geostyle.images import fit_size, to_uint8
 from geostyle.pipeline import Networks, TransferSettings
 from geostyle.runs import RunFolder
@@ -56,7 +56,7 @@ class Animation:
         self, settings: AnimationSettings, transfer: TransferSettings, canvas: Tensor
     ) -> None:
         self.settings, self.transfer, self.canvas = settings, transfer, canvas
-        height, width = fit_size((canvas.shape[-2], canvas.shape[-1]), settings.animate_px)
+        height, width = fit_size(size_of(canvas), settings.animate_px)
         self.size = height, width
         self.recorder = Recorder(transfer.texture.iterations, settings.animate_frames, self.size)
 

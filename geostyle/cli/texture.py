@@ -14,6 +14,7 @@ from typing import Any
 from geostyle.cli import EXIT_INTERRUPTED, _painting
 from geostyle.cli._painting import NetworkSettings, panel, per_cent
 from geostyle.config import check, dump_yaml, setting
+from geostyle.coords import size_of
 from geostyle.images import save_picture
 from geostyle.report import save_sheet
 from geostyle.runs import write_json
@@ -65,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
     )
     settings, seed = job.synthesis, job.network.seed
     picture = _painting.read(job.exemplar, "exemplar", job.exemplar_px)
-    size = _painting.parse_size(job.size) or (picture.shape[-2], picture.shape[-1])
+    size = _painting.parse_size(job.size) or size_of(picture)
     extractor = job.network.load()
     print("settings:", *dump_yaml(job).splitlines(), sep="\n  ")
     for layer in settings.layers:

@@ -26,7 +26,7 @@ from geostyle.cli._geometry import describe, save_choices, save_geometry
 from geostyle.cli._output import OutputSettings
 from geostyle.cli._painting import keeping_last_good
 from geostyle.config import check, setting
-from geostyle.coords import resize
+from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
 from geostyle.images import SUFFIXES, as_mask, fit_size, load_picture, save_picture
 from geostyle.originals import keep_originals, saved_job
@@ -260,7 +260,7 @@ def numbered(name: str, pictures: Sequence[Tensor]) -> dict[str, Tensor]:
 def save_inputs(run: RunFolder, canvas: Tensor, pictures: Mapping[str, Tensor]) -> None:
     """Save each picture at no more than the scale of the result."""
     for name, picture in pictures.items():
-        size = (picture.shape[-2], picture.shape[-1])
+        size = size_of(picture)
         small = resize(picture, fit_size(size, min(max(size), max(canvas.shape[-2:]))))
         save_picture(small.expand(-1, 3, -1, -1), run.file(f"inputs/{name}.png"))
 

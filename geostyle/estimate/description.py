@@ -10,9 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geostyle.coords import Size, resize
+from geostyle.coords import Size, resize, size_of
 from geostyle.errors import InputError
-from geostyle.estimate.frames import size_of
 from geostyle.estimate.settings import GeometrySettings
 from geostyle.features import FeatureExtractor
 from geostyle.geonet import Trained, describe_square, load_geonet

@@ -58,8 +58,3 @@ def lattice(side: int) -> Tensor:
     """Points (side², 2) spread over the whole frame, edges included, in float64."""
     axis = torch.linspace(-1, 1, side, dtype=torch.float64)
     return torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).flatten(0, 1)
-
-
-def size_of(picture: Tensor) -> Size:
-    """The (H, W) of a picture or a map (..., H, W)."""
-    return picture.shape[-2], picture.shape[-1]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from geostyle.coords import size_of
 from geostyle.estimate.candidates import candidates, choose
 from geostyle.estimate.description import Description, describe
-from geostyle.estimate.frames import size_of
 from geostyle.estimate.guide import Guide
 from geostyle.estimate.points import Correspondences
 from geostyle.estimate.result import Estimate

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from geostyle.coords import base_grid
+from geostyle.coords import base_grid, size_of
 from geostyle.correlation import correlate, mutual_probability
 from geostyle.estimate.description import Description
-from geostyle.estimate.frames import Frame, size_of
+from geostyle.estimate.frames import Frame
 
 TEMPERATURE = 0.05  # of the match probability, in cosine similarity
 HIDDEN = 1e-6  # weight of what a mask hides

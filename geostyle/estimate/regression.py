@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from geostyle.coords import base_grid
+from geostyle.coords import base_grid, size_of
 from geostyle.estimate.description import Description
-from geostyle.estimate.frames import Frame, lattice, size_of, square
+from geostyle.estimate.frames import Frame, lattice, square
 from geostyle.estimate.look import Map, seen_through
 from geostyle.estimate.matches import masked_probability
 from geostyle.estimate.result import Found

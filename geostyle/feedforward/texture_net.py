@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.config import check, setting
-from geostyle.coords import Size, resize
+from geostyle.coords import Size, resize, size_of
 from geostyle.errors import InputError
 from geostyle.feedforward.normalisation import InstanceNorm
 
@@ -126,7 +126,7 @@ class TextureNet(nn.Module):
 
     def _given(self, noise: Tensor, content: Tensor | None) -> Tensor:
         if content is not None:
-            size = (noise.shape[-2], noise.shape[-1])
+            size = size_of(noise)
             noise = torch.cat([noise, resize(content, size).to(noise.dtype)], 1)
         return noise.to(next(self.of_noise.parameters()).dtype).contiguous(
             memory_format=torch.channels_last
