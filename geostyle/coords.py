@@ -14,6 +14,7 @@ from torch import Tensor
 from geostyle.errors import InputError
 
 Size = tuple[int, int]
+SHAPE = 0.03  # by how much a mask's proportions may differ from its picture's
 
 
 def check_size(size: Size, name: str = "size") -> Size:
@@ -54,6 +55,20 @@ def check_image(image: Tensor, name: str = "image") -> Tensor:
             f"got {tuple(image.shape)} of {image.dtype}"
         )
     return image
+
+
+def check_shape(mask: Tensor, size: Size, name: str, of: str = "") -> None:
+    """Hold `mask` (..., h, w) to the proportions of a picture of `size` (H, W), within 3 %.
+
+    of: what that picture is, for the message.
+
+    Raises: InputError where they differ.
+    """
+    height, width = size_of(mask)
+    if abs(width / height * size[0] / size[1] - 1) > SHAPE:
+        raise InputError(
+            f"{name}: expected a picture of the shape {of}{size[1]}x{size[0]}, got {width}x{height}"
+        )
 
 
 def size_of(picture: Tensor) -> Size:

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from geostyle.config import check, resolve, setting
-from geostyle.coords import Size, inside_mask, resize, size_of
+from geostyle.coords import Size, check_shape, inside_mask, resize, size_of
 from geostyle.errors import InputError
 from geostyle.estimate import (
     Candidate,
@@ -525,12 +525,7 @@ def place_masks(
     warped = warped and settings.mask_frame == "content"
     drawn_on = bent.parameters.content_size if warped and bent.parameters else size
     for mask in masks:
-        height, width = mask.shape[-2:]
-        if abs(width / height - drawn_on[1] / drawn_on[0]) * drawn_on[0] > 0.03 * drawn_on[1]:
-            raise InputError(
-                f"tex_mask: expected a picture of the shape of the {settings.mask_frame}, "
-                f"{drawn_on[1]}x{drawn_on[0]}, got {width}x{height}"
-            )
+        check_shape(mask, drawn_on, "tex_mask", of=f"of the {settings.mask_frame}, ")
     if warped and bent.warp is not None and bent.parameters is not None:
         if bent.parameters.mirrored:
             masks = [mask.flip(-1) for mask in masks]

@@ -9,6 +9,7 @@ from PIL import Image
 
 from geostyle.coords import (
     base_grid,
+    check_shape,
     check_size,
     flow,
     flow_px,
@@ -127,3 +128,11 @@ def test_a_resized_grid_reads_the_same_affine_map() -> None:
     fine, coarse = (base_grid((n, n)) @ matrix.mT + 0.1 for n in (20, 15))
     assert torch.allclose(resize_grid(fine[None], 15)[0], coarse, atol=1e-6)
     assert resize_grid(fine[None], 20)[0].data_ptr() == fine.data_ptr()
+
+
+def test_a_mask_may_differ_from_its_picture_in_size_but_not_in_shape() -> None:
+    for width in (195, 200, 205):
+        check_shape(torch.ones(1, 1, 100, width), (300, 600), "mask")
+    for width in (193, 207):
+        with pytest.raises(InputError, match=f"^mask: .* shape of it, 600x300, got {width}x100$"):
+            check_shape(torch.ones(1, 1, 100, width), (300, 600), "mask", of="of it, ")

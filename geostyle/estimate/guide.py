@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from geostyle.coords import Size
+from geostyle.coords import Size, check_shape
 from geostyle.errors import InputError
 from geostyle.estimate.points import Correspondences
 
 LEAST_SUBJECT = 0.002  # share of a mask below which there is no subject
-SHAPE = 0.03  # by how much a mask's shape may differ from its picture's
 
 
 @dataclass(frozen=True)
@@ -34,11 +33,6 @@ class Guide:
         for name, mask, size in masks:
             if mask is None:
                 continue
-            height, width = mask.shape[-2:]
-            if abs(width / height * size[0] / size[1] - 1) > SHAPE:
-                raise InputError(
-                    f"{name}: expected a picture of the shape {size[1]}x{size[0]}, "
-                    f"got {width}x{height}"
-                )
+            check_shape(mask, size, name)
             if float(mask.mean()) < LEAST_SUBJECT:
                 raise InputError(f"{name}: expected some white, on the subject, got black")
