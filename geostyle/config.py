@@ -125,6 +125,15 @@ def to_dict(settings: Any) -> dict[str, Any]:
     return {name: _plain(getattr(settings, name)) for name in names}
 
 
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dictionaries, such as `to_dict` gives, as one with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
 def dump_yaml(settings: Any) -> str:
     """Write settings as YAML text that `resolve` reads back to the same settings."""
     return yaml.safe_dump(to_dict(settings), sort_keys=False, allow_unicode=True)

@@ -153,7 +153,7 @@ def claim(job: BatchJob) -> Path:
 
     Raises: InputError where it holds anything but results of the same settings.
     """
-    folder, own = job.output, _comparable(config.to_dict(job))
+    folder, own = job.output, _comparable(job)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         strangers = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
@@ -163,7 +163,7 @@ def claim(job: BatchJob) -> Path:
         ) from error
     if (folder / SETTINGS).is_file():
         # As it is read, not as it is written: settings added since take their defaults.
-        before = _comparable(config.to_dict(config.resolve(BatchJob, folder / SETTINGS)))
+        before = _comparable(config.resolve(BatchJob, folder / SETTINGS))
         changed = [key for key in own if own[key] != before.get(key)]
         if changed:
             key = changed[0]
@@ -278,12 +278,7 @@ def done_before(run: RunFolder) -> dict[str, str]:
     }
 
 
-def _comparable(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _comparable(job: BatchJob) -> dict[str, Any]:
     """Settings that must be the same for one batch to go on, flat."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, dict):
-            flat |= _comparable(value, f"{prefix}{key}.")
-        elif prefix or key not in FREE:
-            flat[prefix + key] = value
-    return flat
+    flat = config.flatten(config.to_dict(job))
+    return {key: value for key, value in flat.items() if key not in FREE}

@@ -76,7 +76,9 @@ def repeatable(folder: Path) -> tuple[Any, dict[str, Any]]:
             f"transfer.py --resume {folder}"
         )
     job = saved_job(folder, verb, job_class)
-    flat = {key.rpartition(".")[2]: value for key, value in _leaves(config.to_dict(job))}
+    flat = {
+        key.rpartition(".")[2]: value for key, value in config.flatten(config.to_dict(job)).items()
+    }
     # A transfer notes what its clock allowed.
     if flat.get("time_budget_s"):
         raise InputError("run: expected one without a time budget, which no other run can repeat")
@@ -102,7 +104,7 @@ def run_again(environment: dict[str, Any], job: Any, folder: Path) -> Path:
 def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     """What of a run's environment is not what it was."""
     old, new = ({k: v for k, v in e.items() if k in MADE_OF} for e in (before, after))
-    a, b = dict(_leaves(old)), dict(_leaves(new))
+    a, b = config.flatten(old), config.flatten(new)
     return [
         f"{k} ({a.get(k)} → {b.get(k)})"
         for k in sorted(a.keys() | b.keys())
@@ -112,11 +114,3 @@ def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 def _module(verb: str) -> Any:
     return import_module(f"geostyle.cli.{verb.replace('-', '_')}")
-
-
-def _leaves(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        found += _leaves(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
-    return found
