@@ -79,10 +79,8 @@ def original_paths(folder: Path) -> dict[str, Path]:
     return {name: path for name, (path, _) in found.items()}
 
 
-def saved_job(
-    folder: Path, verb: str, job_class: type[J], *, name: str = "run", **changes: Any
-) -> J:
-    """The settings of a run of `verb`, its files where they are now, with `changes` by name.
+def saved_job(folder: Path, verb: str, job_class: type[J], *, name: str = "run") -> J:
+    """The settings of a run of `verb`, its files where they are now.
 
     Raises: InputError where `folder` is no such run, or a file of it is missing or has changed.
     """
@@ -91,9 +89,7 @@ def saved_job(
     made_by = RunFolder(folder).load_environment().get("verb")
     if made_by != verb:
         raise InputError(f"{name}: expected a run of {verb}, got one of {made_by} in {folder}")
-    return config.resolve(
-        job_class, folder / "settings.yaml", {**_settings(original_paths(folder)), **changes}
-    )
+    return config.resolve(job_class, folder / "settings.yaml", _settings(original_paths(folder)))
 
 
 def _settings(paths: dict[str, Path]) -> dict[str, Any]:
