@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import median_s, spread
 from torch import Tensor
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -266,23 +267,6 @@ def summarise(found: dict[str, Any]) -> dict[str, Any]:
             if len(values) < len(rows):
                 summary[kind][f"{name}_never"] = len(rows) - len(values)
     return summary
-
-
-def median_s(run: Callable[[], object], repeats: int) -> float:
-    """Median seconds of `repeats` runs after one that does not count."""
-    run()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def spread(paths: list[Path], count: int) -> list[Path]:
-    """`count` of `paths`, evenly spread."""
-    count = min(count, len(paths))
-    return [paths[i * len(paths) // count] for i in range(count)]
 
 
 def named(folder: Path, about: dict[str, Any]) -> Path:

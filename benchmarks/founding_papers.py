@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from measuring import spread
 from torch import Tensor
 
 from geostyle.cli._painting import NetworkSettings, panel, per_cent
@@ -215,8 +216,7 @@ def chosen(settings: Settings, folder: Path) -> list[Path]:
         paths = [path for path in paths if any(part in path.name for part in settings.names)]
     if not paths:
         raise InputError(f"names: expected pictures in {str(folder)!r}, got none")
-    n = min(settings.count, len(paths))
-    return [paths[i * len(paths) // n] for i in range(n)]
+    return spread(paths, settings.count)
 
 
 def square(path: Path, size_px: int) -> Tensor:

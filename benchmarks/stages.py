@@ -10,13 +10,11 @@ import argparse
 import json
 import platform
 import resource
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from measuring import median_s
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -28,17 +26,6 @@ from geostyle.texture import TextureSettings  # noqa: E402
 
 PICTURES = ROOT / "geostyle" / "assets" / "pictures"
 STEPS = 6
-
-
-def median_s(run: Callable[[], object], repeats: int) -> float:
-    """Median seconds of `repeats` runs after one that does not count."""
-    run()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
 
 
 def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> dict[str, float]:
