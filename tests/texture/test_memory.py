@@ -18,6 +18,7 @@ from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.texture import TextureSettings, transfer_texture
 from geostyle.texture.memory import (
+    MARGIN,
     TILINGS,
     available_bytes,
     choose_tiling,
@@ -56,12 +57,20 @@ for tile_px in (160, 999):  # the second, whole, takes more
     own = peak_bytes(network, size, Tiling(tile_px), vectors=vectors_held(settings))
     print(before + own, peak)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for line in done.stdout.splitlines():
-        foreseen, peak = map(float, line.split())
-        # What the process held before is read now, and reclaimed or not by the system meanwhile.
-        assert foreseen == pytest.approx(peak, rel=0.5)
+    errors = []
+    # A system short of memory takes back pages of libraries from the process, before or after what
+    # it holds is read, and the sum is wrong: so it may try again.
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        rows = [map(float, line.split()) for line in done.stdout.splitlines()]
+        errors.append([foreseen / peak - 1 for foreseen, peak in rows])
+        # Without what the transfer itself takes, it would be 20 to 30 % too low.
+        if max(map(abs, errors[-1])) < 0.15:
+            return
+    pytest.fail(f"errors of the estimate: {errors}")
 
 
 def test_cutting_more_takes_less_and_everything_grows_with_the_picture(
@@ -81,10 +90,10 @@ def test_the_fastest_way_that_fits_is_taken(network: FeatureExtractor) -> None:
     assert choose_tiling(network, size, 1e12) is None
     for tiling in TILINGS:
         # As much as this way needs: none of the faster ones fits.
-        available = 1.1501 * peak_bytes(network, size, tiling)
+        available = 1.0001 * MARGIN * peak_bytes(network, size, tiling)
         found = choose_tiling(network, size, available)
         assert found is not None and TILINGS.index(found) <= TILINGS.index(tiling)
-        assert 1.15 * peak_bytes(network, size, found) <= available
+        assert MARGIN * peak_bytes(network, size, found) <= available
 
 
 def test_an_error_names_the_largest_size_that_fits(network: FeatureExtractor) -> None:
@@ -103,7 +112,7 @@ def test_automatic_tiles_are_settled_once(network: FeatureExtractor) -> None:
     free = settle_tiles(TextureSettings(memory_gb=1000), network, (300, 400))
     assert free.tile_px == 400  # nothing is longer: nothing is cut
     assert settle_tiles(free, network, (3000, 4000)) is free
-    scarce = settle_tiles(TextureSettings(memory_gb=12), network, (4000, 6000))
+    scarce = settle_tiles(TextureSettings(memory_gb=13), network, (4000, 6000))
     assert scarce.tile_px < 6000
     with pytest.raises(InputError, match="size_px"):
         settle_tiles(TextureSettings(memory_gb=0.01), network, (300, 400))
