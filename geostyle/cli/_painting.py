@@ -144,18 +144,34 @@ def keeping_last_good(run: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress(
-    run: RunFolder, n_pictures: int, iterations: Sequence[int]
-) -> Iterator[Callable[[Progress], None]]:
-    """Show and log every step; Ctrl-C ends after its step with what is there, again at once."""
+def stopping_between_steps(bar: tqdm[Any]) -> Iterator[Callable[[], None]]:
+    """Hold a first Ctrl-C back until what this gives is called, which raises KeyboardInterrupt."""
     asked = False
-    picture, last = 0, (-1, -1)
 
     def ask(*_: object) -> None:
         nonlocal asked
         asked = True
         signal.signal(signal.SIGINT, before)
         bar.write("stopping after this step; once more to stop at once")
+
+    def stop_if_asked() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop_if_asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def progress(
+    run: RunFolder, n_pictures: int, iterations: Sequence[int]
+) -> Iterator[Callable[[Progress], None]]:
+    """Show and log every step; Ctrl-C ends after its step with what is there, again at once."""
+    picture, last = 0, (-1, -1)
 
     def show(p: Progress) -> None:
         nonlocal picture, last
@@ -172,18 +188,15 @@ def progress(
             stage="texture", picture=picture, level=p.level, step=p.step, size=p.size,
             total=p.total, style=p.style, content=p.content,
         )  # fmt: skip
-        if asked:
-            raise KeyboardInterrupt
+        stop_if_asked()
 
-    before = signal.getsignal(signal.SIGINT)
     total = n_pictures * sum(iterations)
-    with tqdm(total=total, unit="step", dynamic_ncols=True) as bar:
-        signal.signal(signal.SIGINT, ask)
-        try:
-            with keeping_last_good(run):
-                yield show
-        finally:
-            signal.signal(signal.SIGINT, before)
+    with (
+        tqdm(total=total, unit="step", dynamic_ncols=True) as bar,
+        stopping_between_steps(bar) as stop_if_asked,
+        keeping_last_good(run),
+    ):
+        yield show
 
 
 def panel(path: Path, title: str, note: str = "") -> Panel:

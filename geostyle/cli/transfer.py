@@ -7,7 +7,6 @@ paint, and leave in the folder everything the result was made from.
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from geostyle.cli import _unfinished as unfinished
 from geostyle.cli._animation import Animation, AnimationSettings
 from geostyle.cli._geometry import describe, save_choices, save_geometry
 from geostyle.cli._output import OutputSettings
-from geostyle.cli._painting import keeping_last_good
+from geostyle.cli._painting import keeping_last_good, stopping_between_steps
 from geostyle.config import check, setting
 from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
@@ -270,13 +269,6 @@ def progress_bar(
     settings: TransferSettings, run: RunFolder, finished: Finished | None = None
 ) -> Iterator[Callable[[Progress], None]]:
     """Show and log every step; Ctrl-C ends the painting after its step, a second one at once."""
-    asked = False
-
-    def ask(*_: object) -> None:
-        nonlocal asked
-        asked = True
-        signal.signal(signal.SIGINT, before)
-        bar.write("stopping after this step; once more to stop at once")
 
     def show(p: Progress) -> None:
         losses = {"total": p.total, "style": p.style, "content": p.content}
@@ -285,15 +277,12 @@ def progress_bar(
         bar.set_postfix({key: f"{value:.4f}" for key, value in losses.items()}, refresh=False)
         bar.update()
         run.log(stage="texture", level=p.level, step=p.step, size=p.size, **losses)
-        if asked:
-            raise KeyboardInterrupt
+        stop_if_asked()
 
-    before = signal.getsignal(signal.SIGINT)
     total = sum(settings.texture.iterations)
     behind = sum(len(level.steps) for level in finished.history) if finished else 0
-    with tqdm(total=total, initial=behind, unit="step", dynamic_ncols=True) as bar:
-        signal.signal(signal.SIGINT, ask)
-        try:
-            yield show
-        finally:
-            signal.signal(signal.SIGINT, before)
+    with (
+        tqdm(total=total, initial=behind, unit="step", dynamic_ncols=True) as bar,
+        stopping_between_steps(bar) as stop_if_asked,
+    ):
+        yield show
