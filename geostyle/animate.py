@@ -114,22 +114,19 @@ class Recorder:
     """Keeps pictures of a painting as it goes: a callback for `pipeline.paint`.
 
     Args:
-        iterations: steps at each level, of which about `n_frames` are kept, more of the first ones
-            of a level, which change most.
+        n_frames: about how many are kept, as many a level, more of its first steps, which change
+            most.
         size: (H, W) of the frames.
     """
 
-    def __init__(self, iterations: Sequence[int], n_frames: int, size: Size) -> None:
-        self.size = size
+    def __init__(self, n_frames: int, size: Size) -> None:
+        self.n_frames, self.size = n_frames, size
         self.frames: list[np.ndarray] = []
-        share = max(2, n_frames // max(1, len(iterations)))
-        self.kept = [
-            {round((steps - 1) * (i / (share - 1)) ** 2) for i in range(share)}
-            for steps in iterations
-        ]
 
     def __call__(self, progress: Progress) -> None:
-        if progress.step in self.kept[progress.level]:
+        share = max(2, self.n_frames // progress.levels)
+        kept = {round((progress.steps - 1) * (i / (share - 1)) ** 2) for i in range(share)}
+        if progress.step in kept:
             image = progress.image.detach().cpu().clamp(0, 1)
             self.frames.append(to_uint8(resize(image, self.size)))
 

@@ -29,7 +29,7 @@ from geostyle.keypoints import read_pf_willow
 from geostyle.runs import resolve_device, resolve_precision
 from geostyle.texture import Score, TextureSettings, score, transfer_texture
 from geostyle.texture.objective import TextureObjective
-from geostyle.texture.pyramid import style_size
+from geostyle.texture.schedule import style_size
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 
 ASSETS = Path(str(resources.files("geostyle") / "assets"))

@@ -68,7 +68,7 @@ def test_a_texture_grows_from_the_canvas_to_the_result(tiny_weights: Path) -> No
 
 
 def test_a_painting_is_recorded_from_each_level() -> None:
-    recorder = Recorder((20, 10, 1), 12, (24, 32))
+    recorder = Recorder(12, (24, 32))
     for level, steps in enumerate((20, 10, 1)):
         for step in range(steps):
             image = torch.full((1, 3, 6, 8), level / 2 + 1e-3 * step)

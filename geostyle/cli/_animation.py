@@ -58,7 +58,7 @@ class Animation:
         self.settings, self.transfer, self.canvas = settings, transfer, canvas
         height, width = fit_size(size_of(canvas), settings.animate_px)
         self.size = height, width
-        self.recorder = Recorder(transfer.texture.iterations, settings.animate_frames, self.size)
+        self.recorder = Recorder(settings.animate_frames, self.size)
 
     def watching(self, callback: Callable[[Progress], None]) -> Callable[[Progress], None]:
         """`callback`, and frames kept before it where the painting is asked for."""
@@ -94,7 +94,7 @@ class Animation:
                 parameters = WarpParameters.load(run.file("theta.json"))
                 extend = self.transfer.extend
                 frames += geometry_frames(content, parameters, self.size, n_frames, extend)
-            elif part == "texture" and networks.texture is not None:
+            elif part == "texture" and networks.texture:
                 frames += texture_frames(
                     self.canvas, result, tex_styles, self.transfer, networks, self.size, n_frames,
                     tex_weights=tex_weights, shares=shares,

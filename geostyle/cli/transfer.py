@@ -145,7 +145,7 @@ def main(argv: Sequence[str]) -> int:
             shares = pipeline.place_masks(masks, bent, settings, len(tex_styles), job.tex_weights)
             canvas = bent.image
             print(f"geometry: {describe(bent)} ({time.monotonic() - started:.1f} s)")
-        if networks.texture is not None:
+        if networks.texture:
             settings = pipeline.settle(settings, networks, canvas, regions=len(masks) or 1)
             job = replace(job, transfer=settings)
 
@@ -273,7 +273,10 @@ def progress_bar(
     def show(p: Progress) -> None:
         losses = {"total": p.total, "style": p.style, "content": p.content}
         height, width = p.size
-        bar.set_description_str(f"level {p.level + 1}/{p.levels} {width}x{height}", refresh=False)
+        network = p.network if "+" in settings.features else ""
+        bar.set_description_str(
+            f"level {p.level + 1}/{p.levels} {width}x{height} {network}".rstrip(), refresh=False
+        )
         bar.set_postfix({key: f"{value:.4f}" for key, value in losses.items()}, refresh=False)
         bar.update()
         run.log(stage="texture", level=p.level, step=p.step, size=p.size, **losses)

@@ -8,10 +8,10 @@ from geostyle.texture.pyramid import (
     Finished,
     Progress,
     TextureResult,
-    level_sizes,
     transfer_texture,
 )
 from geostyle.texture.reconstruct import ReconstructionSettings, reconstruct
+from geostyle.texture.schedule import level_sizes, schedule, style_size
 from geostyle.texture.score import Score, score
 from geostyle.texture.settings import TextureSettings
 from geostyle.texture.synthesis import SynthesisSettings, synthesise
@@ -35,7 +35,9 @@ __all__ = [
     "mask_shares",
     "neural_style",
     "reconstruct",
+    "schedule",
     "score",
+    "style_size",
     "synthesise",
     "transfer_texture",
 ]

@@ -78,6 +78,11 @@ def peak_bytes(
     return FIXED_BYTES + KEPT * weights + batch * (KEPT * maps + target + vectors * pixels)
 
 
+def hungriest(extractors: Sequence[FeatureExtractor], size: Size) -> FeatureExtractor:
+    """The one of several networks that takes the most memory at `size` (H, W)."""
+    return max(extractors, key=lambda extractor: peak_bytes(extractor, size))
+
+
 def vectors_held(settings: TextureSettings) -> int:
     """Copies of the picture's pixels that live at once: pairs, gradients, trials, the best."""
     if settings.optimiser == "adam":

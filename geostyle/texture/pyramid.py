@@ -10,18 +10,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from geostyle.coords import Size, resize
+from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor
-from geostyle.texture.memory import settle_tiles, smaller_tiles
+from geostyle.texture.memory import hungriest, settle_tiles, smaller_tiles
 from geostyle.texture.objective import TextureObjective, mixture_shares
 from geostyle.texture.optimise import NotFiniteError, Optimised, Step, optimise
+from geostyle.texture.schedule import Level, schedule, style_size
 from geostyle.texture.settings import TextureSettings
 from geostyle.texture.tiles import Tiling
 
 _log = logging.getLogger(__name__)
-# relu5_1 has a stride of 16: anything thinner has no features there.
-MIN_SIDE_PX = 16
 
 
 @dataclass(frozen=True)
@@ -29,11 +28,13 @@ class Progress:
     """Where a running transfer stands; handed to the callback after every step.
 
     Attributes:
-        level, levels: number of this level (0 is the coarsest) and of all.
+        level, levels: number of this level (0 is the coarsest) and of all; where two networks
+            take turns at one size, each has a level of its own.
         step, steps: step within the level, and the most it will take.
         size: (H, W) of the level.
         total, style, content: terms of the objective at this step.
         image: the picture at this step, (1, 3, H, W), unclamped; do not change it.
+        network: name of the network that paints the level, in a transfer.
     """
 
     level: int
@@ -45,6 +46,7 @@ class Progress:
     style: float
     content: float
     image: Tensor
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,32 +90,10 @@ class TextureResult:
     settings: TextureSettings | None = None
 
 
-def level_sizes(size: tuple[int, int], levels: int) -> list[tuple[int, int]]:
-    """Sizes (H, W) from coarse to fine: 1/2^(levels−1) … 1/2, 1 of `size`, no side under 16 px.
-
-    Sizes that the factor does not divide are rounded; equal neighbours (tiny or thin pictures) are
-    kept, so that the iteration budgets keep their places.
-    """
-    return [
-        (
-            max(MIN_SIDE_PX, round(size[0] / 2**k)),
-            max(MIN_SIDE_PX, round(size[1] / 2**k)),
-        )
-        for k in reversed(range(levels))
-    ]
-
-
-def style_size(style: Tensor, canvas: tuple[int, int], tex_scale: float) -> tuple[int, int]:
-    """Size (H, W) of `style` on a canvas: its long side is the canvas's × `tex_scale`."""
-    height, width = style.shape[-2:]
-    factor = max(canvas) * tex_scale / max(height, width)
-    return max(MIN_SIDE_PX, round(height * factor)), max(MIN_SIDE_PX, round(width * factor))
-
-
 def transfer_texture(
     content: Tensor,
     tex_style: Tensor | Sequence[Tensor],
-    extractor: FeatureExtractor,
+    extractor: FeatureExtractor | Sequence[FeatureExtractor],
     settings: TextureSettings | None = None,
     *,
     mixture: Sequence[float] | None = None,
@@ -129,7 +109,8 @@ def transfer_texture(
     Args:
         content: (1, 3, H, W), the warped content, sRGB in [0, 1].
         tex_style: one exemplar (1, 3, h, w) or several, sRGB in [0, 1].
-        extractor: the network whose features are matched.
+        extractor: the network whose features are matched; or two, a fast one and one that takes the
+            last steps of each size (`settings.finish`).
         settings: see `TextureSettings`.
         mixture: one weight an exemplar; default equal.
         shares: (n, 1, H, W), the share of each exemplar in every pixel instead of a common
@@ -154,14 +135,17 @@ def transfer_texture(
     """
     settings = settings or TextureSettings()
     styles = [tex_style] if isinstance(tex_style, Tensor) else list(tex_style)
+    extractors = [extractor] if isinstance(extractor, FeatureExtractor) else list(extractor)
     if settings.tex_strength == 0:
         return TextureResult(content.clamp(0, 1), [], False, settings)
     given = settings
     settings, mixture, masks = _dialled(settings, len(styles), mixture, shares)
     full = (content.shape[-2], content.shape[-1])
     regions = 1 if masks is None else len(masks)
-    settings = settle_tiles(settings, extractor, full, batch=content.shape[0], regions=regions)
-    sizes = level_sizes(full, len(settings.iterations))
+    levels = schedule(full, extractors, settings)
+    largest = hungriest(extractors, full)
+    settings = settle_tiles(settings, largest, full, batch=content.shape[0], regions=regions)
+    sizes = [level.size for level in levels]
     image = _start(content, settings, seed, sizes[0]) if start is None else resize(start, sizes[0])
     history: list[LevelHistory] = []
     began = time.monotonic()
@@ -171,7 +155,7 @@ def transfer_texture(
         if not history or sizes_done != sizes[: len(history)] or image.shape[-2:] != sizes_done[-1]:
             raise InputError(f"finished: expected levels of sizes {sizes}, got {sizes_done}")
         began -= finished.seconds
-    job = _Job(content, styles, extractor, mixture, masks, sizes, began, callback)
+    job = _Job(content, styles, mixture, masks, levels, began, callback)
     interrupted = False
     for level in range(len(history), len(sizes)):
         image = _doubled(image, resize(content, sizes[level]), settings)
@@ -196,16 +180,16 @@ class _Job:
 
     content: Tensor
     styles: list[Tensor]
-    extractor: FeatureExtractor
     mixture: Sequence[float] | None
     masks: Tensor | None
-    sizes: list[Size]
+    levels: list[Level]
     began: float
     callback: Callable[[Progress], None] | None
 
-    def paint(self, level: int, image: Tensor, settings: TextureSettings) -> Optimised:
+    def paint(self, number: int, image: Tensor, settings: TextureSettings) -> Optimised:
         """Optimise one level from `image`, of its size."""
-        size, masks, covered = self.sizes[level], None, 1.0
+        level, masks, covered = self.levels[number], None, 1.0
+        size = level.size
         if self.masks is not None:
             masks = resize(self.masks, size, "bilinear").split(1)
             # Statistics of a part of the picture pull at its pixels harder than those of the whole.
@@ -218,7 +202,7 @@ class _Job:
         if settings.tex_strength < 1:
             exemplars.append(reference)
         objective = TextureObjective(
-            self.extractor,
+            level.extractor,
             exemplars,
             reference,
             mixture=self.mixture,
@@ -235,18 +219,18 @@ class _Job:
             return optimise(
                 image,
                 objective,
-                settings.iterations[level],
+                level.steps,
                 method=settings.optimiser,
                 history=settings.history,
                 lr=settings.lr,
                 plateau=settings.plateau,
-                stop=settings.stop_after[level] if settings.stop_after else None,
-                deadline=_deadline(self.began, settings, self.sizes, level),
-                on_step=_reporter(self.callback, level, self.sizes, settings.iterations[level]),
+                stop=settings.stop_after[number] if settings.stop_after else None,
+                deadline=_deadline(self.began, settings, self.levels, number),
+                on_step=_reporter(self.callback, self.levels, number),
             )
         except NotFiniteError as error:
             raise NotFiniteError(
-                f"texture: level {level + 1} of {len(self.sizes)} ({size[1]}x{size[0]} px): "
+                f"texture: level {number + 1} of {len(self.levels)} ({size[1]}x{size[0]} px): "
                 f"{error}",
                 error.best,
             ) from error
@@ -263,7 +247,7 @@ def _until_it_fits(
             if not _out_of_memory(error):
                 raise
         # Outside the handler, which would keep alive what was allocated.
-        height, width = job.sizes[level]
+        height, width = job.levels[level].size
         finer = smaller_tiles(settings, (height, width))
         if finer is None:
             raise InputError(
@@ -318,35 +302,35 @@ def _doubled(image: Tensor, reference: Tensor, settings: TextureSettings) -> Ten
 
 
 def _deadline(
-    began: float, settings: TextureSettings, sizes: list[tuple[int, int]], level: int
+    began: float, settings: TextureSettings, levels: Sequence[Level], number: int
 ) -> float | None:
-    """When this level must end: the budget is shared like the pixels each level evaluates."""
+    """When this level must end: the budget is shared like the work that the levels are."""
     if not settings.time_budget_s:
         return None
-    work = [h * w * n for (h, w), n in zip(sizes, settings.iterations, strict=True)]
-    share = sum(work[: level + 1]) / max(1, sum(work))
+    work = [level.work for level in levels]
+    share = sum(work[: number + 1]) / max(1, sum(work))
     return began + settings.time_budget_s * share
 
 
 def _reporter(
-    callback: Callable[[Progress], None] | None,
-    level: int,
-    sizes: list[tuple[int, int]],
-    steps: int,
+    callback: Callable[[Progress], None] | None, levels: Sequence[Level], number: int
 ) -> Callable[[Step, Tensor], None]:
+    level = levels[number]
+
     def report(step: Step, image: Tensor) -> None:
         if callback is not None:
             callback(
                 Progress(
-                    level,
-                    len(sizes),
+                    number,
+                    len(levels),
                     step.step,
-                    steps,
-                    sizes[level],
+                    level.steps,
+                    level.size,
                     step.total,
                     step.style,
                     step.content,
                     image,
+                    level.extractor.name,
                 )
             )
 

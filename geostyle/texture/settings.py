@@ -40,6 +40,12 @@ class TextureSettings:
         (120, 80, 50, 30),
         help="steps at each level, coarse to fine; their number is the number of levels",
     )
+    finish: tuple[int, ...] = setting(
+        (15, 8),
+        min=0,
+        help="of these, with --features lite+vgg19, the last ones that VGG-19 takes, at the last "
+        "levels, the finest one last",
+    )
     history: int = setting(10, help="pairs of vectors L-BFGS remembers", min=1, max=100)
     lr: float = setting(0.03, help="Adam's first step size", min=0.0)
     init: str = setting(
@@ -89,7 +95,8 @@ class TextureSettings:
             raise InputError("gram_weight: expected a texture loss with a weight above 0, got none")
         if self.tile_px and self.tile_px < MIN_TILE_PX:
             raise InputError(f"tile_px: expected 0 or at least {MIN_TILE_PX}, got {self.tile_px}")
-        if self.stop_after and len(self.stop_after) != len(self.iterations):
+        # One a level; a size that two networks share has two.
+        if self.stop_after and not 1 <= len(self.stop_after) / len(self.iterations) <= 2:
             raise InputError(
                 f"stop_after: expected one number for each of iterations, {len(self.iterations)}, "
                 f"got {len(self.stop_after)}"

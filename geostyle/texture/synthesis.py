@@ -21,7 +21,8 @@ from geostyle.texture.descent import DescentSettings, Level, descend, white_nois
 from geostyle.texture.losses import gram
 from geostyle.texture.objective import TextureObjective, mixture_shares
 from geostyle.texture.optimise import Objective
-from geostyle.texture.pyramid import MIN_SIDE_PX, Progress, TextureResult, level_sizes
+from geostyle.texture.pyramid import Progress, TextureResult
+from geostyle.texture.schedule import MIN_SIDE_PX, level_sizes
 from geostyle.texture.score import STYLE_LAYERS
 
 

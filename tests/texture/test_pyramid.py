@@ -12,7 +12,7 @@ from torch import Tensor
 from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.texture import Progress, TextureSettings, level_sizes, score, transfer_texture
-from geostyle.texture.pyramid import style_size
+from geostyle.texture.schedule import style_size
 
 TINY = TextureSettings(iterations=(4, 3, 2))
 
