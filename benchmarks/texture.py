@@ -1,220 +1,195 @@
-"""Texture transfer against the recipe everybody knows, side by side in one run.
+"""Texture transfer against the recipe everybody knows, resumable.
 
-    python benchmarks/texture.py --weights vgg19.safetensors --size 256 512 --json bench.json
+    python benchmarks/texture.py                                        # offline, a few minutes
+    python benchmarks/texture.py --weights vgg19.safetensors --photos DIR --arts DIR --pairs 6 \
+        --sizes 256 512 1024 --json bench.json
 
-The yardstick: single scale, float32, contiguous, L-BFGS from the content, 300 evaluations, with the
-scorer's own layers and weights; and the same with Adam. Against it our defaults under VGG-19 and
-under `lite`. Everything is scored under VGG-19 in float32; figures are ratios and medians over
-pairs, as absolute times mean little from machine to machine.
+The yardstick: single scale, float32, contiguous, L-BFGS from the content, 300 evaluations, with
+the scorer's own layers and weights; and the same with Adam. Against it the texture stage of our
+main job as it is by default, under each of `--features`. Everything is scored under VGG-19 in
+float32; without `--weights` under `lite`, which the table then says, and which flatters `lite`.
+
+Times do not come from the long runs. Those are deterministic, so they are made once, on however
+busy a machine, and tell the score after so many steps (`--only trajectories`). What a step takes is
+measured apart, in short bursts of every contender in turn in one process (`--only timings`); a time
+is steps × seconds a step, level by level, with each of our levels' preparation, and, for the
+yardstick, without its own. `--times clock` takes the clock of the long runs instead. Between two
+scored points the score is interpolated. The yardstick's total is its own loss, which is the score
+of its picture before that is clamped to [0, 1].
+
+Whatever is finished lies in the `--json` file, by pair, size and contender, with a fingerprint of
+settings, weights, pictures and code; the same command goes on from there, and does anew what has
+changed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
-import statistics
-import time
-from dataclasses import asdict, dataclass, replace
-from itertools import product
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from geostyle.coords import resize
-from geostyle.features import FeatureExtractor, load_features
-from geostyle.images import fit_size, list_pictures, load_picture
-from geostyle.texture import Progress, TextureSettings, score, transfer_texture
-from geostyle.texture.objective import TextureObjective
-from geostyle.texture.pyramid import style_size
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-BUNDLED = Path(__file__).parent.parent / "geostyle/assets/pictures"
+from texture_runs import LIBRARY, ROOT, Contenders, Task  # noqa: E402
+from texture_table import summarise, table  # noqa: E402
+from yardstick import METHODS  # noqa: E402
 
+from geostyle.images import list_pictures  # noqa: E402
+from geostyle.runs import write_json  # noqa: E402
+from geostyle.texture import TextureSettings  # noqa: E402
 
-@dataclass(frozen=True)
-class Curve:
-    """One run: scores under VGG-19 after so many seconds, and what it took.
-
-    total, style, content: of the final picture. curve: (seconds, total) of the best so far, scored
-    at full size. step_s: seconds of one step at full size.
-    """
-
-    method: str
-    pair: str
-    size_px: int
-    seconds: float
-    step_s: float
-    total: float
-    style: float
-    content: float
-    curve: list[tuple[float, float]]
+PICTURES = LIBRARY / "assets/pictures"
+PARTS = ("trajectories", "timings", "memory")
 
 
-def yardstick(
-    content: Tensor, style: Tensor, vgg: FeatureExtractor, method: str, evaluations: int
-) -> tuple[Tensor, list[tuple[float, float]]]:
-    """The plain recipe on torch's own optimisers: the picture, and (seconds, total) a step."""
-    objective = TextureObjective(vgg, [style], content)
-    image = content.clone().requires_grad_(True)
-    curve: list[tuple[float, float]] = []
-    best = [float("inf"), content]
-    started = time.monotonic()
+class Results:
+    """Finished items by key, written to a file whenever one is added."""
 
-    def closure() -> Tensor:
-        optimiser.zero_grad()
-        total, _, _ = objective(image)
-        total.backward()
-        value = float(total.detach())
-        if value < best[0]:
-            best[:] = [value, image.detach().clone()]
-        curve.append((time.monotonic() - started, best[0]))
-        return total
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.items: dict[str, dict[str, Any]] = {}
+        if path.is_file():
+            self.items = json.loads(path.read_text(encoding="utf-8"))["items"]
 
-    if method == "lbfgs":
-        optimiser: torch.optim.Optimizer = torch.optim.LBFGS(
-            [image],
-            max_iter=evaluations,
-            max_eval=evaluations,
-            tolerance_change=0,
-            tolerance_grad=0,
-        )
-        optimiser.step(closure)
-    else:
-        optimiser = torch.optim.Adam([image], lr=0.02)
-        for _ in range(evaluations):
-            optimiser.step(closure)
-    return best[1].clamp(0, 1), curve  # type: ignore[union-attr]
+    def get(self, key: str, fingerprint: dict[str, Any], make: Callable[[], Any]) -> Any:
+        """The item `key`, made and kept where it is missing or its `fingerprint` is another."""
+        found = self.items.get(key)
+        if found is None or found["fingerprint"] != fingerprint:
+            print(f"{key} …", file=sys.stderr, flush=True)
+            self.items[key] = {"fingerprint": fingerprint, "data": make()}
+            self.save({})
+        return self.items[key]["data"]
+
+    def save(self, more: dict[str, Any]) -> None:
+        """Write the items, and `more` before them."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self.path, {**more, "items": self.items})
 
 
-def ours(
-    content: Tensor,
-    style: Tensor,
-    extractor: FeatureExtractor,
-    settings: TextureSettings,
-    scorer: FeatureExtractor,
-    every: int,
-) -> tuple[Tensor, list[tuple[float, float]]]:
-    """Our coarse-to-fine run; its own seconds only, scored under VGG-19 now and then."""
-    curve: list[tuple[float, float]] = []
-    scoring = 0.0
-    started = time.monotonic()
-
-    def watch(p: Progress) -> None:
-        nonlocal scoring
-        if p.level == p.levels - 1 and p.step % every == 0:
-            now = time.monotonic()
-            curve.append((now - started - scoring, score(p.image, content, style, scorer).total))
-            scoring += time.monotonic() - now
-
-    result = transfer_texture(content, style, extractor, settings, callback=watch)
-    seconds = time.monotonic() - started - scoring
-    curve.append((seconds, score(result.image, content, style, scorer).total))
-    return result.image, curve
+def choose_pairs(photos: Path, arts: Path, count: int) -> dict[str, tuple[Path, Path]]:
+    """`count` pairs by name, as different as two folders allow."""
+    contents, styles = list_pictures(photos), list_pictures(arts)
+    pairs = {}
+    for i in range(count):
+        spread = [
+            paths[i * len(paths) // count] if len(paths) >= count else paths[i % len(paths)]
+            for paths in (contents, styles)
+        ]
+        pairs[f"{spread[0].stem} × {spread[1].stem}"] = (spread[0], spread[1])
+    return pairs
 
 
-def time_to(curve: list[tuple[float, float]], total: float) -> float | None:
-    """Seconds until `curve` first reached `total`, None if it never did."""
-    return next((seconds for seconds, value in curve if value <= total), None)
-
-
-def measure(args: argparse.Namespace) -> list[Curve]:
-    """Every method on every pair and size."""
-    plain = load_features("vgg19", weights=args.weights, channels_last=False)
-    fast = load_features("vgg19", weights=args.weights)
-    lite = load_features("lite")
-    contents, styles = list_pictures(args.contents), list_pictures(args.styles)
-    pairs = list(product(contents, styles))
-    pairs = pairs[:: max(1, len(pairs) // args.pairs)][: args.pairs]
-    settings = TextureSettings()
-    runs: list[Curve] = []
-    for size_px, (content_path, style_path) in product(args.size, pairs):
-        content = _read(content_path, size_px)
-        full = load_picture(style_path, name="style").tensor
-        style = resize(full, style_size(full, (content.shape[-2], content.shape[-1]), 1.0))
-        style = style.clamp(0, 1)
-        methods = {
-            "yardstick lbfgs": lambda c=content, s=style: yardstick(
-                c, s, plain, "lbfgs", args.evaluations
-            ),
-            "yardstick adam": lambda c=content, s=style: yardstick(
-                c, s, plain, "adam", args.evaluations
-            ),
-            "vgg19": lambda c=content, s=style: ours(c, s, fast, settings, fast, 3),
-            "lite": lambda c=content, s=style: ours(c, s, lite, settings, fast, 3),
-        }
-        for name in args.methods or methods:
-            image, curve = methods[name]()
-            steps = [b[0] - a[0] for a, b in zip(curve, curve[1:], strict=False)]
-            final = score(image, content, style, fast)
-            per_entry = 1 if name.startswith("yardstick") else 3
-            runs.append(
-                Curve(
-                    name,
-                    f"{content_path.stem} × {style_path.stem}",
-                    size_px,
-                    curve[-1][0],
-                    statistics.median(steps) / per_entry if steps else curve[-1][0],
-                    final.total,
-                    final.style,
-                    final.content,
-                    curve,
+def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Everything asked for that is not there yet; the summary of what is."""
+    results = Results(args.json)
+    texture = TextureSettings()
+    if args.iterations:
+        texture = TextureSettings(iterations=tuple(args.iterations))
+    # Chosen by a timing, which must not decide anew between two calls.
+    precisions = {
+        features: results.items[key]["data"]
+        for features in args.features
+        if (key := f"precision/{features}") in results.items
+    }
+    contenders = Contenders(args.weights, texture, args.evaluations, args.every, precisions)
+    names = [*METHODS, *args.features]
+    for features in args.features:
+        results.get(f"precision/{features}", {}, partial(contenders.precision, features))
+    prints = {name: contenders.fingerprint(name) for name in names}
+    pairs = choose_pairs(args.photos, args.arts, args.pairs)
+    machine = {"threads": torch.get_num_threads(), "torch": torch.__version__}
+    for size_px in args.sizes:
+        for pair, paths in pairs.items() if "trajectories" in args.only else ():
+            task = Task.load(*paths, size_px)
+            for name in names:
+                results.get(
+                    f"trajectory/{size_px}/{pair}/{name}",
+                    {**prints[name], "pictures": task.fingerprint()},
+                    partial(contenders.trajectory, name, task),
                 )
+        task = Task.load(*next(iter(pairs.values())), size_px)
+        for number in range(args.rounds if "timings" in args.only else 0):
+            # Each round begins with another one, and every contender meets every kind of moment.
+            first = number % len(names)
+            results.get(
+                f"timing/{size_px}/{number}",
+                {**machine, "contenders": prints, "burst": args.burst},
+                partial(contenders.bursts, names[first:] + names[:first], task, args.burst),
             )
-            last = replace(runs[-1], curve=[])
-            print(last, flush=True)
-            if args.json:
-                args.json.write_text(json.dumps([asdict(r) for r in runs]))
-    return runs
-
-
-def table(runs: list[Curve]) -> str:
-    """Medians over pairs, each method against the L-BFGS yardstick on the same pair."""
-    lines = [
-        "| size | method | total / yardstick's | speed-up to its total | step, ratio | total |",
-        "|---|---|---|---|---|---|",
-    ]
-    for size_px in sorted({r.size_px for r in runs}):
-        base = {r.pair: r for r in runs if r.size_px == size_px and r.method == "yardstick lbfgs"}
-        for method in dict.fromkeys(r.method for r in runs):
-            rows = [
-                r for r in runs if (r.size_px, r.method) == (size_px, method) and r.pair in base
-            ]
-            if not rows:
-                continue
-            reached = [time_to(r.curve, base[r.pair].total) for r in rows]
-            ratios = [
-                base[r.pair].seconds / t if t else 0.0 for r, t in zip(rows, reached, strict=True)
-            ]
-            lines.append(
-                f"| {size_px} | {method} "
-                f"| {statistics.median(r.total / base[r.pair].total for r in rows):.3f} "
-                f"| {statistics.median(ratios):.1f} × ({sum(t is not None for t in reached)} of "
-                f"{len(rows)}) "
-                f"| {statistics.median(base[r.pair].step_s / r.step_s for r in rows):.2f} × "
-                f"| {statistics.median(r.total for r in rows):.4f} |"
+        for name in names if "memory" in args.only else ():
+            results.get(
+                f"memory/{size_px}/{name}",
+                {**prints[name], **machine, "burst": args.burst},
+                partial(peak_gb, args, name, size_px, contenders.precisions),
             )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return "\n".join([*lines, "", f"peak memory of all runs together: {peak:.2f} GB"])
+    summary = summarise(results.items, args.sizes, list(pairs), names, args.times)
+    about = {
+        "scorer": f"{contenders.scorer_name}, float32",
+        "precisions": contenders.precisions,
+        "times": args.times,
+        **machine,
+    }
+    results.save({"about": about, "summary": summary})
+    return {"about": about, "summary": summary}
 
 
-def _read(path: Path, size_px: int) -> Tensor:
-    picture = load_picture(path, name="content")
-    return resize(picture.tensor, fit_size(picture.size, size_px)).clamp(0, 1)
+def peak_gb(args: argparse.Namespace, name: str, size_px: int, precisions: dict[str, str]) -> float:
+    """Peak memory of a process of its own that takes a few steps."""
+    command = [sys.executable, __file__, "--burst", str(args.burst)]
+    command += ["--weights", str(args.weights.absolute())] if args.weights else []
+    command += ["--photos", str(args.photos), "--arts", str(args.arts)]
+    command += ["--iterations", *map(str, args.iterations)] if args.iterations else []
+    command += ["--peak", json.dumps([name, size_px, precisions.get(name, "")])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return float(json.loads(done.stdout.splitlines()[-1]))
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, required=True, help="VGG-19 weights file")
-    parser.add_argument("--contents", type=Path, default=BUNDLED / "content")
-    parser.add_argument("--styles", type=Path, default=BUNDLED / "styles")
-    parser.add_argument("--pairs", type=int, default=6)
-    parser.add_argument("--size", type=int, nargs="+", default=[256])
-    parser.add_argument("--evaluations", type=int, default=300)
-    parser.add_argument("--methods", nargs="*", help="default: all")
-    parser.add_argument("--json", type=Path)
-    print(table(measure(parser.parse_args())))
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Flags, with what depends on others filled in."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", type=Path, help="VGG-19 weights file; without it lite scores")
+    parser.add_argument("--features", nargs="+", help="default: vgg19 lite lite+vgg19; or lite")
+    parser.add_argument("--photos", type=Path, default=PICTURES / "content", metavar="DIR")
+    parser.add_argument("--arts", type=Path, default=PICTURES / "styles", metavar="DIR")
+    parser.add_argument("--pairs", type=int, default=2)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256], metavar="PX")
+    parser.add_argument("--evaluations", type=int, default=300, help="of the yardstick")
+    parser.add_argument("--iterations", type=int, nargs="+", help="of ours, instead of the default")
+    parser.add_argument("--every", type=int, default=3, help="steps between two scored ones")
+    parser.add_argument("--rounds", type=int, default=5, help="bursts of every contender")
+    parser.add_argument("--burst", type=int, default=4, help="steps in a burst")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--times", choices=("steps", "clock"), default="steps")
+    parser.add_argument("--json", type=Path, default=Path("runs/bench_texture.json"))
+    parser.add_argument("--peak", help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.features is None:
+        args.features = ["lite"] if args.weights is None else ["vgg19", "lite", "lite+vgg19"]
+    if args.weights is None and any("vgg19" in name for name in args.features):
+        parser.error("features: expected lite alone without --weights")
+    args.photos, args.arts = args.photos.absolute(), args.arts.absolute()
+    return args
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure what is missing, print a table a size."""
+    args = parse(argv)
+    if args.peak:
+        name, size_px, precision = json.loads(args.peak)
+        texture = TextureSettings(iterations=tuple(args.iterations or TextureSettings.iterations))
+        precisions = {name: precision} if precision else {}
+        contenders = Contenders(args.weights, texture, args.evaluations, args.every, precisions)
+        pair = next(iter(choose_pairs(args.photos, args.arts, 1).values()))
+        print(contenders.peak_gb(name, Task.load(*pair, size_px), args.burst))
+        return
+    print(table(**measure(args)))
 
 
 if __name__ == "__main__":

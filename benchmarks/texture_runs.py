@@ -1,0 +1,258 @@
+"""What the texture benchmark runs: trajectories, bursts for timing, peaks of memory."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from yardstick import METHODS, plain_transfer  # noqa: E402
+
+from geostyle import pipeline  # noqa: E402
+from geostyle.coords import resize  # noqa: E402
+from geostyle.features import FeatureExtractor, load_features  # noqa: E402
+from geostyle.images import fit_size, load_picture  # noqa: E402
+from geostyle.pipeline import Networks, TransferSettings  # noqa: E402
+from geostyle.texture import Progress, TextureSettings, schedule, score, style_size  # noqa: E402
+from geostyle.texture.objective import TextureObjective  # noqa: E402
+from geostyle.texture.schedule import finishing_steps  # noqa: E402
+
+LIBRARY = ROOT / "geostyle"
+# What can change a trajectory, beside the pictures, which are hashed as loaded.
+PLAIN_CODE = [
+    ROOT / "benchmarks/yardstick.py",
+    LIBRARY / "features.py",
+    *(LIBRARY / "texture" / f"{name}.py" for name in ("objective", "losses", "tiles", "score")),
+]
+OUR_CODE = [
+    *sorted((LIBRARY / "texture").glob("*.py")),
+    *(LIBRARY / name for name in ("features.py", "coords.py", "pipeline.py")),
+]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One picture to repaint.
+
+    Attributes:
+        content: (1, 3, H, W), sRGB in [0, 1]. style: (1, 3, h, w), as loaded. scaled: the same, at
+        the scale the scorer compares it.
+    """
+
+    content: Tensor
+    style: Tensor
+    scaled: Tensor
+
+    @classmethod
+    def load(cls, content_path: Path, style_path: Path, size_px: int) -> Task:
+        """Read a pair for a result of `size_px`."""
+        picture = load_picture(content_path, name="content")
+        content = resize(picture.tensor, fit_size(picture.size, size_px)).clamp(0, 1)
+        style = load_picture(style_path, name="style").tensor
+        size = style_size(style, (content.shape[-2], content.shape[-1]), 1.0)
+        return cls(content, style, resize(style, size).clamp(0, 1))
+
+    def fingerprint(self) -> str:
+        """A hash of the pictures as they are used."""
+        return _digest(*(t.contiguous().numpy().tobytes() for t in (self.content, self.scaled)))
+
+
+class Contenders:
+    """The networks of a benchmark, loaded when they are first needed.
+
+    Args:
+        weights: VGG-19 weights file, or None: then `lite` scores, and serves the yardstick.
+        texture: settings of ours.
+        evaluations: of the yardstick.
+        every: steps of ours between two scored ones at the full size.
+        precisions: by features, as resolved before; ours resolve to "auto" otherwise.
+    """
+
+    def __init__(
+        self,
+        weights: Path | None,
+        texture: TextureSettings,
+        evaluations: int,
+        every: int,
+        precisions: dict[str, str],
+    ) -> None:
+        self.weights, self.texture, self.evaluations = weights, texture, evaluations
+        self.every, self.precisions = every, precisions
+        self.scorer_name = "lite" if weights is None else "vgg19"
+        self._plain: FeatureExtractor | None = None
+        self._ours: dict[str, tuple[TransferSettings, Networks]] = {}
+
+    @property
+    def plain(self) -> FeatureExtractor:
+        """The scorer: float32, contiguous."""
+        if self._plain is None:
+            self._plain = load_features(self.scorer_name, weights=self.weights, channels_last=False)
+        return self._plain
+
+    def ours(self, features: str) -> tuple[TransferSettings, Networks]:
+        """Settings and networks of the main job, in the precision its default resolves to."""
+        if features not in self._ours:
+            settings = TransferSettings(
+                features=features,
+                weights=self.weights if "vgg19" in features else None,
+                precision=self.precisions.get(features, "auto"),
+                device="cpu",
+                texture=self.texture,
+            )
+            networks = pipeline.load_networks(settings, geometry=False)
+            self.precisions[features] = networks.precision
+            settings = replace(settings, precision=networks.precision)
+            self._ours[features] = settings, networks
+        return self._ours[features]
+
+    def precision(self, features: str) -> str:
+        """What the default precision resolves to here."""
+        return self.ours(features)[0].precision
+
+    def fingerprint(self, name: str) -> dict[str, Any]:
+        """All that decides what contender `name` does to a given pair."""
+        weights = None if self.weights is None else _digest(self.weights.read_bytes())
+        same = {
+            "weights": weights,
+            "lite": _digest((LIBRARY / "assets/lite.safetensors").read_bytes()),
+        }
+        if name in METHODS:
+            return {**same, "code": _code(PLAIN_CODE), "evaluations": self.evaluations}
+        settings = {"texture": repr(self.texture), "precision": self.precision(name)}
+        return {**same, "code": _code(OUR_CODE), **settings}
+
+    def trajectory(self, name: str, task: Task) -> dict[str, Any]:
+        """The score of contender `name` along its way, and of its picture at the end.
+
+        Returns: its levels (size, network, steps) and points (level, steps done there, total,
+            seconds of its own).
+        """
+        objective = TextureObjective(self.plain, [task.scaled], task.content)
+        if name in METHODS:
+            image, seen = plain_transfer(
+                task.content, task.scaled, self.plain, METHODS[name], self.evaluations
+            )
+            start = score(task.content, task.content, task.scaled, self.plain).total
+            if abs(seen[0][0] - start) > 1e-4 * start:
+                raise AssertionError(f"the yardstick's loss is {seen[0][0]}, the score {start}")
+            size = [*task.content.shape[-2:]]
+            levels = [{"size": size, "network": self.scorer_name, "steps": len(seen)}]
+            points = [[0, step, *values] for step, values in enumerate(seen, start=1)]
+        else:
+            image, levels, points = self._watched(name, task, objective)
+        final = score(image, task.content, task.scaled, self.plain)
+        figures = {key: getattr(final, key) for key in ("total", "style", "content")}
+        if name not in METHODS:
+            points[-1][2] = final.total
+        return {"levels": levels, "points": points, "final": figures}
+
+    def _watched(
+        self, name: str, task: Task, objective: TextureObjective
+    ) -> tuple[Tensor, list[dict[str, Any]], list[list[Any]]]:
+        settings, networks = self.ours(name)
+        full = (task.content.shape[-2], task.content.shape[-1])
+        levels = schedule(full, networks.texture, settings.texture)
+        points: list[list[Any]] = []
+        best: list[Any] = [-1, 0.0, None]  # level, its lowest loss, that picture
+        scoring, started = 0.0, time.perf_counter()
+
+        @torch.no_grad()
+        def watch(p: Progress) -> None:
+            nonlocal scoring
+            now = time.perf_counter()
+            if p.level != best[0] or p.total < best[1]:
+                best[:] = [p.level, p.total, p.image]
+            done = p.step + 1
+            if done == p.steps or (p.size == full and done % self.every == 0):
+                total, _, _ = objective(resize(best[2], full).clamp(0, 1))
+                points.append([p.level, done, float(total), now - started - scoring])
+            scoring += time.perf_counter() - now
+
+        result = pipeline.paint(task.content, [task.style], settings, networks, watch)
+        told = [{"size": [*v.size], "network": v.extractor.name, "steps": v.steps} for v in levels]
+        return result.image, told, points
+
+    def bursts(self, names: Sequence[str], task: Task, steps: int) -> dict[str, Any]:
+        """`burst` of several contenders, one after another."""
+        return {name: self.burst(name, task, steps) for name in names}
+
+    def burst(self, name: str, task: Task, steps: int) -> list[dict[str, float]]:
+        """Seconds of each level's preparation and of one of its steps, from a few of each.
+
+        The yardstick counts its steps alone. L-BFGS has few pairs to work through in so few steps,
+        which flatters the yardstick, with its hundred, more than ours.
+        """
+        if name in METHODS:
+            _, seen = plain_transfer(
+                task.content, task.scaled, self.plain, METHODS[name], steps + 1
+            )
+            return [{"setup_s": 0.0, "step_s": _median_gap([seconds for _, seconds in seen])}]
+        settings, networks = self.ours(name)
+        finishing = finishing_steps(settings.texture, len(networks.texture))
+        counts = [
+            2 * steps if 0 < last < all_ else steps
+            for last, all_ in zip(finishing, settings.texture.iterations, strict=True)
+        ]
+        short = replace(
+            settings.texture,
+            iterations=tuple(counts),
+            finish=tuple(steps if last else 0 for last in finishing),
+        )
+        stamps: dict[int, list[float]] = {}
+        before = time.perf_counter()
+        pipeline.paint(
+            task.content,
+            [task.style],
+            replace(settings, texture=short),
+            networks,
+            lambda p: stamps.setdefault(p.level, []).append(time.perf_counter()),
+        )
+        found = []
+        for _, times in sorted(stamps.items()):
+            step_s = _median_gap(times)
+            found.append({"setup_s": max(0.0, times[0] - before - step_s), "step_s": step_s})
+            before = times[-1]
+        return found
+
+    def peak_gb(self, name: str, task: Task, steps: int) -> float:
+        """Peak memory of this process after a few steps of contender `name`."""
+        self.burst(name, task, steps)
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+
+
+def _median_gap(stamps: Sequence[float]) -> float:
+    return statistics.median(b - a for a, b in zip(stamps, stamps[1:], strict=False))
+
+
+def _code(paths: Sequence[Path]) -> str:
+    """A hash of source files that comments and docstrings do not change."""
+    digests = []
+    for path in paths:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            documented = ast.Module, ast.ClassDef, ast.FunctionDef
+            if isinstance(node, documented) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:]
+        digests.append(ast.dump(tree).encode())
+    return _digest(*digests)
+
+
+def _digest(*parts: bytes) -> str:
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(hashlib.sha256(part).digest())
+    return found.hexdigest()[:16]
