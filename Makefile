@@ -7,7 +7,7 @@ CODE := geostyle tests transfer.py $(wildcard train_geo.py data_gen examples ben
 TYPED := geostyle transfer.py $(wildcard train_geo.py data_gen reliability)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench kill disk folds fuzz build clean
+.PHONY: help setup demo test lint format bench stages kill disk folds fuzz build clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -41,7 +41,10 @@ format: $(VENV)/.dev-stamp  ## mend style and formatting
 	$(PY) -m ruff check --fix $(CODE)
 	$(PY) -m ruff format $(CODE)
 
-bench: $(VENV)/.run-stamp  ## time the stages of the main job
+bench: $(VENV)/.run-stamp  ## texture transfer against the plain recipe; BENCH holds its flags (minutes)
+	$(PY) benchmarks/texture.py $(BENCH)
+
+stages: $(VENV)/.run-stamp  ## time the stages of the main job
 	$(PY) benchmarks/stages.py
 
 kill: $(VENV)/.dev-stamp  ## kill the long commands at random moments and compare (minutes)

@@ -60,7 +60,7 @@ from geostyle.texture import (  # noqa: E402
     synthesise,
     transfer_texture,
 )
-from geostyle.texture.pyramid import style_size  # noqa: E402
+from geostyle.texture.schedule import style_size  # noqa: E402
 from geostyle.texture.synthesis import gram_errors  # noqa: E402
 
 PICTURES = ROOT / "geostyle" / "assets" / "pictures"

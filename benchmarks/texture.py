@@ -37,6 +37,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from measuring import spread  # noqa: E402
 from texture_runs import LIBRARY, ROOT, Contenders, Task  # noqa: E402
 from texture_table import summarise, table  # noqa: E402
 from yardstick import METHODS  # noqa: E402
@@ -75,15 +76,9 @@ class Results:
 
 def choose_pairs(photos: Path, arts: Path, count: int) -> dict[str, tuple[Path, Path]]:
     """`count` pairs by name, as different as two folders allow."""
-    contents, styles = list_pictures(photos), list_pictures(arts)
-    pairs = {}
-    for i in range(count):
-        spread = [
-            paths[i * len(paths) // count] if len(paths) >= count else paths[i % len(paths)]
-            for paths in (contents, styles)
-        ]
-        pairs[f"{spread[0].stem} × {spread[1].stem}"] = (spread[0], spread[1])
-    return pairs
+    contents, styles = (spread(list_pictures(folder), count) for folder in (photos, arts))
+    pairs = [(contents[i % len(contents)], styles[i % len(styles)]) for i in range(count)]
+    return {f"{content.stem} × {style.stem}": (content, style) for content, style in pairs}
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:

@@ -22,7 +22,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from yardstick import METHODS, plain_transfer  # noqa: E402
 
 from geostyle import pipeline  # noqa: E402
-from geostyle.coords import resize  # noqa: E402
+from geostyle.coords import resize, size_of  # noqa: E402
 from geostyle.features import FeatureExtractor, load_features  # noqa: E402
 from geostyle.images import fit_size, load_picture  # noqa: E402
 from geostyle.pipeline import Networks, TransferSettings  # noqa: E402
@@ -62,8 +62,8 @@ class Task:
         picture = load_picture(content_path, name="content")
         content = resize(picture.tensor, fit_size(picture.size, size_px)).clamp(0, 1)
         style = load_picture(style_path, name="style").tensor
-        size = style_size(style, (content.shape[-2], content.shape[-1]), 1.0)
-        return cls(content, style, resize(style, size).clamp(0, 1))
+        scaled = resize(style, style_size(style, size_of(content), 1.0))
+        return cls(content, style, scaled.clamp(0, 1))
 
     def fingerprint(self) -> str:
         """A hash of the pictures as they are used."""
@@ -163,7 +163,7 @@ class Contenders:
         self, name: str, task: Task, objective: TextureObjective
     ) -> tuple[Tensor, list[dict[str, Any]], list[list[Any]]]:
         settings, networks = self.ours(name)
-        full = (task.content.shape[-2], task.content.shape[-1])
+        full = size_of(task.content)
         levels = schedule(full, networks.texture, settings.texture)
         points: list[list[Any]] = []
         best: list[Any] = [-1, 0.0, None]  # level, its lowest loss, that picture

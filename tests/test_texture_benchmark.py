@@ -26,7 +26,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     import texture
 
     yield texture
-    for name in ("texture", "texture_runs", "texture_table", "yardstick"):
+    for name in ("measuring", "texture", "texture_runs", "texture_table", "yardstick"):
         sys.modules.pop(name, None)
 
 
