@@ -84,9 +84,7 @@ def choose_pairs(photos: Path, arts: Path, count: int) -> dict[str, tuple[Path, 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     """Everything asked for that is not there yet; the summary of what is."""
     results = Results(args.json)
-    texture = TextureSettings()
-    if args.iterations:
-        texture = TextureSettings(iterations=tuple(args.iterations))
+    texture = TextureSettings(iterations=tuple(args.iterations), finish=tuple(args.finish))
     # Chosen by a timing, which must not decide anew between two calls.
     precisions = {
         features: results.items[key]["data"]
@@ -140,7 +138,7 @@ def peak_gb(args: argparse.Namespace, name: str, size_px: int, precisions: dict[
     command = [sys.executable, __file__, "--burst", str(args.burst)]
     command += ["--weights", str(args.weights.absolute())] if args.weights else []
     command += ["--photos", str(args.photos), "--arts", str(args.arts)]
-    command += ["--iterations", *map(str, args.iterations)] if args.iterations else []
+    command += ["--iterations", *map(str, args.iterations), "--finish", *map(str, args.finish)]
     command += ["--peak", json.dumps([name, size_px, precisions.get(name, "")])]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     return float(json.loads(done.stdout.splitlines()[-1]))
@@ -156,7 +154,11 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pairs", type=int, default=2)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256], metavar="PX")
     parser.add_argument("--evaluations", type=int, default=300, help="of the yardstick")
-    parser.add_argument("--iterations", type=int, nargs="+", help="of ours, instead of the default")
+    ours = TextureSettings()
+    parser.add_argument(
+        "--iterations", type=int, nargs="+", default=ours.iterations, help="of ours"
+    )
+    parser.add_argument("--finish", type=int, nargs="+", default=ours.finish, help="of ours")
     parser.add_argument("--every", type=int, default=3, help="steps between two scored ones")
     parser.add_argument("--rounds", type=int, default=5, help="bursts of every contender")
     parser.add_argument("--burst", type=int, default=4, help="steps in a burst")
@@ -178,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse(argv)
     if args.peak:
         name, size_px, precision = json.loads(args.peak)
-        texture = TextureSettings(iterations=tuple(args.iterations or TextureSettings.iterations))
+        texture = TextureSettings(iterations=tuple(args.iterations), finish=tuple(args.finish))
         precisions = {name: precision} if precision else {}
         contenders = Contenders(args.weights, texture, args.evaluations, args.every, precisions)
         pair = next(iter(choose_pairs(args.photos, args.arts, 1).values()))
