@@ -7,7 +7,8 @@ CODE := geostyle tests transfer.py $(wildcard train_geo.py data_gen examples ben
 TYPED := geostyle transfer.py $(wildcard train_geo.py data_gen reliability)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench stages kill disk folds fuzz build clean
+.PHONY: help setup demo test lint format bench stages coverage mutants kill torchrun disk folds fuzz
+.PHONY: degenerate build clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -47,8 +48,19 @@ bench: $(VENV)/.run-stamp  ## texture transfer against the plain recipe; BENCH h
 stages: $(VENV)/.run-stamp  ## time the stages of the main job
 	$(PY) benchmarks/stages.py
 
+coverage: $(VENV)/.dev-stamp  ## run the test suite and say which lines of the library it never runs
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal --timeout 600 \
+		--cov=geostyle --cov-report=term-missing:skip-covered --cov-fail-under=90
+
+mutants: $(VENV)/.dev-stamp  ## change the geometric core thousandfold; do its tests notice? (an hour)
+	OMP_NUM_THREADS=1 $(VENV)/bin/mutmut run --max-children $(WORKERS)
+	$(VENV)/bin/mutmut results
+
 kill: $(VENV)/.dev-stamp  ## kill the long commands at random moments and compare (minutes)
 	$(PY) reliability/kill.py
+
+torchrun: $(VENV)/.dev-stamp  ## kill one process of several that work together, and compare (minutes)
+	$(PY) reliability/torchrun.py
 
 disk: $(VENV)/.dev-stamp  ## fill the disk under the long commands and compare (minutes)
 	$(PY) reliability/disk.py
@@ -59,8 +71,11 @@ folds: $(VENV)/.dev-stamp  ## send ten thousand warps through the guard and coun
 fuzz: $(VENV)/.dev-stamp  ## feed every reader thousands of damaged files (minutes)
 	$(PY) reliability/fuzz.py
 
+degenerate: $(VENV)/.dev-stamp  ## transfer pictures nobody would choose, 8000 px ones too (minutes)
+	$(PY) reliability/degenerate.py
+
 build: $(VENV)/.dev-stamp  ## build the wheel into dist/
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:  ## remove everything that can be made again, .venv included
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist mutants .coverage *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from geostyle.config import check, setting, to_dict
@@ -175,11 +176,29 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     # Correlations or pairs may take hours to compute while the others wait.
     patience = datetime.timedelta(days=2)
-    dist.init_process_group("nccl" if cuda else "gloo", timeout=patience)
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=patience, **_fresh_store(patience))
     try:
         yield Processes(dist.get_rank(), world)
     finally:
         dist.destroy_process_group()
+
+
+def _fresh_store(patience: datetime.timedelta) -> dict[str, Any]:
+    """Where processes find one another, if torchrun has started them again.
+
+    It keeps its store, and in it the addresses of those that died
+    (github.com/pytorch/pytorch/issues/135712). On several machines counts of restarts may differ;
+    there `TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1` for torchrun does the same.
+    """
+    restarts, world = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), os.environ["WORLD_SIZE"]
+    if restarts == "0" or os.environ.get("LOCAL_WORLD_SIZE") != world:
+        return {}
+    store, rank, size = next(iter(rendezvous("env://", timeout=patience)))
+    return {
+        "store": dist.PrefixStore(f"restart {restarts}", store),
+        "rank": rank,
+        "world_size": size,
+    }
 
 
 class Trainer(Learner):

@@ -1,6 +1,6 @@
 """Send ten thousand warps through the guard at output size, and count folded pixels.
 
-    python reliability/folds.py [--count 10000] [--size 512] [--images FOLDER] [--json FILE]
+    python reliability/folds.py [--count 10500] [--size 512] [--images FOLDER] [--json FILE]
 
 Random thetas of every family, adversarial ones, and estimates from pictures (bundled ones, or those
 of a folder) under every setting that shapes them, at strengths up to 5: each goes the way that a
@@ -36,7 +36,6 @@ from geostyle.warps import RandomRanges, WarpParameters, make_family  # noqa: E4
 
 FAMILIES = ("affine", "tps", "affine+tps", "homography", "biquadratic")
 SHAPES = ((1, 1), (2, 3), (3, 2), (1, 4), (9, 16))  # of outputs
-ESTIMATED = 0.1  # share of warps that are estimated from pictures
 KEPT = 24  # pictures that are described
 Case = tuple[str, WarpParameters, float]
 
@@ -44,7 +43,10 @@ Case = tuple[str, WarpParameters, float]
 def main() -> int:
     """Draw, guard, check, count."""
     parser = argparse.ArgumentParser(description="Count folds behind the guard.")
-    parser.add_argument("--count", type=int, default=10_000, help="warps in all")
+    parser.add_argument("--count", type=int, default=10_500, help="warps in all")
+    parser.add_argument(
+        "--estimated", type=float, default=0.1, help="share of them estimated from pictures (slow)"
+    )
     parser.add_argument("--size", type=int, default=512, help="long side of the dense grid, px")
     parser.add_argument("--images", type=Path, help="folder of pictures; default: bundled ones")
     parser.add_argument("--seed", type=int, default=0)
@@ -101,7 +103,7 @@ def _cross(u: np.ndarray, v: np.ndarray) -> np.ndarray:
 def draw(options: argparse.Namespace) -> Iterator[Case]:
     """Warps of all kinds, each with the strength it is applied at."""
     rng = np.random.default_rng(options.seed)
-    estimates = round(options.count * ESTIMATED)
+    estimates = round(options.count * options.estimated)
     yield from estimated(rng, estimates, options.images)
     makers = (drawn, wild, one_point, checkerboard, thin, borderline, twisted)
     for number in range(options.count - estimates):

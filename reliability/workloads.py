@@ -39,11 +39,17 @@ class Workload:
 
     name: what it is called. call: starts or continues it in a folder, the same call for both.
     result: the files, by name, whose bytes must not depend on how often it was killed.
+    script: for torchrun: the script, its flags, and last the flag that takes the folder.
     """
 
     name: str
     call: Callable[[Path], int]
     result: Callable[[Path], dict[str, bytes]]
+    script: tuple[str, ...] = ()
+
+    def words(self, folder: Path) -> list[str]:
+        """What torchrun starts."""
+        return [*self.script, str(folder)]
 
 
 def workloads(inputs: Path) -> list[Workload]:
@@ -61,18 +67,8 @@ def workloads(inputs: Path) -> list[Workload]:
     training = [
         *("--data", str(inputs / "pairs"), "--weights", str(weights), "--steps", "12"),
         *("--batch", "4", "--save-every", "3", "--validate-every", "6", "--warmup", "2"),
-        *(
-            "--match-px",
-            "48",
-            "--layer",
-            "pool2",
-            "--width",
-            "16",
-            "--net-lattice",
-            "3",
-            "--device",
-            "cpu",
-        ),
+        *("--match-px", "48", "--layer", "pool2", "--width", "16", "--net-lattice", "3"),
+        *("--device", "cpu"),
     ]
     distilling = [
         *("--images", str(inputs / "photos"), str(inputs / "paintings"), "--channels"),
@@ -94,7 +90,8 @@ def workloads(inputs: Path) -> list[Workload]:
         *("--save-every", "3", "--validate-every", "5", "--device", "cpu"),
         *("--precision", "float32"),
     ]
-    fast = ["--images", str(inputs / "photos"), "--widths", "4", "8", "8", "--blocks", "1"]
+    fast = ["--images", str(inputs / "photos"), "--widths", "4", "8", "8"]
+    fast += ["--blocks", "1", "0", "1"]  # one for each width
     texnet = ["--scales", "2", "--width", "4"]
     batch = [
         *("--content", str(inputs / "paintings"), "--geo-style", str(photos[1])),
@@ -122,9 +119,17 @@ def workloads(inputs: Path) -> list[Workload]:
     return [
         Workload("transfer", transfer, _of_newest_run),
         Workload(
-            "data_gen/make.py", lambda f: _call(make, ["--output", str(f), *pairs]), _of_folder
+            "data_gen/make.py",
+            lambda f: _call(make, ["--output", str(f), *pairs]),
+            _of_folder,
+            (str(ROOT / "data_gen" / "make.py"), *pairs, "--output"),
         ),
-        Workload("train_geo.py", lambda f: _call(train, ["--run", str(f), *training]), _of_folder),
+        Workload(
+            "train_geo.py",
+            lambda f: _call(train, ["--run", str(f), *training]),
+            _of_folder,
+            (str(ROOT / "train_geo.py"), *training, "--steps", "60", "--run"),
+        ),
         Workload("distill", distill, _of_folder),
         Workload("fast-train", train_painter("fast-train", fast), _of_folder),
         Workload("texnet-train", train_painter("texnet-train", texnet), _of_folder),

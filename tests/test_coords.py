@@ -38,6 +38,20 @@ def test_base_grid_is_rounded_once_from_float64() -> None:
     assert np.array_equal(base_grid((1237, 3), dtype=torch.float64)[:, 0, 1].numpy(), exact)
 
 
+def test_dtype_and_device_are_those_of_what_came() -> None:
+    points = torch.rand(1, 3, 3, 2, dtype=torch.float64)
+    for convert in (pixel_to_normalized, normalized_to_pixel, flow_px):
+        assert convert(points, (4, 8)).dtype == torch.float64
+        assert convert(points.to("meta"), (4, 8)).device.type == "meta"
+        half = convert(points.half(), (4, 8))
+        assert half.dtype == torch.float16
+    # Rounded once, to float64 and not by way of float32.
+    assert torch.equal(flow(points), points - base_grid((3, 3), dtype=torch.float64))
+    assert flow(points.half()).dtype == torch.float16
+    assert flow(points.to("meta")).device.type == "meta"
+    assert base_grid((2, 2), device="meta").device.type == "meta"
+
+
 def test_pixels_and_normalized_coordinates() -> None:
     size = (4, 8)
     pixels = torch.tensor([[0.0, 0.0], [7.0, 3.0], [-0.5, 3.5], [3.5, 1.5]])

@@ -47,6 +47,20 @@ def test_weighted_gram_sees_only_the_mask() -> None:
     torch.testing.assert_close(gram(f, torch.full((1, 1, 6, 6), 0.3)), gram(f))
 
 
+def test_statistics_are_of_the_masked_part() -> None:
+    f, mask = torch.randn(1, 3, 4, 5), torch.rand(1, 1, 4, 5)
+    mask[..., 2:, :] = 0
+    found = statistics(f, mask)
+    torch.testing.assert_close(found.gram, gram(f, mask))
+    torch.testing.assert_close(found.mean, channel_mean(f, mask))
+    assert (found.gram - gram(f)).abs().max() > 0.01
+    assert (found.mean - f.mean((2, 3))).abs().max() > 0.01
+    # Weights are relative, also where they add up to less than one position.
+    faint = statistics(f, 0.01 * mask)
+    torch.testing.assert_close(faint.gram, found.gram)
+    torch.testing.assert_close(faint.mean, found.mean)
+
+
 def test_sums_over_parts_are_those_of_the_whole() -> None:
     f, mask = torch.randn(2, 4, 6, 6), torch.rand(2, 1, 6, 6)
     shares = mask / mask.sum((2, 3), keepdim=True)
@@ -141,3 +155,6 @@ def test_total_variation_of_a_checkerboard() -> None:
     ramp = torch.arange(8.0).expand(1, 1, 5, 8)
     assert float(total_variation(ramp)) == 1
     assert float(total_variation(torch.rand(1, 3, 1, 1))) == 0
+    step = torch.tensor([0.0, 1.0])
+    for shape in ((1, 1, 1, 2), (1, 1, 2, 1)):
+        assert float(total_variation(step.reshape(shape))) == 1

@@ -42,7 +42,7 @@ MATRICES = {
 
 
 @pytest.mark.parametrize("name", MATRICES)
-@pytest.mark.parametrize("strength", [-0.7, 0.25, 0.5, 1.0, 1.6])
+@pytest.mark.parametrize("strength", [-0.7, 0.25, 0.5, 1.0, 1.6, 2.0])
 def test_powers_agree_with_scipy(name: str, strength: float) -> None:
     theta = affine(MATRICES[name])
     whole = np.vstack((matrix_of(theta)[0].numpy(), [0, 0, 1]))

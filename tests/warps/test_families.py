@@ -14,7 +14,7 @@ from torch import Tensor
 
 from geostyle.coords import base_grid
 from geostyle.errors import InputError
-from geostyle.warps import FAMILIES, WarpFamily, make_family, sampling_grid
+from geostyle.warps import FAMILIES, RandomRanges, WarpFamily, make_family, sampling_grid
 from geostyle.warps.affine import from_pixels, inverse, matrix_of, theta_of, to_pixels
 from geostyle.warps.thin_plate import ThinPlate
 
@@ -219,6 +219,31 @@ def test_affine_in_square_pixels() -> None:
     mapped = make_family("affine").map(theta[None], torch.from_numpy(pixels / (50, 20))[None])
     assert np.allclose(mapped[0].numpy() * (40, 30), pixels @ turn[:, :2].T + turn[:, 2])
     assert np.allclose(to_pixels(theta, output, content).numpy(), turn)
+
+
+def test_matrices_keep_their_type_and_device() -> None:
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        theta = torch.zeros(6, dtype=dtype)
+        assert theta_of(matrix_of(theta)).dtype == to_pixels(theta, (4, 5), (6, 7)).dtype == dtype
+        assert ThinPlate(2).bending_energy(torch.zeros(1, 8, dtype=dtype)).dtype == dtype
+    there = torch.zeros(6, device="meta")
+    assert to_pixels(matrix_of(there).flatten(), (4, 5), (6, 7)).device.type == "meta"
+    assert theta_of(matrix_of(there)).device.type == "meta"
+
+
+@pytest.mark.parametrize("name", ["homography", "biquadratic"])
+def test_random_terms_fill_their_ranges_both_ways(name: str) -> None:
+    """Terms beyond the affine ones, for a picture of 90×120, in square pixels."""
+    rng, ranges = np.random.default_rng(0), RandomRanges()
+    drawn = np.array([make_family(name).draw(rng, (90, 120), ranges)[6:] for _ in range(300)])
+    if name == "homography":
+        limits = ranges.perspective * np.array([1.0, 90 / 120])
+    else:
+        limits = ranges.quadratic * np.array([45 / 60] * 3 + [1.0] * 3)
+    assert drawn.shape[1] == len(limits)
+    for extreme, sign in ((drawn.max(0), 1), (drawn.min(0), -1)):
+        assert (sign * extreme <= limits).all() and (sign * extreme > 0.97 * limits).all()
+    assert np.abs(np.corrcoef(drawn.T) - np.eye(len(limits))).max() < 0.2
 
 
 # Thin-plate splines
