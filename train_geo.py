@@ -4,7 +4,7 @@
     python train_geo.py --config configs/train_geo.yaml --data PAIRS
     python train_geo.py --resume [RUN]                 go on with a run, the newest by default
     python train_geo.py --run RUN ...                  go on with RUN, or start it: for scripts
-    torchrun --nproc_per_node 2 train_geo.py ...       several processes, one result
+    torchrun --nproc_per_node 2 -- train_geo.py ...    several processes, one result
 
 Each run is a numbered folder with its settings, metrics.jsonl, a plot, the state to resume from
 and geonet.safetensors, the best network so far, for `transfer.py --estimator regression`.

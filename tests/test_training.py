@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import json
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,6 +31,7 @@ from geostyle.training import (
     Processes,
     Trainer,
     TrainSettings,
+    _fresh_store,
     grid_error_px,
     plot,
 )
@@ -228,6 +231,31 @@ def test_two_processes_train_as_one(settings: TrainSettings, tmp_path: Path) -> 
         # AdamW's steps do not shrink with the gradient: rounding moves weights of almost none.
         difference = (expected[name] - weights[name]).abs()
         assert difference.mean() < 0.01 * rate, name
+
+
+def test_processes_that_are_started_again_meet_in_a_store_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": "0"}
+    variables |= {"WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "TORCHELASTIC_RESTART_COUNT": "0"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    patience = datetime.timedelta(seconds=20)
+    assert _fresh_store(patience) == {}  # the first start: as torch does it
+    found = {}
+    for count in ("1", "2"):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
+        found[count] = _fresh_store(patience)
+        assert (found[count]["rank"], found[count]["world_size"]) == (0, 1)
+    found["1"]["store"].set("address", "of the dead")
+    assert found["1"]["store"].check(["address"])
+    assert not found["2"]["store"].check(["address"])
+    # Several machines do not agree on the count.
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert _fresh_store(patience) == {}
 
 
 def command(settings: TrainSettings, *more: str) -> list[str]:
