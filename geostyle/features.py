@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geostyle.checkpoint import load_checkpoint
+from geostyle.checkpoint import load_checkpoint, tensor_hash
 from geostyle.errors import InputError
 
 CONVS_PER_BLOCK = {
@@ -115,6 +116,15 @@ class FeatureExtractor(nn.Module):
     def dtype(self) -> torch.dtype:
         """The precision the convolutions run in."""
         return self.convs["conv1_1"].weight.dtype  # type: ignore[return-value]
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """A short hash of the weights, the same whether they are held in float32 or bfloat16.
+
+        Of the weights as they are when it is first asked for.
+        """
+        state = {key: value.bfloat16().cpu() for key, value in self.state_dict().items()}
+        return tensor_hash(state)[:16]
 
     @property
     def memory_format(self) -> torch.memory_format:

@@ -33,7 +33,6 @@ from geostyle.datasets import (
     CorrelationCache,
     PairSet,
     ResidualSet,
-    features_hash,
     load_pictures,
     symmetric,
 )
@@ -235,7 +234,7 @@ class Trainer(Learner):
             device=self.device,
             dtype=resolve_precision(settings.feature_precision, self.device),
         )
-        self.features = {"name": extractor.name, "hash": features_hash(extractor)}
+        self.features = {"name": extractor.name, "hash": extractor.weights_hash}
         self.extractor: FeatureExtractor | None = extractor if settings.fresh else None
         self.caches = {
             pairs: CorrelationCache(pairs, extractor, settings.net)

@@ -164,3 +164,12 @@ def test_lite_weights_of_other_widths_are_refused(tiny_weights: Path) -> None:
         build_lite(dict(tensors), {"channels": [8, 12, 16, 24, 32]})
     with pytest.raises(InputError, match="^weights: expected a lite network"):
         build_lite(dict(tensors), {})
+
+
+def test_the_hash_of_the_weights_does_not_know_the_precision(tiny_weights: Path) -> None:
+    hashes = {
+        load_features(weights=tiny_weights, dtype=dtype).weights_hash
+        for dtype in (torch.float32, torch.bfloat16)
+    }
+    assert len(hashes) == 1
+    assert load_features().weights_hash not in hashes

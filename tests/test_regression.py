@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from geostyle.coords import base_grid, resize, sample
-from geostyle.datasets import features_hash
 from geostyle.errors import InputError
 from geostyle.estimate import (
     Description,
@@ -37,7 +36,7 @@ def geonet(tmp_path_factory: pytest.TempPathFactory, extractor: FeatureExtractor
     net = GeoNet(SETTINGS, 11)
     state = {**net.state_dict(), "head.linear.2.bias": SHIFT}
     path = tmp_path_factory.mktemp("net") / "net.safetensors"
-    features = {"name": extractor.name, "hash": features_hash(extractor)}
+    features = {"name": extractor.name, "hash": extractor.weights_hash}
     save_geonet(path, state, SETTINGS, cells=11, features=features)
     return path
 
@@ -96,7 +95,7 @@ def test_an_identical_pair_is_trusted(tmp_path: Path) -> None:
     """No warp between a picture and itself: matches lie near it, and it returns."""
     extractor = load_features()
     net = GeoNet(SETTINGS, 11)
-    features = {"name": "lite", "hash": features_hash(extractor)}
+    features = {"name": "lite", "hash": extractor.weights_hash}
     save_geonet(tmp_path / "n", net.state_dict(), SETTINGS, cells=11, features=features)
     content = picture(3, (176, 176))
     estimate = estimate_warp(content, content, extractor, settings(tmp_path / "n"))
@@ -146,5 +145,14 @@ def test_what_is_missing_is_said(extractor: FeatureExtractor, tmp_path: Path) ->
     save_geonet(tmp_path / "n", net.state_dict(), SETTINGS, cells=11, features=features)
     with pytest.raises(InputError, match=r"reads lite, got .*reads vgg19; .*--features vgg19"):
         estimate_warp(content, content, extractor, settings(tmp_path / "n"))
+    save_geonet(
+        tmp_path / "o",
+        net.state_dict(),
+        SETTINGS,
+        cells=11,
+        features={"name": "lite", "hash": "0"},
+    )
+    with pytest.raises(InputError, match=r"trained on these weights of lite, .* trained on 0"):
+        estimate_warp(content, content, extractor, settings(tmp_path / "o"))
     with pytest.raises(InputError, match="geonet: expected a geostyle checkpoint"):
         estimate_warp(content, content, extractor, settings(tmp_path / "none"))

@@ -105,7 +105,8 @@ def _kept(image: Tensor) -> Tensor:
 def networks_of(settings: GeometrySettings, extractor: FeatureExtractor) -> list[Trained]:
     """The regression networks for these features, in the order they are asked.
 
-    Raises: InputError where there is none, or where one reads the features of another network.
+    Raises: InputError where there is none, or where one reads the features of another network, or
+        of one with other weights.
     """
     paths = list(settings.geonet) or bundled(extractor)
     if not paths:
@@ -119,6 +120,11 @@ def networks_of(settings: GeometrySettings, extractor: FeatureExtractor) -> list
             raise InputError(
                 f"geonet: expected a network that reads {extractor.name}, got {str(path)!r}, which "
                 f"reads {network.features}; choose it with --features {network.features}"
+            )
+        if network.features_hash != extractor.weights_hash:
+            raise InputError(
+                f"geonet: expected a network trained on these weights of {extractor.name}, "
+                f"{extractor.weights_hash}, got {str(path)!r}, trained on {network.features_hash}"
             )
     return networks
 

@@ -121,10 +121,7 @@ class PainterTrainer(Learner):
             style_weight=settings.style_weight,
             content_weight=settings.content_weight,
         )
-        self.features = {
-            "name": extractor.name,
-            "hash": tensor_hash({k: v.cpu() for k, v in extractor.state_dict().items()})[:16],
-        }
+        self.features = {"name": extractor.name, "hash": extractor.weights_hash}
         self.style_hash = tensor_hash({"style": style})[:16]
         seed_everything(settings.seed)
         net = self.make().to(self.device)
