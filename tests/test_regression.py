@@ -16,11 +16,14 @@ from geostyle.estimate import (
     estimate_from,
     estimate_warp,
 )
+from geostyle.estimate.description import networks_of
 from geostyle.features import FeatureExtractor, load_features
-from geostyle.geonet import GeoNet, NetSettings, Trained, save_geonet
+from geostyle.geonet import GeoNet, NetSettings, Trained, load_geonet, save_geonet
+from geostyle.images import load_picture
 from geostyle.warps.affine import Affine
 from geostyle.warps.grid import warp_image
 
+ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = NetSettings(geometry="affine", width=16, match_px=176, head="linear")
 SHIFT = torch.tensor([-0.2, 0.0, 0.1, 0.0, -0.1, 0.05])
 
@@ -156,3 +159,28 @@ def test_what_is_missing_is_said(extractor: FeatureExtractor, tmp_path: Path) ->
         estimate_warp(content, content, extractor, settings(tmp_path / "o"))
     with pytest.raises(InputError, match="geonet: expected a geostyle checkpoint"):
         estimate_warp(content, content, extractor, settings(tmp_path / "none"))
+
+
+def test_bundled_networks_read_and_are_taken_for_their_weights_only(
+    tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted((ROOT / "geostyle" / "assets").glob("geonet-*.safetensors"))
+    assert {load_geonet(path).features for path in files} == {"lite", "vgg19"}
+    own = load_features()
+    found = networks_of(GeometrySettings(), own)
+    assert found and all(network.features_hash == own.weights_hash for network in found)
+    with pytest.raises(InputError, match=r"these weights of lite .* no network is bundled"):
+        networks_of(GeometrySettings(), load_features(weights=tiny_weights))
+
+
+def test_the_bundled_network_finds_a_known_warp() -> None:
+    """A photograph and its own warp: far nearer to the truth than doing nothing."""
+    content = load_picture(ROOT / "geostyle/assets/pictures/content/coffee.jpg").tensor
+    theta = torch.tensor([[-0.15, 0.1, 0.1, -0.05, -0.1, 0.05]])
+    grid = Affine().grid(theta, (240, 320))
+    warped = warp_image(content, grid)
+    chosen = GeometrySettings(estimator="regression", geometry="affine", frame="geo", fade=False)
+    estimate = estimate_warp(content, warped, load_features(), chosen)
+    found = Affine().grid(estimate.parameters.theta[None], (24, 32))
+    truth, nothing = Affine().grid(theta, (24, 32)), base_grid((24, 32))[None]
+    assert (found - truth).norm(dim=-1).mean() < 0.25 * (nothing - truth).norm(dim=-1).mean()

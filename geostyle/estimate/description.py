@@ -111,8 +111,9 @@ def networks_of(settings: GeometrySettings, extractor: FeatureExtractor) -> list
     paths = list(settings.geonet) or bundled(extractor)
     if not paths:
         raise InputError(
-            f"geonet: expected --geonet FILE for {extractor.name}, for which no network is "
-            "bundled; python train_geo.py trains one"
+            f"geonet: expected --geonet FILE for these weights of {extractor.name} "
+            f"({extractor.weights_hash}), for which no network is bundled; python train_geo.py "
+            "trains one"
         )
     networks = [load_geonet(path) for path in paths]
     for path, network in zip(paths, networks, strict=True):
@@ -130,7 +131,11 @@ def networks_of(settings: GeometrySettings, extractor: FeatureExtractor) -> list
 
 
 def bundled(extractor: FeatureExtractor) -> list[Path]:
-    """The files of the bundled cascade for these features; empty where there is none."""
+    """The files of the bundled cascade for these very features; empty where there is none."""
     folder = Path(str(resources.files("geostyle") / "assets"))
     stages = (folder / f"geonet-{extractor.name}{k}.safetensors" for k in ("", "-second"))
-    return [path for path in stages if path.is_file()]
+    return [
+        path
+        for path in stages
+        if path.is_file() and load_geonet(path).features_hash == extractor.weights_hash
+    ]

@@ -24,7 +24,8 @@ class GeometrySettings:
         (),
         repeat=True,
         help="networks of the estimator regression, in the order they are asked: each sees the "
-        "content as warped by those before; default: the bundled ones",
+        "content as warped by those before; default: the bundled ones. Given to refined, their "
+        "answer is one more start",
     )
     looks: int = setting(
         2, min=0, max=10, help="how often refined compares the warped picture again"
