@@ -65,12 +65,14 @@ from geostyle.texture.synthesis import gram_errors  # noqa: E402
 
 PICTURES = ROOT / "geostyle" / "assets" / "pictures"
 # Peak memory of a sample above that of a process that has imported torch, in MB.
-MEMORY = """
-import resource, sys, torch
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+MEMORY = f"""
+import sys, torch
+sys.path.append({str(ROOT / "benchmarks")!r})
+from measuring import peak_memory_bytes
+before = peak_memory_bytes()
 from geostyle.cli import run
 assert run("texnet-sample", sys.argv[1:]) == 0
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((peak_memory_bytes() - before) / 2**20)
 """
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import torch
+from measuring import peak_memory_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -40,8 +40,7 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
     tiling = Tiling(tile_px, blocks) if tile_px else None
     estimate = before + peak_bytes(network, size, tiling, vectors=vectors_held(settings))
     transfer_texture(*pictures, network, settings)
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    peak = peak_memory_bytes()
     return {
         "features": features,
         "precision": dtype,

@@ -9,12 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import resource
 import sys
 from pathlib import Path
 
 import torch
-from measuring import median_s
+from measuring import median_s, peak_memory_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -73,8 +72,7 @@ def main() -> None:
         table[size_px] = measure(options.features, options.weights, size_px, options.repeats)
         for stage, seconds in table[size_px].items():
             print(f"  {size_px:5d} px  {stage:18s} {seconds:8.3f} s")
-    unit = 1e9 if sys.platform == "darwin" else 1e6  # bytes there, kilobytes elsewhere
-    peak_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    peak_gb = peak_memory_bytes() / 1e9
     print(f"  peak memory {peak_gb:.2f} GB")
     if options.json:
         figures = {"features": options.features, "threads": threads, "seconds": table}

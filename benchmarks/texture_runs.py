@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import resource
 import statistics
 import sys
 import time
@@ -19,6 +18,7 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 
+from measuring import peak_memory_bytes  # noqa: E402
 from yardstick import METHODS, plain_transfer  # noqa: E402
 
 from geostyle import pipeline  # noqa: E402
@@ -230,8 +230,7 @@ class Contenders:
     def peak_gb(self, name: str, task: Task, steps: int) -> float:
         """Peak memory of this process after a few steps of contender `name`."""
         self.burst(name, task, steps)
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+        return peak_memory_bytes() / 1e9
 
 
 def _median_gap(stamps: Sequence[float]) -> float:
