@@ -4,10 +4,10 @@
 
 Fast style networks: seconds a picture, its score, the score of the optimisation under its default
 settings, and how long that takes to the network's own score. Texture networks: seconds a sample,
-its median relative Gram error, how long `texture` takes to the same error, and peak memory of
-`texnet-sample`. Scores are under VGG-19 in float32, whatever made the pictures; errors of textures
-are under `lite`, which both minimise, and under VGG-19. Medians over pictures and networks; run it
-on a machine that does nothing else.
+its median relative Gram error, how long `texture` takes to the same error under the features that
+the network was trained on, and peak memory of `texnet-sample`. Scores are under VGG-19 in float32,
+whatever made the pictures; errors of textures are under those features, and under VGG-19. Medians
+over pictures and networks; run it on a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -185,14 +185,21 @@ def measure_texture(
     exemplar = resize(full.tensor, fit_size(full.size, exemplar_px)).clamp(0, 1)
     size = (settings.sample_px, settings.sample_px)
 
-    def error(image: Tensor, judge: FeatureExtractor = lite) -> float:
+    judged = vgg if about["features"]["name"] == "vgg19" else lite
+    fast = load_features(
+        about["features"]["name"],
+        weights=settings.weights if judged is vgg else None,
+        dtype=resolve_precision(settings.precision, resolve_device("cpu")),
+    )
+
+    def error(image: Tensor, judge: FeatureExtractor = judged) -> float:
         return statistics.median(gram_errors(image, exemplar, judge).values())
 
     samples = [sample(net, size, seed, None) for seed in range(settings.samples)]
     ours = statistics.median(error(image) for image in samples)
 
     def run(watch: Callable[[Progress], None]) -> Tensor:
-        return synthesise(exemplar, lite, SynthesisSettings(), size=size, callback=watch).image
+        return synthesise(exemplar, fast, SynthesisSettings(), size=size, callback=watch).image
 
     image, seconds, curve = timed_curve(
         run, lambda image: error(resize(image, size)), settings.every

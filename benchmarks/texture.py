@@ -13,7 +13,8 @@ Times do not come from the long runs. Those are deterministic, so they are made 
 busy a machine, and tell the score after so many steps (`--only trajectories`). What a step takes is
 measured apart, in short bursts of every contender in turn in one process (`--only timings`); a time
 is steps × seconds a step, level by level, with each of our levels' preparation, and, for the
-yardstick, without its own. `--times clock` takes the clock of the long runs instead. Between two
+yardstick, without its own. Trajectories may be made on a GPU (`--device cuda`), which rounds
+otherwise and does no more. `--times clock` takes the clock of the long runs instead. Between two
 scored points the score is interpolated. The yardstick's total is its own loss, which is the score
 of its picture before that is clamped to [0, 1].
 
@@ -91,7 +92,9 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         for features in args.features
         if (key := f"precision/{features}") in results.items
     }
-    contenders = Contenders(args.weights, texture, args.evaluations, args.every, precisions)
+    contenders = Contenders(
+        args.weights, texture, args.evaluations, args.every, precisions, args.device
+    )
     names = [*METHODS, *args.features]
     for features in args.features:
         results.get(f"precision/{features}", {}, partial(contenders.precision, features))
@@ -102,10 +105,11 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
         for pair, paths in pairs.items() if "trajectories" in args.only else ():
             task = Task.load(*paths, size_px)
             for name in names:
+                picture = args.pictures and args.pictures / f"{size_px}/{pair}/{name}.png"
                 results.get(
                     f"trajectory/{size_px}/{pair}/{name}",
                     {**prints[name], "pictures": task.fingerprint()},
-                    partial(contenders.trajectory, name, task),
+                    partial(contenders.trajectory, name, task, picture),
                 )
         task = Task.load(*next(iter(pairs.values())), size_px)
         for number in range(args.rounds if "timings" in args.only else 0):
@@ -163,6 +167,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5, help="bursts of every contender")
     parser.add_argument("--burst", type=int, default=4, help="steps in a burst")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--device", default="cpu", help="of the long runs: cpu, cuda or mps")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="gets what they paint")
     parser.add_argument("--times", choices=("steps", "clock"), default="steps")
     parser.add_argument("--json", type=Path, default=Path("runs/bench_texture.json"))
     parser.add_argument("--peak", help=argparse.SUPPRESS)
@@ -171,6 +177,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         args.features = ["lite"] if args.weights is None else ["vgg19", "lite", "lite+vgg19"]
     if args.weights is None and any("vgg19" in name for name in args.features):
         parser.error("features: expected lite alone without --weights")
+    if args.device != "cpu" and args.only != ["trajectories"]:
+        parser.error("device: expected cpu for anything but --only trajectories")
     args.photos, args.arts = args.photos.absolute(), args.arts.absolute()
     return args
 

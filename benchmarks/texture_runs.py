@@ -24,7 +24,7 @@ from yardstick import METHODS, plain_transfer  # noqa: E402
 from geostyle import pipeline  # noqa: E402
 from geostyle.coords import resize, size_of  # noqa: E402
 from geostyle.features import FeatureExtractor, load_features  # noqa: E402
-from geostyle.images import fit_size, load_picture  # noqa: E402
+from geostyle.images import fit_size, load_picture, save_picture  # noqa: E402
 from geostyle.pipeline import Networks, TransferSettings  # noqa: E402
 from geostyle.texture import Progress, TextureSettings, schedule, score, style_size  # noqa: E402
 from geostyle.texture.objective import TextureObjective  # noqa: E402
@@ -65,9 +65,15 @@ class Task:
         scaled = resize(style, style_size(style, size_of(content), 1.0))
         return cls(content, style, scaled.clamp(0, 1))
 
+    def to(self, device: str) -> Task:
+        """The same on another device."""
+        return Task(*(t.to(device) for t in (self.content, self.style, self.scaled)))
+
     def fingerprint(self) -> str:
         """A hash of the pictures as they are used."""
-        return _digest(*(t.contiguous().numpy().tobytes() for t in (self.content, self.scaled)))
+        return _digest(
+            *(t.contiguous().cpu().numpy().tobytes() for t in (self.content, self.scaled))
+        )
 
 
 class Contenders:
@@ -79,6 +85,7 @@ class Contenders:
         evaluations: of the yardstick.
         every: steps of ours between two scored ones at the full size.
         precisions: by features, as resolved before; ours resolve to "auto" otherwise.
+        device: where everything runs.
     """
 
     def __init__(
@@ -88,9 +95,10 @@ class Contenders:
         evaluations: int,
         every: int,
         precisions: dict[str, str],
+        device: str = "cpu",
     ) -> None:
         self.weights, self.texture, self.evaluations = weights, texture, evaluations
-        self.every, self.precisions = every, precisions
+        self.every, self.precisions, self.device = every, precisions, device
         self.scorer_name = "lite" if weights is None else "vgg19"
         self._plain: FeatureExtractor | None = None
         self._ours: dict[str, tuple[TransferSettings, Networks]] = {}
@@ -99,7 +107,9 @@ class Contenders:
     def plain(self) -> FeatureExtractor:
         """The scorer: float32, contiguous."""
         if self._plain is None:
-            self._plain = load_features(self.scorer_name, weights=self.weights, channels_last=False)
+            self._plain = load_features(
+                self.scorer_name, weights=self.weights, device=self.device, channels_last=False
+            )
         return self._plain
 
     def ours(self, features: str) -> tuple[TransferSettings, Networks]:
@@ -109,7 +119,7 @@ class Contenders:
                 features=features,
                 weights=self.weights if "vgg19" in features else None,
                 precision=self.precisions.get(features, "auto"),
-                device="cpu",
+                device=self.device,
                 texture=self.texture,
             )
             networks = pipeline.load_networks(settings, geometry=False)
@@ -125,21 +135,25 @@ class Contenders:
     def fingerprint(self, name: str) -> dict[str, Any]:
         """All that decides what contender `name` does to a given pair."""
         weights = None if self.weights is None else _digest(self.weights.read_bytes())
-        same = {
-            "weights": weights,
-            "lite": _digest((LIBRARY / "assets/lite.safetensors").read_bytes()),
-        }
+        same = {"weights": weights}
+        if "lite" in name or weights is None:
+            same["lite"] = _digest((LIBRARY / "assets/lite.safetensors").read_bytes())
         if name in METHODS:
             return {**same, "code": _code(PLAIN_CODE), "evaluations": self.evaluations}
         settings = {"texture": repr(self.texture), "precision": self.precision(name)}
         return {**same, "code": _code(OUR_CODE), **settings}
 
-    def trajectory(self, name: str, task: Task) -> dict[str, Any]:
+    def trajectory(self, name: str, task: Task, picture: Path | None = None) -> dict[str, Any]:
         """The score of contender `name` along its way, and of its picture at the end.
+
+        picture: file that gets the result, if any.
+
+        Where the device is not the one that is timed, only the rounding of sums differs.
 
         Returns: its levels (size, network, steps) and points (level, steps done there, total,
             seconds of its own).
         """
+        task = task.to(self.device)
         objective = TextureObjective(self.plain, [task.scaled], task.content)
         if name in METHODS:
             image, seen = plain_transfer(
@@ -153,6 +167,9 @@ class Contenders:
             points = [[0, step, *values] for step, values in enumerate(seen, start=1)]
         else:
             image, levels, points = self._watched(name, task, objective)
+        image = image.to(self.device)
+        if picture is not None:
+            save_picture(image.clamp(0, 1), picture)
         final = score(image, task.content, task.scaled, self.plain)
         figures = {key: getattr(final, key) for key in ("total", "style", "content")}
         if name not in METHODS:
@@ -177,7 +194,7 @@ class Contenders:
                 best[:] = [p.level, p.total, p.image]
             done = p.step + 1
             if done == p.steps or (p.size == full and done % self.every == 0):
-                total, _, _ = objective(resize(best[2], full).clamp(0, 1))
+                total, _, _ = objective(resize(best[2].to(self.device), full).clamp(0, 1))
                 points.append([p.level, done, float(total), now - started - scoring])
             scoring += time.perf_counter() - now
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -18,9 +21,11 @@ from geostyle.errors import InputError
 from geostyle.images import is_validation, list_pictures, load_picture
 
 P = TypeVar("P", str, Path)
+T = TypeVar("T")
 ATTEMPTS = 20  # pictures tried before a crop is given up
 NOISE_SHARE = 0.15
 CACHE_BYTES = 2_000_000_000
+THREADS = 8  # at most, that read ahead for a GPU
 
 
 def bundled_pictures() -> list[Path]:
@@ -74,6 +79,7 @@ class CropSource:
         self.skipped: dict[Path, str] = {}
         self._cache: OrderedDict[Path, Tensor] = OrderedDict()
         self._bytes, self._cache_bytes = 0, cache_bytes
+        self._lock = threading.Lock()
 
     def crop(self, index: int) -> Tensor:
         """Crop number `index`, (3, crop_px, crop_px) in [0, 1]: random scale, place and flip.
@@ -118,12 +124,41 @@ class CropSource:
         )
 
     def _read(self, path: Path) -> Tensor:
-        if path in self._cache:
-            self._cache.move_to_end(path)
-            return self._cache[path]
+        with self._lock:
+            if path in self._cache:
+                self._cache.move_to_end(path)
+                return self._cache[path]
         picture = (load_picture(path, name="images").tensor[0] * 255).round().byte()
-        self._cache[path] = picture
-        self._bytes += picture.numel()
-        while self._bytes > self._cache_bytes and len(self._cache) > 1:
-            self._bytes -= self._cache.popitem(last=False)[1].numel()
+        with self._lock:
+            if path not in self._cache:
+                self._cache[path] = picture
+                self._bytes += picture.numel()
+            while self._bytes > self._cache_bytes and len(self._cache) > 1:
+                self._bytes -= self._cache.popitem(last=False)[1].numel()
         return picture
+
+
+class ReadAhead(Generic[T]):
+    """What the steps of a training read, made by threads before their turn where a GPU computes.
+
+    Args:
+        make: of a step's number, what it reads; must not depend on what was made before.
+        device: where the training computes. On the CPU, which has its hands full, nothing is made
+            before its turn.
+    """
+
+    def __init__(self, make: Callable[[int], T], device: torch.device) -> None:
+        self._make = make
+        threads = min(THREADS, (os.cpu_count() or 2) // 2) if device.type == "cuda" else 0
+        self._pool = ThreadPoolExecutor(threads) if threads else None
+        self._depth = 2 * threads
+        self._coming: dict[int, Future[T]] = {}
+
+    def __call__(self, step: int) -> T:
+        """What `step` reads."""
+        if self._pool is None:
+            return self._make(step)
+        for number in range(step, step + self._depth):
+            if number not in self._coming:
+                self._coming[number] = self._pool.submit(self._make, number)
+        return self._coming.pop(step).result()

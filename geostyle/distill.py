@@ -40,7 +40,7 @@ from torch import Tensor, nn
 
 from geostyle.checkpoint import save_checkpoint
 from geostyle.config import check, setting, to_dict
-from geostyle.crops import CropSource
+from geostyle.crops import CropSource, ReadAhead
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.images import is_validation, list_pictures
 from geostyle.learner import Learner, schedule
@@ -53,10 +53,10 @@ GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 # Layers that style, content and geometry read; the others only lead there, and count less.
 READ_LAYERS = (*GRAM_LAYERS, "relu4_2", "pool4")
 LEADING_WEIGHT = 0.3
-# Pictures of the pool take steps of Adam like this, and leave it after RESTART steps on average.
+# Pictures of the pool take steps of Adam like this.
 POOL_LR = 0.02
 POOL_BETAS = (0.9, 0.99)
-RESTART = 80
+MAPS_EVERY = 4  # steps between two solutions of the linear maps
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,7 @@ class DistillSettings:
     gram_weight: float = setting(
         0.3, help="weight of the Gram term beside the feature term", min=0.0
     )
+    restart: int = setting(80, help="steps a picture of the pool takes on average", min=1)
     init_crops: int = setting(48, help="crops the closed-form start is computed from", min=1)
     calibration_crops: int = setting(256, help="crops the taps are solved from in the end", min=8)
     save_every: int = setting(100, help="steps between saved states", min=1)
@@ -112,13 +113,23 @@ class Student(nn.Module):
         with torch.autocast(image.device.type, self.dtype, enabled=low):
             return {k: v.float() for k, v in self.net(image, layers).items()}
 
+    def mapped(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Gram matrices of `GRAM_LAYERS` and features of relu4_2, as mapped to the teacher's."""
+        features, maps = self.features(image, [*GRAM_LAYERS, "relu4_2"]), self.maps
+        kept = torch.einsum("ts,bshw->bthw", maps["relu4_2"], features["relu4_2"])
+        return [maps[k] @ _gram(features[k]) @ maps[k].T for k in GRAM_LAYERS], kept
+
     @torch.no_grad()
-    def update_map(self, layer: str, own: Tensor, cross: Tensor, decay: float = 0.0) -> None:
-        """Solve a map from E[f fᵀ] (C_s, C_s) and E[t fᵀ] (C_t, C_s), running means by `decay`."""
+    def update_map(
+        self, layer: str, own: Tensor, cross: Tensor, decay: float = 0.0, solve: bool = True
+    ) -> None:
+        """Take E[f fᵀ] (C_s, C_s) and E[t fᵀ] (C_t, C_s) into running means; solve their map."""
         if decay and layer in self.moments:
             old_own, old_cross = self.moments[layer]
             own, cross = old_own.lerp(own, 1 - decay), old_cross.lerp(cross, 1 - decay)
         self.moments[layer] = (own, cross)
+        if not solve:
+            return
         ridge = 1e-4 * own.diagonal().mean() * torch.eye(len(own), device=own.device)
         self.maps[layer] = torch.linalg.solve(own + ridge, cross.T).T.contiguous()
 
@@ -226,7 +237,8 @@ def distillation_loss(
     *,
     gram_weight: float = 0.0,
     decay: float | None = None,
-) -> tuple[Tensor, dict[str, float]]:
+    solve: bool = True,
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean relative feature error over layers, plus the relative Gram error of the style layers.
 
     Layers that nothing reads count `LEADING_WEIGHT` of the others.
@@ -237,6 +249,7 @@ def distillation_loss(
     Args:
         crops: (B, 3, H, W); targets: the teacher's features on them, of unit RMS.
         decay: memory of the running moments the maps are solved from; None leaves the maps alone.
+        solve: whether the maps are solved anew from these moments, or wait.
 
     Returns:
         the loss, and the errors it is made of: of the features by layer, of Gram matrices, and of
@@ -245,22 +258,22 @@ def distillation_loss(
     features = student.features(crops, list(targets))
     shares = {k: 1.0 if k in READ_LAYERS else LEADING_WEIGHT for k in features}
     total = crops.new_zeros(())
-    errors: dict[str, float] = {}
+    errors: dict[str, Tensor] = {}
     for layer, f_s in features.items():
         f_t = targets[layer]
         own, cross = _moments(f_s, f_t)
         if decay is not None:
-            student.update_map(layer, own.detach(), cross.detach(), decay)
+            student.update_map(layer, own.detach(), cross.detach(), decay, solve)
         m = student.maps[layer]
         energy = f_t.pow(2).mean() * f_t.shape[1]
         error = ((m @ own * m).sum() - 2 * (m * cross).sum() + energy) / energy
-        errors[layer] = float(error.detach())
+        errors[layer] = error.detach()
         total = total + error * shares[layer] / sum(shares.values())
         if layer in GRAM_LAYERS and gram_weight:
             gram_error = _relative(m @ _gram(f_s) @ m.T, _gram(f_t)).clamp(max=4)
-            errors[f"gram_{layer}"] = float(gram_error.detach().mean())
+            errors[f"gram_{layer}"] = gram_error.detach().mean()
             # The last of a batch are pictures that optimisation visits.
-            errors[f"pool_gram_{layer}"] = float(gram_error.detach()[-1])
+            errors[f"pool_gram_{layer}"] = gram_error.detach()[-1]
             total = total + gram_weight * gram_error.mean() / len(GRAM_LAYERS)
     return total, errors
 
@@ -298,16 +311,11 @@ class OnPolicyPool:
         """One step of pictures `slots` on the student's style loss + 0.1 · content loss."""
         picture = self.pictures[slots].requires_grad_(True)
         with torch.no_grad():
-            goal = student.features(self.styles[slots], GRAM_LAYERS)
-            kept = student.features(self.contents[slots], ["relu4_2"])["relu4_2"]
-        loss = picture.new_zeros(())
-        for layer, f in student.features(picture, [*GRAM_LAYERS, "relu4_2"]).items():
-            m = student.maps[layer]
-            if layer in goal:
-                gram_s, gram_t = (m @ _gram(x) @ m.T for x in (f, goal[layer]))
-                loss = loss + _relative(gram_s, gram_t).clamp(max=10).sum() / len(GRAM_LAYERS)
-            else:
-                loss = loss + 0.1 * _relative(f, kept).sum()
+            goal, _ = student.mapped(self.styles[slots])
+            _, kept = student.mapped(self.contents[slots])
+        found, content = student.mapped(picture)
+        errors = [_relative(g, a).clamp(max=10).sum() for g, a in zip(found, goal, strict=True)]
+        loss = torch.stack(errors).mean() + 0.1 * _relative(content, kept).sum()
         (grad,) = torch.autograd.grad(loss, picture)
         # A step of Adam, but with moments and a count of steps for each picture alone.
         beta1, beta2 = POOL_BETAS
@@ -369,14 +377,14 @@ def distill(
     device = resolve_device(settings.device)
     torch.manual_seed(settings.seed)
     dtype = resolve_precision(settings.precision, device)
+    train_paths, val_paths = split_pictures(settings.images)
+    source = CropSource(train_paths, settings.crop_px, settings.seed)
     exact = load_features("vgg19", weights=settings.teacher_weights, device=device)
     teacher = exact
     if dtype != torch.float32:
         teacher = load_features(
             "vgg19", weights=settings.teacher_weights, device=device, dtype=dtype
         )
-    train_paths, val_paths = split_pictures(settings.images)
-    source = CropSource(train_paths, settings.crop_px, settings.seed)
     student = Student(settings.channels, dtype).to(device)
     student.net.convs.to(memory_format=torch.channels_last)
     layers = student.net.layer_names
@@ -405,7 +413,7 @@ def distill(
     def validate() -> dict[str, float]:
         errors = distillation_loss(student, *val, gram_weight=1.0)[1] if val is not None else {}
         # The pool is of training: none of these crops comes from it.
-        return {f"val_{k}": v for k, v in errors.items() if not k.startswith("pool_gram")}
+        return {f"val_{k}": float(v) for k, v in errors.items() if not k.startswith("pool_gram")}
 
     def save() -> None:
         extra = student.state() | pool.state()
@@ -415,24 +423,27 @@ def distill(
         log({"step": 0.0, **validate()})
     # The shallow pools are calibrated at the end; training them only repeats the layer before.
     trained = [k for k in layers if k.startswith("relu") or k == "pool4"]
+    n_pool = min(settings.on_policy, settings.batch)
+    count = settings.batch - n_pool
+    fresh = ReadAhead(lambda step: source.batch(step * settings.batch, count), device)
     started = time.monotonic()
     while learner.step < settings.steps:
         step = learner.step
         lr = settings.lr * schedule(step, settings.steps, max(1, settings.steps // 25))
-        n_pool = min(settings.on_policy, settings.batch)
         rng = np.random.default_rng((settings.seed, 5, step))
-        crops = source.batch(step * settings.batch, settings.batch - n_pool).to(device)
+        crops = fresh(step).to(device)
         if n_pool:
             slots = torch.from_numpy(rng.choice(settings.pool, n_pool, replace=False)).to(device)
             pool.advance(student, slots)
             crops = torch.cat([crops, pool.pictures[slots]])
             for slot in slots.tolist():
-                if rng.random() < 1 / RESTART:
+                if rng.random() < 1 / settings.restart:
                     pool.restart(slot, settings.pool + step * settings.pool + slot)
         targets = teacher_targets(teacher, crops, trained, scales)
         loss, errors = distillation_loss(
-            student, crops, targets, gram_weight=settings.gram_weight, decay=0.98
-        )
+            student, crops, targets, gram_weight=settings.gram_weight, decay=0.98,
+            solve=step % MAPS_EVERY == 0,
+        )  # fmt: skip
         learner.update(loss, lr, clip=1.0)
         step = learner.step
         if step % 20 == 0 or step == settings.steps:
@@ -440,7 +451,7 @@ def distill(
             figures |= {"seconds": time.monotonic() - started}
             if step % settings.save_every == 0:
                 figures |= validate()
-            log(figures | errors)
+            log(figures | {k: float(v.detach()) for k, v in errors.items()})
         if step % settings.save_every == 0:
             save()
     student.net.load_state_dict(learner.average)

@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from geostyle.config import check, setting, to_dict
 from geostyle.coords import inside_mask, resize, resize_grid
+from geostyle.crops import ReadAhead
 from geostyle.datasets import (
     SYMMETRIES,
     TRUTH_CELLS,
@@ -252,6 +253,9 @@ class Trainer(Learner):
         super().__init__(self.net, optimiser, settings.ema)
         self.best = math.inf
         self.waited = 0
+        # Fresh pairs are computed where the network is trained, and wait for their turn.
+        reader = torch.device("cpu") if settings.fresh else self.device
+        self._batches = ReadAhead(self.batch, reader)
 
     @property
     def blocks(self) -> int:
@@ -278,7 +282,7 @@ class Trainer(Learner):
         """Take one step; the figures of it."""
         started = time.monotonic()
         rate = self.settings.lr * schedule(self.step, self.settings.steps, self.settings.warmup)
-        loss = self.loss(self.batch(self.step).to(self.device))
+        loss = self.loss(self._batches(self.step).to(self.device))
         norm = self.update(loss, rate, self.settings.clip)
         return {
             "step": self.step,

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from geostyle.crops import CropSource
+from geostyle.crops import CropSource, ReadAhead
 from geostyle.errors import InputError
 
 
@@ -64,3 +64,21 @@ def test_noise_is_a_choice(paths: list[Path]) -> None:
 def test_no_picture_is_refused() -> None:
     with pytest.raises(InputError, match="images: expected at least one picture"):
         CropSource([], 32, 1)
+
+
+def test_what_is_read_ahead_is_what_would_be_read_in_turn(paths: list[Path]) -> None:
+    source, ahead = CropSource(paths, 32, 1, cache_bytes=15_000), CropSource(paths, 32, 1)
+    read = ReadAhead(lambda step: ahead.batch(2 * step, 2), torch.device("cuda"))
+    for step in (0, 1, 2, 7):  # a resumed training begins anywhere
+        assert torch.equal(read(step), source.batch(2 * step, 2))
+
+
+def test_on_the_cpu_nothing_is_read_before_its_turn() -> None:
+    made: list[int] = []
+
+    def make(step: int) -> int:
+        made.append(step)
+        return step
+
+    read = ReadAhead(make, torch.device("cpu"))
+    assert [read(3), read(4)] == made == [3, 4]

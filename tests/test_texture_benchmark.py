@@ -50,11 +50,11 @@ def test_it_resumes_and_its_medians_follow_from_its_items(
     made: list[str] = []
     run = benchmark.Contenders.trajectory
 
-    def dies_at_the_fifth(self: Any, name: str, task: Any) -> Any:
+    def dies_at_the_fifth(self: Any, name: str, *rest: Any) -> Any:
         made.append(name)
         if len(made) == 5:
             raise KeyboardInterrupt
-        return run(self, name, task)
+        return run(self, name, *rest)
 
     monkeypatch.setattr(benchmark.Contenders, "trajectory", dies_at_the_fifth)
     with pytest.raises(KeyboardInterrupt):

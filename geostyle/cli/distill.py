@@ -8,7 +8,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from geostyle import config
-from geostyle.distill import DistillSettings, distill
+from geostyle.crops import CropSource
+from geostyle.distill import DistillSettings, distill, split_pictures
 from geostyle.errors import InputError
 from geostyle.runs import RunFolder
 
@@ -27,6 +28,10 @@ def main(argv: Sequence[str]) -> int:
     config.add_arguments(parser, DistillSettings)
     args = parser.parse_args(argv)
     settings = config.resolve(DistillSettings, args.config, config.overrides(args, DistillSettings))
+    # Folders without pictures are told of before a run begins.
+    CropSource(split_pictures(settings.images)[0], settings.crop_px, settings.seed)
+    if args.run:
+        args.run.mkdir(parents=True, exist_ok=True)
     run = RunFolder(args.run) if args.run else RunFolder.create(Path("runs"), "distill")
     with run.lock(), tqdm(total=settings.steps, unit="step", dynamic_ncols=True) as bar:
         state = run.file("state.safetensors")

@@ -64,7 +64,7 @@ class InstanceNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The maps (B, C, H, W), normalised, in the precision they come in."""
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and x.device.type == "cpu":
             return _Normalise.apply(x, self.weight, self.bias)
         # A group a channel: the fastest of torch's kernels that normalise instances.
         return F.group_norm(x, x.shape[1], self.weight, self.bias, EPSILON)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from geostyle.checkpoint import tensor_hash
 from geostyle.config import check, setting, to_dict
 from geostyle.coords import resize
+from geostyle.crops import ReadAhead
 from geostyle.errors import InputError
 from geostyle.features import load_features
 from geostyle.feedforward.fast_net import FastNet
@@ -127,6 +128,7 @@ class PainterTrainer(Learner):
         net = self.make().to(self.device)
         super().__init__(net, torch.optim.Adam(net.parameters(), lr=settings.lr), settings.ema)
         self.validation = self.draw_validation().to(self.device)
+        self._drawn = ReadAhead(self.draw, self.device)
 
     @abstractmethod
     def make(self) -> nn.Module:
@@ -152,7 +154,7 @@ class PainterTrainer(Learner):
     def train_step(self) -> dict[str, float]:
         """Take one step; the figures of it."""
         started, rate = time.monotonic(), self.rate(self.step)
-        drawn = self.draw(self.step).to(self.device)
+        drawn = self._drawn(self.step).to(self.device)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             painted = self.network(*drawn.inputs)
         loss, figures = self.loss(painted, drawn.content)
