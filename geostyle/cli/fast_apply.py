@@ -23,7 +23,7 @@ from geostyle.config import check, setting
 from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.feedforward.fast_net import FastNet
-from geostyle.feedforward.files import FAST, SUFFIX, find_network, load_fast
+from geostyle.feedforward.files import FAST, SUFFIX, bundled, find_network, load_fast
 from geostyle.images import SUFFIXES, fit_size, list_pictures, load_picture, save_picture
 from geostyle.runs import resolve_device, resolve_precision
 
@@ -59,7 +59,8 @@ class ApplySettings:
 def main(argv: Sequence[str]) -> int:
     """Repaint; 0 when everything that can be read is written."""
     settings, words = parse(argv)
-    if words and words[0].suffix == SUFFIX:
+    own = bool(words) and str(words[0]) in bundled(FAST) and not words[0].exists()
+    if own or (words and words[0].suffix == SUFFIX):
         if settings.model is not None:
             raise InputError(f"model: expected one network, got {words[0]} and {settings.model}")
         settings, words = replace(settings, model=words[0]), words[1:]
@@ -92,7 +93,7 @@ def parse(argv: Sequence[str]) -> tuple[ApplySettings, list[Path]]:
     )
     parser.add_argument(
         "paths", nargs="*", type=Path, metavar="PATH",
-        help="[MODEL.safetensors] PICTURE|FOLDER… OUTPUT: a picture's name for one picture, else a "
+        help="[MODEL.safetensors|NAME] PICTURE|FOLDER… OUTPUT: a picture's name for one picture, else a "
         "folder",
     )  # fmt: skip
     config.add_arguments(parser, ApplySettings)

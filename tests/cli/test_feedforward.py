@@ -253,3 +253,22 @@ def test_the_shipped_settings_are_valid() -> None:
         resolve(TextureTrainSettings, path)
     paper = resolve(TextureTrainSettings, ROOT / "configs" / "texnet_ulyanov2016.yaml")
     assert (paper.batch, paper.steps, paper.lr, paper.net.scales) == (16, 2000, 0.1, 5)
+
+
+def test_bundled_networks_work_out_of_the_box(verb: Verb, photos: Path, tmp_path: Path) -> None:
+    for words in ((), ("night",)):  # by default, and by name
+        assert verb("fast-apply", *words, photos / "a.jpg", "out.png", "--size", 64) == 0
+        painted = np.asarray(Image.open(tmp_path / "out.png")).astype(float)
+        assert painted[..., 2].mean() > painted[..., 0].mean() + 20  # a night is blue
+    for name in ("pebbles", "scales"):
+        assert verb("texnet-sample", name, "--size", 64, "--output", tmp_path / name) == 0
+        samples = sorted((tmp_path / name).rglob("sample-*.png"))
+        assert samples and np.asarray(Image.open(samples[0])).std() > 20
+
+
+def test_a_file_goes_before_a_bundled_name(verb: Verb, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "night").write_bytes(b"no picture")
+    assert (
+        verb("fast-apply", "night", photos / "a.jpg", "out") == 0
+    )  # what is no picture is skipped
+    assert files(tmp_path / "out") == {"a.jpg"}
