@@ -93,8 +93,8 @@ def parse(argv: Sequence[str]) -> tuple[ApplySettings, list[Path]]:
     )
     parser.add_argument(
         "paths", nargs="*", type=Path, metavar="PATH",
-        help="[MODEL.safetensors|NAME] PICTURE|FOLDER… OUTPUT: a picture's name for one picture, else "
-        "a folder",
+        help="[MODEL.safetensors|NAME] PICTURE|FOLDER… OUTPUT: a picture's name for one picture, "
+        "else a folder",
     )  # fmt: skip
     config.add_arguments(parser, ApplySettings)
     args = parser.parse_args(argv)
