@@ -222,6 +222,7 @@ class _Job:
                 level.steps,
                 method=settings.optimiser,
                 history=settings.history,
+                smooth=True,
                 lr=settings.lr,
                 plateau=settings.plateau,
                 stop=settings.stop_after[number] if settings.stop_after else None,

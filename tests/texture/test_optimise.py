@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from geostyle.texture.optimise import Lbfgs, NotFiniteError, Step, optimise
+from geostyle.texture.optimise import Lbfgs, NotFiniteError, Step, optimise, smoother
 
 TARGET = torch.linspace(0.1, 0.9, 3 * 6 * 5).reshape(1, 3, 6, 5)
 CURVATURE = torch.linspace(0.5, 20, 3 * 6 * 5).reshape(1, 3, 6, 5)
@@ -144,3 +144,44 @@ def test_pixels_stay_in_range() -> None:
     done = optimise(torch.full((1, 3, 4, 4), 0.5), wants_outside, 30)
     assert done.image.min() >= 0
     assert done.image.max() <= 1
+
+
+def test_the_smoother_divides_each_frequency_by_itself() -> None:
+    height, width = 32, 48
+    apply = smoother(torch.zeros(1, 3, height, width, dtype=torch.float64))
+    x = torch.arange(width, dtype=torch.float64)
+
+    def gain(cycles: int) -> float:
+        wave = torch.cos(2 * torch.pi * cycles * x / width).expand(1, 3, height, width)
+        passed = apply(wave.reshape(-1)).view_as(wave)
+        ratio = passed.norm() / wave.norm()
+        torch.testing.assert_close(passed, ratio * wave)  # a wave stays that wave
+        return float(ratio)
+
+    assert gain(2) / gain(8) == pytest.approx(4)
+    assert gain(1) / gain(24) == pytest.approx(24)
+    assert gain(0) == pytest.approx(64 / 48 * gain(1))  # held at 1/64
+
+
+def test_a_preconditioner_is_a_change_of_variables() -> None:
+    """L-BFGS on x with P = S² takes the steps of L-BFGS on S⁻¹x without."""
+    torch.manual_seed(0)
+    size, scale = 12, torch.rand(12, dtype=torch.float64) + 0.5
+    root = torch.randn(size, size, dtype=torch.float64)
+    hessian = root @ root.T + torch.eye(size, dtype=torch.float64)
+
+    def run(stepper: Lbfgs, scale: Tensor) -> list[Tensor]:
+        z, seen = torch.ones(size, dtype=torch.float64) / scale, []
+        # The first step is set by the mean move, which the change of variables changes: give it.
+        for _ in range(12):
+            x = scale * z
+            seen.append(x)
+            z = stepper.next(z, float(x @ hessian @ x / 2), scale * (hessian @ x))
+            if len(seen) == 1:
+                z = (x - 0.01 * (own**2) * (hessian @ x)) / scale
+        return seen
+
+    own = scale
+    changed = run(Lbfgs(5), scale)
+    preconditioned = run(Lbfgs(5, lambda v: v * own**2), torch.ones_like(scale))
+    torch.testing.assert_close(torch.stack(preconditioned), torch.stack(changed))
