@@ -118,7 +118,7 @@ def main(argv: Sequence[str]) -> int:
             print(found["fast"][-1], flush=True)
             write_json(settings.output, found)
     for path in settings.texture or tuple(bundled(TEXTURE).values()):
-        found["texture"].append(measure_texture(path, settings, vgg, lite))
+        found["texture"].append(measure_texture(path, settings, vgg))
         print(found["texture"][-1], flush=True)
         write_json(settings.output, found)
     found["summary"] = summarise(found)
@@ -175,9 +175,7 @@ def measure_fast(
     }
 
 
-def measure_texture(
-    path: Path, settings: Settings, vgg: FeatureExtractor, lite: FeatureExtractor
-) -> dict[str, Any]:
+def measure_texture(path: Path, settings: Settings, vgg: FeatureExtractor) -> dict[str, Any]:
     """One texture network, and the synthesis of the same texture."""
     net, about = load_texture_net(path)
     full = load_picture(named(settings.textures, about), name="textures")
@@ -185,21 +183,19 @@ def measure_texture(
     exemplar = resize(full.tensor, fit_size(full.size, exemplar_px)).clamp(0, 1)
     size = (settings.sample_px, settings.sample_px)
 
-    judged = vgg if about["features"]["name"] == "vgg19" else lite
-    fast = load_features(
-        about["features"]["name"],
-        weights=settings.weights if judged is vgg else None,
-        dtype=resolve_precision(settings.precision, resolve_device("cpu")),
-    )
+    own = str(about["features"]["name"])
+    weights = settings.weights if own == "vgg19" else None
+    fast = resolve_precision(settings.precision, resolve_device("cpu"))
+    painter, exact = (load_features(own, weights=weights, dtype=d) for d in (fast, torch.float32))
 
-    def error(image: Tensor, judge: FeatureExtractor = judged) -> float:
+    def error(image: Tensor, judge: FeatureExtractor = exact) -> float:
         return statistics.median(gram_errors(image, exemplar, judge).values())
 
     samples = [sample(net, size, seed, None) for seed in range(settings.samples)]
     ours = statistics.median(error(image) for image in samples)
 
     def run(watch: Callable[[Progress], None]) -> Tensor:
-        return synthesise(exemplar, fast, SynthesisSettings(), size=size, callback=watch).image
+        return synthesise(exemplar, painter, SynthesisSettings(), size=size, callback=watch).image
 
     image, seconds, curve = timed_curve(
         run, lambda image: error(resize(image, size)), settings.every

@@ -71,9 +71,7 @@ class Task:
 
     def fingerprint(self) -> str:
         """A hash of the pictures as they are used."""
-        return _digest(
-            *(t.contiguous().cpu().numpy().tobytes() for t in (self.content, self.scaled))
-        )
+        return _digest(*(t.contiguous().numpy().tobytes() for t in (self.content, self.scaled)))
 
 
 class Contenders:
@@ -169,7 +167,7 @@ class Contenders:
             image, levels, points = self._watched(name, task, objective)
         image = image.to(self.device)
         if picture is not None:
-            save_picture(image.clamp(0, 1), picture)
+            save_picture(image, picture)
         final = score(image, task.content, task.scaled, self.plain)
         figures = {key: getattr(final, key) for key in ("total", "style", "content")}
         if name not in METHODS:

@@ -53,9 +53,10 @@ GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 # Layers that style, content and geometry read; the others only lead there, and count less.
 READ_LAYERS = (*GRAM_LAYERS, "relu4_2", "pool4")
 LEADING_WEIGHT = 0.3
-# Pictures of the pool take steps of Adam like this.
+# Pictures of the pool take steps of Adam like this, and leave it after RESTART steps on average.
 POOL_LR = 0.02
 POOL_BETAS = (0.9, 0.99)
+RESTART = 80
 MAPS_EVERY = 4  # steps between two solutions of the linear maps
 
 
@@ -78,7 +79,6 @@ class DistillSettings:
     gram_weight: float = setting(
         0.3, help="weight of the Gram term beside the feature term", min=0.0
     )
-    restart: int = setting(80, help="steps a picture of the pool takes on average", min=1)
     init_crops: int = setting(48, help="crops the closed-form start is computed from", min=1)
     calibration_crops: int = setting(256, help="crops the taps are solved from in the end", min=8)
     save_every: int = setting(100, help="steps between saved states", min=1)
@@ -437,7 +437,7 @@ def distill(
             pool.advance(student, slots)
             crops = torch.cat([crops, pool.pictures[slots]])
             for slot in slots.tolist():
-                if rng.random() < 1 / settings.restart:
+                if rng.random() < 1 / RESTART:
                     pool.restart(slot, settings.pool + step * settings.pool + slot)
         targets = teacher_targets(teacher, crops, trained, scales)
         loss, errors = distillation_loss(
@@ -451,7 +451,7 @@ def distill(
             figures |= {"seconds": time.monotonic() - started}
             if step % settings.save_every == 0:
                 figures |= validate()
-            log(figures | {k: float(v.detach()) for k, v in errors.items()})
+            log(figures | {k: float(v) for k, v in errors.items()})
         if step % settings.save_every == 0:
             save()
     student.net.load_state_dict(learner.average)

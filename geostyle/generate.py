@@ -44,6 +44,7 @@ from geostyle.manifest import (
 )
 from geostyle.runs import (
     RunFolder,
+    make_folder,
     resolve_device,
     resolve_precision,
     write_json,
@@ -416,7 +417,7 @@ def claim(generator: Generator) -> RunFolder:
 
     Raises: InputError where another process works on it.
     """
-    generator.folder.mkdir(parents=True, exist_ok=True)
+    make_folder(generator.folder)
     folder = RunFolder(generator.folder)
     folder.lock()
     return folder

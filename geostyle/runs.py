@@ -252,6 +252,17 @@ class RunFolder:
         self._metrics = self._lock = self._wandb = None
 
 
+def make_folder(path: str | Path) -> None:
+    """Make a folder that results go to, and those above it, where they are missing.
+
+    Raises: InputError when it cannot be made.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable("output", Path(path), error) from error
+
+
 def environment() -> dict[str, Any]:
     """Describe what a result depends on beside the settings, as JSON types."""
     import torch

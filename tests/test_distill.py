@@ -210,3 +210,28 @@ def test_the_command_writes_a_network_that_loads(
 def test_no_pictures_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["distill", "--images", str(tmp_path), "--run", str(tmp_path / "r")]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def test_a_run_folder_is_made_or_told_of_in_one_line(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    run = str(tmp_path / "file" / "run")
+    assert main(["distill", "--images", str(pictures), "--run", run]) == 2
+    assert "writable path" in capsys.readouterr().err.strip().splitlines()[0]
+    new = tmp_path / "new" / "run"  # only the teacher is wrong here
+    assert (
+        main(
+            [
+                "distill",
+                "--images",
+                str(pictures),
+                "--run",
+                str(new),
+                "--teacher-weights",
+                str(tmp_path / "file"),
+            ]
+        )
+        == 2
+    )
+    assert new.is_dir()

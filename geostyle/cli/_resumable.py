@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from geostyle import config
 from geostyle.errors import InputError
-from geostyle.runs import RunFolder
+from geostyle.runs import RunFolder, make_folder
 
 S = TypeVar("S")
 STATE = "state.safetensors"
@@ -48,5 +48,5 @@ def open_folder(folder: Path | None, settings: Any, verb: str) -> RunFolder:
     """The run's folder, made where it is missing, numbered where none is given; not yet locked."""
     if folder is None:
         return RunFolder.create(settings.output, verb, wandb=settings.wandb)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     return RunFolder(folder, wandb=settings.wandb)

@@ -11,7 +11,7 @@ from geostyle import config
 from geostyle.crops import CropSource
 from geostyle.distill import DistillSettings, distill, split_pictures
 from geostyle.errors import InputError
-from geostyle.runs import RunFolder
+from geostyle.runs import RunFolder, make_folder
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     # Folders without pictures are told of before a run begins.
     CropSource(split_pictures(settings.images)[0], settings.crop_px, settings.seed)
     if args.run:
-        args.run.mkdir(parents=True, exist_ok=True)
+        make_folder(args.run)
     run = RunFolder(args.run) if args.run else RunFolder.create(Path("runs"), "distill")
     with run.lock(), tqdm(total=settings.steps, unit="step", dynamic_ncols=True) as bar:
         state = run.file("state.safetensors")

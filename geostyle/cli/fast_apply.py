@@ -59,11 +59,11 @@ class ApplySettings:
 def main(argv: Sequence[str]) -> int:
     """Repaint; 0 when everything that can be read is written."""
     settings, words = parse(argv)
-    own = bool(words) and str(words[0]) in bundled(FAST) and not words[0].exists()
-    if own or (words and words[0].suffix == SUFFIX):
+    first = words[0] if words else Path()
+    if first.suffix == SUFFIX or (str(first) in bundled(FAST) and not first.exists()):
         if settings.model is not None:
-            raise InputError(f"model: expected one network, got {words[0]} and {settings.model}")
-        settings, words = replace(settings, model=words[0]), words[1:]
+            raise InputError(f"model: expected one network, got {first} and {settings.model}")
+        settings, words = replace(settings, model=first), words[1:]
     path = find_network(settings.model, FAST)
     net, about = load_fast(path)
     print(f"network: {path} ({about.get('tex_style', {}).get('name', 'style unknown')})")

@@ -76,7 +76,7 @@ class Lbfgs:
     """
 
     def __init__(
-        self, history: int, precondition: Callable[[Tensor], Tensor] = torch.clone
+        self, history: int, precondition: Callable[[Tensor], Tensor] = lambda vector: vector
     ) -> None:
         self.history, self.precondition = history, precondition
         # Slots of the remembered pairs, oldest first, and 1 / (s · y) of each. Vectors live in two
@@ -227,7 +227,8 @@ def optimise(
     if method == "adam":
         stepper = Adam(lr, steps)
     else:
-        stepper = Lbfgs(min(history, max(1, steps)), smoother(start) if smooth else torch.clone)
+        history = min(history, max(1, steps))
+        stepper = Lbfgs(history, smoother(start)) if smooth else Lbfgs(history)
     image = start.detach().clone().contiguous()
     best, best_total = image, math.inf
     taken: list[Step] = []

@@ -268,7 +268,6 @@ def test_bundled_networks_work_out_of_the_box(verb: Verb, photos: Path, tmp_path
 
 def test_a_file_goes_before_a_bundled_name(verb: Verb, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "night").write_bytes(b"no picture")
-    assert (
-        verb("fast-apply", "night", photos / "a.jpg", "out") == 0
-    )  # what is no picture is skipped
+    # It is no picture, and skipped.
+    assert verb("fast-apply", "night", photos / "a.jpg", "out") == 0
     assert files(tmp_path / "out") == {"a.jpg"}

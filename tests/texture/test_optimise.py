@@ -166,7 +166,7 @@ def test_the_smoother_divides_each_frequency_by_itself() -> None:
 def test_a_preconditioner_is_a_change_of_variables() -> None:
     """L-BFGS on x with P = S² takes the steps of L-BFGS on S⁻¹x without."""
     torch.manual_seed(0)
-    size, scale = 12, torch.rand(12, dtype=torch.float64) + 0.5
+    size, own = 12, torch.rand(12, dtype=torch.float64) + 0.5
     root = torch.randn(size, size, dtype=torch.float64)
     hessian = root @ root.T + torch.eye(size, dtype=torch.float64)
 
@@ -181,7 +181,6 @@ def test_a_preconditioner_is_a_change_of_variables() -> None:
                 z = (x - 0.01 * (own**2) * (hessian @ x)) / scale
         return seen
 
-    own = scale
-    changed = run(Lbfgs(5), scale)
-    preconditioned = run(Lbfgs(5, lambda v: v * own**2), torch.ones_like(scale))
+    changed = run(Lbfgs(5), own)
+    preconditioned = run(Lbfgs(5, lambda v: v * own**2), torch.ones_like(own))
     torch.testing.assert_close(torch.stack(preconditioned), torch.stack(changed))
