@@ -11,13 +11,19 @@ from torch import Tensor
 from geostyle.estimate.frames import Frame, lattice, square
 from geostyle.estimate.settings import GeometrySettings
 from geostyle.warps import WarpFamily
-from geostyle.warps.affine import from_pixels, to_pixels
+from geostyle.warps.affine import Affine, from_pixels, to_pixels
 
 # What is left of the bounds, and how much stiffer the spline, where two pictures share little.
 MILD = GeometrySettings(
-    max_rotation_deg=2, max_scale=1.25, max_anisotropy=1.2, max_stretch=1.3, max_outside=0.02
+    max_rotation_deg=2,
+    max_scale=1.25,
+    max_anisotropy=1.2,
+    max_stretch=1.3,
+    max_outside=0.02,
+    max_lost=0.15,
 )
 STIFFER = 10.0
+TOLERATED_DEG = 3.0  # tilt that nobody minds
 
 
 def stretch_of(family: WarpFamily, theta: Tensor, frame: Frame) -> float:
@@ -39,6 +45,18 @@ def stretch_of(family: WarpFamily, theta: Tensor, frame: Frame) -> float:
     return float(scales.abs().amax().exp())
 
 
+def exceeds(family: WarpFamily, theta: Tensor, frame: Frame, settings: GeometrySettings) -> bool:
+    """Whether theta (P,) stretches some spot, or turns or tilts the whole, beyond the settings.
+
+    A spline can turn a picture that its affine part leaves upright.
+    """
+    if stretch_of(family, theta, frame) > settings.max_stretch:
+        return True
+    points = lattice(25)
+    whole = Affine().fit(points, family.map(theta[None], points[None])[0], None, 0.0)
+    return tilt_deg(whole, frame) > settings.max_rotation_deg + TOLERATED_DEG
+
+
 def milder(settings: GeometrySettings, share: float) -> GeometrySettings:
     """The settings with tighter bounds and a stiffer spline: at `share` 1 those of `MILD`."""
 
@@ -53,6 +71,7 @@ def milder(settings: GeometrySettings, share: float) -> GeometrySettings:
         max_anisotropy=between(settings.max_anisotropy, MILD.max_anisotropy),
         max_stretch=between(settings.max_stretch, MILD.max_stretch),
         max_outside=between(settings.max_outside, MILD.max_outside),
+        max_lost=between(settings.max_lost, MILD.max_lost),
         smoothing=settings.smoothing * STIFFER**share,
     )
 

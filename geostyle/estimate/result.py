@@ -76,6 +76,8 @@ def finished(found: Found, frame: Frame, *, mirrored: bool = False) -> Estimate:
         found = replace(found, theta=kept_in_place(found, frame))
     if settings.max_outside < 1 and settings.frame == "content":
         found = replace(found, theta=kept_in_view(found, frame, settings.max_outside))
+    if settings.max_lost < 1 and settings.frame == "content":
+        found = replace(found, theta=kept_whole(found, frame, settings.max_lost))
     theta = found.theta
     if settings.fade:
         theta, message = faded(found.family, theta, frame, found.confidence)
@@ -137,6 +139,35 @@ def kept_in_view(found: Found, frame: Frame, share: float) -> Tensor:
     return _moved(found, scale, corner + scale)
 
 
+def kept_whole(found: Found, frame: Frame, share: float) -> Tensor:
+    """Theta (P,) of the same warp, weakened until at most `share` of the content leaves the output.
+
+    To within a fiftieth of the warp's strength.
+    """
+    if not found.theta.numel() or lost(found.family, found.theta) <= share:
+        return found.theta
+    low, high, kept = 0.0, 1.0, torch.zeros_like(found.theta)
+    while high - low > 0.02:
+        middle = (low + high) / 2
+        theta = weakened(found.family, found.theta, frame, middle)
+        if lost(found.family, theta) <= share:
+            low, kept = middle, theta
+        else:
+            high = middle
+    return kept
+
+
+def lost(family: WarpFamily, theta: Tensor) -> float:
+    """The share of the content's area that theta (P,) shows nowhere in the output."""
+    n = VIEW_CELLS
+    corners = family.map(theta[None], lattice(n + 1)[None])[0].unflatten(0, (n + 1, n + 1))
+    centres = family.map(theta[None], base_grid((n, n), dtype=theta.dtype).reshape(1, -1, 2))[0]
+    a, b = corners[1:, 1:] - corners[:-1, :-1], corners[1:, :-1] - corners[:-1, 1:]
+    areas = (b[..., 0] * a[..., 1] - b[..., 1] * a[..., 0]).abs() / 2  # half the diagonals' cross
+    seen = areas.flatten() * (centres.abs() <= 1).all(1)
+    return max(0.0, 1 - float(seen.sum()) / 4)
+
+
 def _window_sums(values: Tensor, side: int) -> Tensor:
     """Sums over all windows of side×side cells of `values` (n, n): (n - side + 1, n - side + 1)."""
     sums = torch.nn.functional.pad(values.cumsum(0).cumsum(1), (1, 0, 1, 0))
@@ -180,10 +211,15 @@ def faded(family: WarpFamily, theta: Tensor, frame: Frame, confidence: float) ->
     message = f"the pictures share little geometry (confidence {confidence:.2f}): {held}"
     if not strength and torch.equal(frame.neutral, torch.ones_like(frame.neutral)):
         return torch.zeros_like(theta), message
+    return weakened(family, theta, frame, strength), message
+
+
+def weakened(family: WarpFamily, theta: Tensor, frame: Frame, strength: float) -> Tensor:
+    """Theta (P,) that moves every point `strength` times as far as the given one."""
     spread = lattice(17)
     plain = spread * frame.neutral
     bent = family.map(theta[None], spread[None])[0]
-    return family.fit(spread, plain + strength * (bent - plain)), message
+    return family.fit(spread, plain + strength * (bent - plain))
 
 
 def strength_of(confidence: float) -> float:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from geostyle.coords import base_grid
-from geostyle.estimate.bounds import bounded, stretch_of
+from geostyle.estimate.bounds import bounded, exceeds
 from geostyle.estimate.frames import Frame, square
 from geostyle.estimate.matches import Matches
 from geostyle.estimate.points import Hand
@@ -140,7 +140,7 @@ class Side:
         smoothing = self.settings.smoothing * stiffness
         for _ in range(20):
             self.theta = self._fit(self.family, prior, pull, smoothing)
-            if stretch_of(self.family, self.theta, self.frame) <= self.settings.max_stretch:
+            if not exceeds(self.family, self.theta, self.frame, self.settings):
                 break
             pull = 2 * pull + 1e-3
         self.mapped, self.hand_mapped = self.map(self.points), self.map(self.hand.outputs)

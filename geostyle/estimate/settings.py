@@ -71,6 +71,13 @@ class GeometrySettings:
         help="largest share of the content's canvas that may show what lies beyond the content: "
         "the warped picture is zoomed until that holds",
     )
+    max_lost: float = setting(
+        1.0,
+        min=0.0,
+        max=1.0,
+        help="largest share of the content that may leave the canvas: the warp is weakened until "
+        "that holds",
+    )
     choose: int = setting(
         1, min=1, max=20, help="which of the distinct warps that --preview K shows is taken"
     )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geostyle.coords import Size
 from geostyle.errors import InputError
-from geostyle.estimate.bounds import milder, tilt_deg
+from geostyle.estimate.bounds import TOLERATED_DEG, milder, tilt_deg
 from geostyle.estimate.description import Description, networks_of
 from geostyle.estimate.frames import Frame, lattice
 from geostyle.estimate.look import look_again
@@ -23,7 +23,6 @@ from geostyle.estimate.settings import GeometrySettings
 from geostyle.warps import make_family
 
 UPRIGHT_DEG = (8.0, 0.0)  # bounds on the tilt that are tried beside the settings' own
-TOLERATED_DEG = 3.0  # tilt that nobody minds
 TILT_COST = 0.003  # confidence that a degree of tilt must earn
 MIRROR_COST = 0.03  # confidence that a mirrored content must earn
 

@@ -24,7 +24,7 @@ from geostyle.estimate import (
     estimate_warp,
 )
 from geostyle.estimate.frames import Frame
-from geostyle.estimate.result import Found, kept_in_place, kept_in_view
+from geostyle.estimate.result import Found, kept_in_place, kept_in_view, kept_whole, lost
 from geostyle.features import FeatureExtractor, load_features
 from geostyle.images import load_picture
 from geostyle.warps import make_family
@@ -185,6 +185,21 @@ def test_a_warp_kept_in_view_shows_little_beyond_the_content() -> None:
         assert kept[0] == pytest.approx(float(kept[4]), abs=1e-9) and -1e-9 < kept[0] < 0.5
         where = (points - kept[[2, 5]]) / (1 + kept[0])  # of what the points stand for
         assert where.abs().max() < 1
+
+
+def test_what_leaves_the_canvas_is_measured_and_bounded() -> None:
+    """A zoom by two shows a quarter of the content, wherever it lies inside."""
+    frame, family = Frame.of(SIZE, SIZE, "content"), make_family("affine")
+    theta = torch.tensor([-0.5, 0.0, 0.2, 0.0, -0.5, -0.1]).double()
+    assert lost(family, theta) == pytest.approx(0.75, abs=1e-6)
+    beyond = torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]).double()  # half a canvas to the side
+    assert lost(family, beyond) == pytest.approx(0.5, abs=1e-6)
+    nothing = torch.zeros(0, 2).double()
+    found = Found(family, theta, nothing, nothing, nothing[:, 0], 1.0, GeometrySettings())
+    assert torch.equal(kept_whole(found, frame, 0.8), theta)
+    kept = kept_whole(found, frame, 0.19)  # a zoom of 0.9 is a fifth of the way
+    torch.testing.assert_close(kept, 0.2 * theta, atol=0.02, rtol=0)
+    assert lost(family, kept) <= 0.19
 
 
 def test_candidates_differ_and_do_not_depend_on_their_number(lite: FeatureExtractor) -> None:

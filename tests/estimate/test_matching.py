@@ -12,7 +12,7 @@ from torch import Tensor
 from geostyle.coords import base_grid, inside_mask, resize
 from geostyle.errors import InputError
 from geostyle.estimate import GeometrySettings, Guide, describe, estimate_from, estimate_warp
-from geostyle.estimate.bounds import bounded, tilt_deg
+from geostyle.estimate.bounds import bounded, exceeds, tilt_deg
 from geostyle.estimate.frames import Frame
 from geostyle.estimate.look import seen_through
 from geostyle.features import FeatureExtractor
@@ -100,6 +100,19 @@ def test_bounds_hold_in_square_pixels() -> None:
     square = Frame.of(SIZE, SIZE, "content")
     torch.testing.assert_close(bounded(mild, square, settings, centre), mild)
     assert tilt_deg(mild, square) == pytest.approx(4.0, abs=1e-3)
+
+
+def test_a_spline_that_turns_the_picture_counts_as_a_turn() -> None:
+    frame, family = Frame.of(SIZE, SIZE, "content"), make_family("affine+tps")
+    points = base_grid((9, 9), dtype=torch.float64).flatten(0, 1)
+    settings = GeometrySettings(max_rotation_deg=10.0)
+    for angle, beyond in ((12.0, False), (15.0, True)):  # 3 degrees are tolerated
+        theta = torch.zeros(family.n_params).double()
+        mapped = Affine().map(turned(angle).double(), points[None])[0]
+        # All of the turn in the spline's part, none in the affine one.
+        theta[6:] = make_family("tps").fit(points, mapped, None, 1e-9)
+        assert exceeds(family, theta, frame, settings) == beyond
+    assert not exceeds(family, torch.zeros(family.n_params).double(), frame, settings)
 
 
 def test_what_matches_as_well_upright_stays_upright(lite: FeatureExtractor, coffee: Tensor) -> None:
