@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from safetensors.numpy import load_file
 from safetensors.torch import save
 
-from geostyle.config import read_yaml
+from geostyle.config import flatten, read_yaml
 from geostyle.coords import normalized_to_pixel
 from geostyle.errors import InputError
 from geostyle.images import load_picture, to_uint8
@@ -168,8 +168,8 @@ def write_report(folder: str | Path) -> Path:
         choices=data_uri(run.choices) if run.choices is not None else None,
         geometry=_geometry_facts(run),
         plot=Markup(loss_plot(run.metrics)) if texture_steps(run.metrics) else None,
-        settings=dict(_flat(run.settings)),
-        environment=dict(_flat(run.environment)),
+        settings=_rows(run.settings),
+        environment=_rows(run.environment),
         files=sorted(
             str(path.relative_to(run.folder).as_posix())
             for path in run.folder.rglob("*")
@@ -478,14 +478,12 @@ def _font(name: str, size: int) -> ImageFont.FreeTypeFont:
     )
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as (dotted name, text) rows."""
-    rows: list[tuple[str, str]] = []
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            rows += _flat(value, f"{prefix}{key}.")
-        elif isinstance(value, list):
-            rows.append((prefix + key, " ".join(map(str, value))))
-        else:
-            rows.append((prefix + key, "–" if value is None else str(value)))
-    return rows
+def _rows(values: dict[str, Any]) -> dict[str, str]:
+    """Nested settings as text by dotted name."""
+    return {name: _text(value) for name, value in flatten(values).items()}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "–" if value is None else str(value)
