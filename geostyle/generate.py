@@ -288,7 +288,11 @@ class Generator:
         """Repaint each of `warped` (B, 3, S, S) with its own of `paintings` (B, 3, S, S)."""
         assert self.extractor is not None
         settings = TextureSettings(
-            iterations=self.settings.iterations, content_weight=self.settings.content_weight
+            iterations=self.settings.iterations,
+            content_weight=self.settings.content_weight,
+            # Coarse paint must show: the networks are to learn to see through it.
+            coarse_content=1.0,
+            detail=0.7,
         )
         result = transfer_texture(
             warped.to(self.device), paintings.to(self.device), self.extractor, settings

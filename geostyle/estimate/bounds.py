@@ -46,15 +46,15 @@ def stretch_of(family: WarpFamily, theta: Tensor, frame: Frame) -> float:
 
 
 def exceeds(family: WarpFamily, theta: Tensor, frame: Frame, settings: GeometrySettings) -> bool:
-    """Whether theta (P,) stretches some spot, or turns or tilts the whole, beyond the settings.
+    """Whether theta (P,) stretches some spot, or tilts the whole, beyond the settings.
 
-    A spline can turn a picture that its affine part leaves upright.
+    A spline can turn a picture that its affine part leaves upright; it may, as far again.
     """
     if stretch_of(family, theta, frame) > settings.max_stretch:
         return True
     points = lattice(25)
     whole = Affine().fit(points, family.map(theta[None], points[None])[0], None, 0.0)
-    return tilt_deg(whole, frame) > settings.max_rotation_deg + TOLERATED_DEG
+    return tilt_deg(whole, frame) > 2 * settings.max_rotation_deg + TOLERATED_DEG
 
 
 def milder(settings: GeometrySettings, share: float) -> GeometrySettings:

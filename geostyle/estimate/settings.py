@@ -56,7 +56,12 @@ class GeometrySettings:
     prior: float = setting(
         0.03, min=0.0, max=10.0, help="pull towards leaving the picture as it is"
     )
-    max_rotation_deg: float = setting(20.0, min=0.0, max=180.0, help="largest rotation, and slant")
+    max_rotation_deg: float = setting(
+        20.0,
+        min=0.0,
+        max=180.0,
+        help="largest rotation, and slant, of the affine part; twice that with the spline",
+    )
     max_scale: float = setting(2.0, min=1.0, max=10.0, help="largest zoom, in or out")
     max_anisotropy: float = setting(
         1.5, min=1.0, max=10.0, help="largest ratio of the affine part's two scales"

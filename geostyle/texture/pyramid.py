@@ -130,8 +130,8 @@ def transfer_texture(
         doubled to start the next).
     Strength: below 1, the content's own texture joins the mixture with what is missing, so that 0
         leaves the content as it is; above, the style's weight grows with the square.
-    Differs: relative losses; L-BFGS; the content's own detail is added to the doubled picture,
-        which otherwise spends most of its steps winning it back.
+    Differs: relative losses; L-BFGS; coarse levels hold to the content more, and its own detail is
+        added to the doubled picture, which otherwise spends most of its steps winning it back.
     """
     settings = settings or TextureSettings()
     styles = [tex_style] if isinstance(tex_style, Tensor) else list(tex_style)
@@ -201,6 +201,7 @@ class _Job:
         ]
         if settings.tex_strength < 1:
             exemplars.append(reference)
+        coarse = size != self.levels[-1].size
         objective = TextureObjective(
             level.extractor,
             exemplars,
@@ -208,7 +209,7 @@ class _Job:
             mixture=self.mixture,
             masks=masks,
             style_weight=max(1.0, settings.tex_strength) ** 2 * covered,
-            content_weight=settings.content_weight,
+            content_weight=settings.content_weight * (settings.coarse_content if coarse else 1),
             gram_weight=settings.gram_weight,
             wasserstein_weight=settings.wasserstein_weight,
             moment_weight=settings.moment_weight,

@@ -18,6 +18,12 @@ class TextureSettings:
     content_weight: float = setting(
         0.1, help="weight of the content loss beside the style loss", min=0.0
     )
+    coarse_content: float = setting(
+        5.0,
+        help="content weight below the full size, as a multiple: what is lost there takes many "
+        "steps of the full size to win back",
+        min=0.0,
+    )
     tex_strength: float = setting(
         1.0, help="texture strength: 0 keeps the content, above 1 exaggerates", min=0.0, max=10.0
     )
@@ -37,7 +43,7 @@ class TextureSettings:
     tv_weight: float = setting(0.0, help="weight of total variation (smooths)", min=0.0)
     optimiser: str = setting("lbfgs", help="optimiser", choices=("lbfgs", "adam"))
     iterations: tuple[int, ...] = setting(
-        (120, 80, 50, 30),
+        (40, 30, 20, 60),
         help="steps at each level, coarse to fine; their number is the number of levels",
     )
     finish: tuple[int, ...] = setting(
@@ -52,7 +58,7 @@ class TextureSettings:
         "content", help="where the coarsest level starts", choices=("content", "noise")
     )
     detail: float = setting(
-        0.7,
+        1.0,
         help="share of the content's own detail added when a level is doubled",
         min=0.0,
         max=2.0,

@@ -146,13 +146,14 @@ def test_pixels_stay_in_range() -> None:
     assert done.image.max() <= 1
 
 
-def test_the_smoother_divides_each_frequency_by_itself() -> None:
+def test_the_smoother_divides_each_frequency_by_itself_and_holds_colour() -> None:
     height, width = 32, 48
     apply = smoother(torch.zeros(1, 3, height, width, dtype=torch.float64))
     x = torch.arange(width, dtype=torch.float64)
 
-    def gain(cycles: int) -> float:
+    def gain(cycles: int, color: tuple[float, float, float] = (1, 1, 1)) -> float:
         wave = torch.cos(2 * torch.pi * cycles * x / width).expand(1, 3, height, width)
+        wave = wave * torch.tensor(color, dtype=torch.float64)[:, None, None]
         passed = apply(wave.reshape(-1)).view_as(wave)
         ratio = passed.norm() / wave.norm()
         torch.testing.assert_close(passed, ratio * wave)  # a wave stays that wave
@@ -160,7 +161,9 @@ def test_the_smoother_divides_each_frequency_by_itself() -> None:
 
     assert gain(2) / gain(8) == pytest.approx(4)
     assert gain(1) / gain(24) == pytest.approx(24)
-    assert gain(0) == pytest.approx(64 / 48 * gain(1))  # held at 1/64
+    assert gain(0) == pytest.approx(gain(1))  # the lowest that fits once
+    assert gain(3, (1, 0, -1)) / gain(3) == pytest.approx(0.5)
+    assert gain(3, (1, -2, 1)) / gain(3) == pytest.approx(0.4)
 
 
 def test_a_preconditioner_is_a_change_of_variables() -> None:
