@@ -24,17 +24,31 @@ MILD = GeometrySettings(
 )
 STIFFER = 10.0
 TOLERATED_DEG = 3.0  # tilt that nobody minds
+LATTICE_SIDE = 25  # of the points at which a map is held to its bounds
 
 
-def stretch_of(family: WarpFamily, theta: Tensor, frame: Frame) -> float:
-    """The largest factor by which theta (P,) stretches or squeezes any spot in any direction.
+def exceeds(family: WarpFamily, theta: Tensor, frame: Frame, settings: GeometrySettings) -> bool:
+    """Whether theta (P,) stretches some spot, or tilts the whole, beyond the settings.
 
-    The mean scale is taken out; infinite at a fold.
+    A spline can turn a picture that its affine part leaves upright; it may, as far again.
     """
-    side = 25
-    mapped = family.map(theta[None], lattice(side)[None])[0] / frame.neutral
-    placed = square(mapped, frame.output_size).unflatten(0, (side, side))
-    before = square(lattice(side), frame.output_size).unflatten(0, (side, side))
+    points = lattice(LATTICE_SIDE)
+    mapped = family.map(theta[None], points[None])[0]
+    if _stretch(mapped, frame) > settings.max_stretch:
+        return True
+    whole = Affine().fit(points, mapped, None, 0.0)
+    return tilt_deg(whole, frame) > 2 * settings.max_rotation_deg + TOLERATED_DEG
+
+
+def _stretch(mapped: Tensor, frame: Frame) -> float:
+    """The largest factor by which any spot is stretched or squeezed in any direction.
+
+    mapped: (N, 2), where the points of `lattice(LATTICE_SIDE)` go. The mean scale is taken out;
+    infinite at a fold.
+    """
+    grid = LATTICE_SIDE, LATTICE_SIDE
+    placed = square(mapped / frame.neutral, frame.output_size).unflatten(0, grid)
+    before = square(lattice(LATTICE_SIDE), frame.output_size).unflatten(0, grid)
     across = (placed[:-1, 1:] - placed[:-1, :-1]) / (before[0, 1, 0] - before[0, 0, 0])
     down = (placed[1:, :-1] - placed[:-1, :-1]) / (before[1, 0, 1] - before[0, 0, 1])
     jacobian = torch.stack((across, down), -1)
@@ -43,18 +57,6 @@ def stretch_of(family: WarpFamily, theta: Tensor, frame: Frame) -> float:
         return math.inf
     scales = torch.linalg.svdvals(jacobian).log() - area.log().mean() / 2
     return float(scales.abs().amax().exp())
-
-
-def exceeds(family: WarpFamily, theta: Tensor, frame: Frame, settings: GeometrySettings) -> bool:
-    """Whether theta (P,) stretches some spot, or tilts the whole, beyond the settings.
-
-    A spline can turn a picture that its affine part leaves upright; it may, as far again.
-    """
-    if stretch_of(family, theta, frame) > settings.max_stretch:
-        return True
-    points = lattice(25)
-    whole = Affine().fit(points, family.map(theta[None], points[None])[0], None, 0.0)
-    return tilt_deg(whole, frame) > 2 * settings.max_rotation_deg + TOLERATED_DEG
 
 
 def milder(settings: GeometrySettings, share: float) -> GeometrySettings:

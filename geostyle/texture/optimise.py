@@ -270,17 +270,17 @@ def smoother(like: Tensor) -> Callable[[Tensor], Tensor]:
     A finished picture differs from its start most in low frequencies and in grey: with a power of
     1/f², and of a tenth and a thirtieth along the two axes of colour (five pairs at 512 px under
     `lite`, 200 steps). L-BFGS begins with the root of that, on flat vectors. Frequencies that do
-    not fit into the picture once count as those that do. `docs/texture.md` has what it gains.
+    not fit into the picture once count as those that do.
 
     Source: Olah, Mordvintsev, Schubert, "Feature Visualization", 2017: preconditioning by spectrum
         and by decorrelated colour.
     Differs: the gradient is divided by f, not f²; f^1.5 gained less.
     """
     height, width = like.shape[-2:]
-    down = torch.fft.fftfreq(height, device=like.device)[:, None]
-    across = torch.fft.rfftfreq(width, device=like.device)[None]
+    down = torch.fft.fftfreq(height, dtype=like.dtype, device=like.device)[:, None]
+    across = torch.fft.rfftfreq(width, dtype=like.dtype, device=like.device)[None]
     frequencies = (down.square() + across.square()).sqrt()
-    weights = (1 / frequencies.clamp_min(1 / max(height, width))).to(like.dtype)
+    weights = 1 / frequencies.clamp_min(1 / max(height, width))
     axes = torch.nn.functional.normalize(like.new_tensor(COLOR_AXES))
     color = axes.T @ torch.diag(like.new_tensor(COLOR_GAINS)) @ axes
 
