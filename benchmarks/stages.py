@@ -1,7 +1,8 @@
 """Time the stages of the main job on the bundled pictures: `python benchmarks/stages.py`.
 
 Every figure is the median of several runs after one to warm up; the texture stage is given per step
-at full size, since the number of steps is a setting. Peak memory is that of the whole process.
+at full size, since the number of steps is a setting, and so is what a step spends between two
+evaluations of loss and gradient. Peak memory is that of the whole process.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import statistics
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from measuring import median_s, peak_memory_bytes
@@ -21,10 +25,10 @@ sys.path.insert(0, str(ROOT))
 from geostyle import pipeline  # noqa: E402
 from geostyle.images import load_picture  # noqa: E402
 from geostyle.pipeline import TransferSettings  # noqa: E402
-from geostyle.texture import TextureSettings  # noqa: E402
+from geostyle.texture import TextureSettings, optimise  # noqa: E402
 
 PICTURES = ROOT / "geostyle" / "assets" / "pictures"
-STEPS = 6
+STEPS, FIRST_STEPS = 24, 10  # the first ones have not all the pairs that L-BFGS remembers
 
 
 def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> dict[str, float]:
@@ -43,17 +47,43 @@ def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> 
     bent = pipeline.bend(content, geo_style, settings, networks)
     assert bent.parameters is not None
     found = bent.parameters
+    step_s, own_s = step_seconds(
+        lambda: pipeline.paint(bent.image, [tex_style], settings, networks), repeats
+    )
     return {
         "load": median_s(lambda: pipeline.load_networks(settings), repeats),
         "estimate and warp": median_s(
             lambda: pipeline.bend(content, geo_style, settings, networks), repeats
         ),
         "warp": median_s(lambda: pipeline.bend(content, None, settings, networks, found), repeats),
-        "texture step": median_s(
-            lambda: pipeline.paint(bent.image, [tex_style], settings, networks), repeats
-        )
-        / STEPS,
+        "texture step": step_s,
+        "of it the optimiser": own_s,
     }
+
+
+def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
+    """Median seconds of a step, and of its part outside loss and gradient, over `repeats` runs."""
+    evaluate, stamps, steps, own = optimise._evaluate, [], [], []
+
+    def timed(*args: Any) -> Any:
+        started = time.perf_counter()
+        found = evaluate(*args)
+        stamps.append((started, time.perf_counter()))
+        return found
+
+    optimise._evaluate = timed  # type: ignore[assignment]
+    try:
+        for _ in range(repeats):
+            stamps.clear()
+            paint()
+            for (start, end), (following, _) in zip(
+                stamps[FIRST_STEPS:], stamps[FIRST_STEPS + 1 :], strict=False
+            ):
+                steps.append(following - start)
+                own.append(following - end)
+    finally:
+        optimise._evaluate = evaluate
+    return statistics.median(steps), statistics.median(own)
 
 
 def main() -> None:

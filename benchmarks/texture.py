@@ -15,8 +15,9 @@ measured apart, in short bursts of every contender in turn in one process (`--on
 is steps × seconds a step, level by level, with each of our levels' preparation, and, for the
 yardstick, without its own. Trajectories may be made on a GPU (`--device cuda`), which rounds
 otherwise and does no more. `--times clock` takes the clock of the long runs instead. Between two
-scored points the score is interpolated. The yardstick's total is its own loss, which is the score
-of its picture before that is clamped to [0, 1].
+scored points the score is interpolated. What is scored is always a picture as it would be saved,
+within [0, 1]: the yardstick minimises its loss beyond that range, and its pictures lose by being
+clamped (`--plain "yardstick clamped"` clamps before every evaluation instead).
 
 Whatever is finished lies in the `--json` file, by pair, size and contender, with a fingerprint of
 settings, weights, pictures and code; the same command goes on from there, and does anew what has
@@ -40,7 +41,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measuring import spread  # noqa: E402
 from texture_runs import LIBRARY, ROOT, Contenders, Task  # noqa: E402
-from texture_table import summarise, table  # noqa: E402
+from texture_table import BASE, summarise, table  # noqa: E402
 from yardstick import METHODS  # noqa: E402
 
 from geostyle.images import list_pictures  # noqa: E402
@@ -95,7 +96,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
     contenders = Contenders(
         args.weights, texture, args.evaluations, args.every, precisions, args.device
     )
-    names = [*METHODS, *args.features]
+    names = [BASE, *args.plain, *args.features]
     for features in args.features:
         results.get(f"precision/{features}", {}, partial(contenders.precision, features))
     prints = {name: contenders.fingerprint(name) for name in names}
@@ -153,6 +154,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, help="VGG-19 weights file; without it lite scores")
     parser.add_argument("--features", nargs="+", help="default: vgg19 lite lite+vgg19; or lite")
+    parser.add_argument(
+        "--plain",
+        nargs="*",
+        choices=list(METHODS)[1:],
+        default=["yardstick adam"],
+        help="variants beside the yardstick",
+    )
     parser.add_argument("--photos", type=Path, default=PICTURES / "content", metavar="DIR")
     parser.add_argument("--arts", type=Path, default=PICTURES / "styles", metavar="DIR")
     parser.add_argument("--pairs", type=int, default=2)

@@ -31,6 +31,7 @@ from geostyle.texture.objective import TextureObjective  # noqa: E402
 from geostyle.texture.schedule import finishing_steps  # noqa: E402
 
 LIBRARY = ROOT / "geostyle"
+SCORE_EVERY = 10  # evaluations of the yardstick
 # What can change a trajectory, beside the pictures, which are hashed as loaded.
 PLAIN_CODE = [
     ROOT / "benchmarks/yardstick.py",
@@ -148,31 +149,33 @@ class Contenders:
 
         Where the device is not the one that is timed, only the rounding of sums differs.
 
-        Returns: its levels (size, network, steps) and points (level, steps done there, total,
-            seconds of its own).
+        Returns: its levels (size, network, steps); points (level, steps done there, total, seconds
+            of its own); of the picture at the end "final"; for the yardstick its last "loss", which
+            is the total of its picture before that is clamped.
         """
         task = task.to(self.device)
         objective = TextureObjective(self.plain, [task.scaled], task.content)
         if name in METHODS:
-            image, seen = plain_transfer(
-                task.content, task.scaled, self.plain, METHODS[name], self.evaluations
+            image, seen, scored = plain_transfer(
+                task.content, task.scaled, self.plain, METHODS[name], self.evaluations, SCORE_EVERY
             )
             start = score(task.content, task.content, task.scaled, self.plain).total
             if abs(seen[0][0] - start) > 1e-4 * start:
                 raise AssertionError(f"the yardstick's loss is {seen[0][0]}, the score {start}")
             size = [*task.content.shape[-2:]]
             levels = [{"size": size, "network": self.scorer_name, "steps": len(seen)}]
-            points = [[0, step, *values] for step, values in enumerate(seen, start=1)]
+            points: list[list[Any]] = [[0, *values] for values in scored]
+            loss = seen[-1][0]
         else:
             image, levels, points = self._watched(name, task, objective)
+            loss = None
         image = image.to(self.device)
         if picture is not None:
             save_picture(image, picture)
         final = score(image, task.content, task.scaled, self.plain)
         figures = {key: getattr(final, key) for key in ("total", "style", "content")}
-        if name not in METHODS:
-            points[-1][2] = final.total
-        return {"levels": levels, "points": points, "final": figures}
+        points[-1][2] = final.total
+        return {"levels": levels, "points": points, "final": figures, "loss": loss}
 
     def _watched(
         self, name: str, task: Task, objective: TextureObjective
@@ -211,7 +214,7 @@ class Contenders:
         which flatters the yardstick, with its hundred, more than ours.
         """
         if name in METHODS:
-            _, seen = plain_transfer(
+            _, seen, _ = plain_transfer(
                 task.content, task.scaled, self.plain, METHODS[name], steps + 1
             )
             return [{"setup_s": 0.0, "step_s": _median_gap([seconds for _, seconds in seen])}]

@@ -100,11 +100,11 @@ def _row(
         row["pairs"] += 1
         own, base = (items[key]["data"] for key in keys)
         found = {
-            "total": min(point[2] for point in own["points"]),
+            "total": own["points"][-1][2],
             "style": own["final"]["style"],
             "content": own["final"]["content"],
         }
-        goal = min(point[2] for point in base["points"])
+        goal = base["points"][-1][2]
         found["total_ratio"] = found["total"] / goal
         if rounds or times == "clock":
             levels = timed if times == "steps" else {}

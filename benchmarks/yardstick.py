@@ -14,42 +14,65 @@ from torch import Tensor
 from geostyle.features import FeatureExtractor
 from geostyle.texture.objective import TextureObjective
 
-METHODS = {"yardstick": "lbfgs", "yardstick adam": "adam"}
+METHODS = {
+    "yardstick": "lbfgs",
+    "yardstick adam": "adam",
+    "yardstick clamped": "lbfgs clamped",
+}
 ADAM_LR = 0.02
 
 
 def plain_transfer(
-    content: Tensor, style: Tensor, network: FeatureExtractor, method: str, evaluations: int
-) -> tuple[Tensor, list[tuple[float, float]]]:
+    content: Tensor,
+    style: Tensor,
+    network: FeatureExtractor,
+    method: str,
+    evaluations: int,
+    every: int = 0,
+) -> tuple[Tensor, list[tuple[float, float]], list[tuple[int, float, float]]]:
     """Repaint `content` the plain way.
 
     Args:
         content: (1, 3, H, W), sRGB in [0, 1]; also the start.
         style: (1, 3, h, w), at the scale its texture is wanted.
         network: in float32 and contiguous.
-        method: ``"lbfgs"`` or ``"adam"``.
+        method: ``"lbfgs"``, ``"adam"``, or ``"lbfgs clamped"``, which holds the picture to [0, 1]
+            before every evaluation, as some tutorials do, though L-BFGS knows nothing of it.
         evaluations: of the loss and its gradient.
+        every: evaluations between two scorings; 0 for none.
 
-    Returns: the picture of the last evaluation, unclamped, and of every evaluation (loss, seconds
-        since the first began).
+    Returns: the picture of the last evaluation, unclamped; of every evaluation (loss, seconds since
+        the first began, without those of scoring); of those scored, the last one among them, (how
+        many were done, total of the picture as it would be saved, seconds).
     """
     objective = TextureObjective(network, [style], content)
     image = content.clone().requires_grad_(True)
     seen: list[tuple[float, float]] = []
+    scored: list[tuple[int, float, float]] = []
     evaluated = [content]
-    started = time.perf_counter()
+    scoring, started = 0.0, time.perf_counter()
 
     def closure() -> Tensor:
+        nonlocal scoring
+        if method == "lbfgs clamped":
+            with torch.no_grad():
+                image.clamp_(0, 1)
         optimiser.zero_grad()
         total, _, _ = objective(image)
         total.backward()
-        seen.append((float(total.detach()), time.perf_counter() - started))
+        now = time.perf_counter()
+        seen.append((float(total.detach()), now - started - scoring))
+        if every and (len(seen) % every == 0 or len(seen) in (1, evaluations)):
+            with torch.no_grad():
+                saved, _, _ = objective(image.clamp(0, 1))
+            scored.append((len(seen), float(saved), seen[-1][1]))
+            scoring += time.perf_counter() - now
         if len(seen) == evaluations:
             evaluated[0] = image.detach().clone()
         return total
 
     optimiser: torch.optim.Optimizer
-    if method == "lbfgs":
+    if method != "adam":
         optimiser = torch.optim.LBFGS(
             [image],
             max_iter=evaluations,
@@ -62,4 +85,4 @@ def plain_transfer(
         optimiser = torch.optim.Adam([image], lr=ADAM_LR)
         for _ in range(evaluations):
             optimiser.step(closure)
-    return evaluated[0], seen
+    return evaluated[0], seen, scored

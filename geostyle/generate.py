@@ -28,7 +28,7 @@ from geostyle.coords import resize, size_of
 from geostyle.crops import hold_out
 from geostyle.errors import GeostyleError, InputError
 from geostyle.features import FeatureExtractor, load_features
-from geostyle.feedforward.fast_net import FastNet
+from geostyle.feedforward.fast_net import FastNet, noise_place
 from geostyle.feedforward.files import FAST, MAKERS, SUFFIX, bundled, load_fast
 from geostyle.images import list_pictures, load_picture, save_picture
 from geostyle.manifest import (
@@ -305,7 +305,12 @@ class Generator:
     def repaint_fast(self, warped: Tensor, pairs: list[Pair]) -> Tensor:
         """Repaint each of `warped` (B, 3, S, S) with its pair's network, each alone."""
         painted = [
-            self.painters[str(pair.tex_style)](picture[None].to(self.device)).clamp(0, 1).cpu()
+            self.painters[str(pair.tex_style)](
+                picture[None].to(self.device),
+                noise_place(pair.seed, SPLIT_NUMBERS[pair.split], pair.index),
+            )
+            .clamp(0, 1)
+            .cpu()
             for picture, pair in zip(warped, pairs, strict=True)
         ]
         return torch.cat(painted)

@@ -98,10 +98,10 @@ def check_table(printed: str, found: dict[str, Any]) -> None:
                 for line in rows.splitlines()
                 if line.startswith(f"| {name} |")
             )
-            lowest = [min(total for _, _, total, _ in run["points"]) for run in own]
-            theirs = [min(p[2] for p in run["points"]) for run in runs["yardstick"]]
-            ratios = [a / b for a, b in zip(lowest, theirs, strict=True)]
-            assert float(cells[1]) == pytest.approx(statistics.median(lowest), abs=1e-4)
+            totals = [run["final"]["total"] for run in own]
+            theirs = [run["final"]["total"] for run in runs["yardstick"]]
+            ratios = [a / b for a, b in zip(totals, theirs, strict=True)]
+            assert float(cells[1]) == pytest.approx(statistics.median(totals), abs=1e-4)
             assert float(cells[2]) == pytest.approx(statistics.median(ratios), abs=1e-3)
             step_s = statistics.median(burst[name][-1]["step_s"] for burst in bursts)
             assert float(cells[8].split()[0]) == pytest.approx(step_s, rel=0.01)
@@ -149,9 +149,14 @@ def test_the_yardstick_is_the_scorers_total_and_takes_every_evaluation(
     )
     task, lite = Task.load(photos[0], arts[0], 48), load_features("lite", channels_last=False)
     for method in METHODS.values():
-        image, seen = plain_transfer(task.content, task.scaled, lite, method, 5)
+        image, seen, scored = plain_transfer(task.content, task.scaled, lite, method, 5, every=2)
         assert len(seen) == 5 and seen[-1][0] < seen[0][0]
         own = score(image, task.content, task.scaled, lite).total
+        assert [done for done, _, _ in scored] == [1, 2, 4, 5]
+        assert scored[-1][1] == pytest.approx(own, rel=1e-4)
+        assert [seconds for _, _, seconds in scored] == [seen[i][1] for i in (0, 1, 3, 4)]
+        if method == "lbfgs clamped":
+            assert torch.equal(image, image.clamp(0, 1))
         if torch.equal(image, image.clamp(0, 1)):
             assert own == pytest.approx(seen[-1][0], rel=1e-4)
         start = score(task.content, task.content, task.scaled, lite).total

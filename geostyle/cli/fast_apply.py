@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ from geostyle import config
 from geostyle.config import check, setting
 from geostyle.coords import resize
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_net import FastNet
+from geostyle.feedforward.fast_net import FastNet, noise_place
 from geostyle.feedforward.files import FAST, SUFFIX, bundled, find_network, load_fast
 from geostyle.images import SUFFIXES, fit_size, list_pictures, load_picture, save_picture
 from geostyle.runs import resolve_device, resolve_precision
@@ -46,6 +47,11 @@ class ApplySettings:
     )
     quality: int = setting(95, min=1, max=100, help="of JPEG files")
     recursive: bool = setting(False, help="take the folders within folders, too")
+    seed: int | None = setting(
+        None, min=0, max=2**31 - 1,
+        help="where the network's noise begins; default: elsewhere for each picture. "
+        "Give one for the frames of a film",
+    )  # fmt: skip
     export: Path | None = setting(None, help="write the network as an ONNX file")
     device: str = setting("auto", help="auto, cpu, cuda, cuda:N or mps")
     precision: str = setting(
@@ -165,7 +171,7 @@ def repaint_all(net: FastNet, jobs: Sequence[tuple[Path, Path]], settings: Apply
         if settings.size_px:
             image = resize(image, fit_size(picture.size, settings.size_px)).clamp(0, 1)
         started = time.monotonic()
-        painted = repaint(net, image)
+        painted = repaint(net, image, settings.seed)
         seconds += time.monotonic() - started
         depth = picture.bit_depth if target.suffix == ".png" else 8
         save_picture(painted, target, bit_depth=depth, quality=settings.quality)
@@ -180,6 +186,11 @@ def repaint_all(net: FastNet, jobs: Sequence[tuple[Path, Path]], settings: Apply
 
 
 @torch.inference_mode()
-def repaint(net: FastNet, image: Tensor) -> Tensor:
-    """`image` (1, 3, H, W) repainted, in [0, 1], on the CPU."""
-    return net(image.to(net.out.weight.device)).clamp(0, 1).cpu()
+def repaint(net: FastNet, image: Tensor, seed: int | None = None) -> Tensor:
+    """`image` (1, 3, H, W) repainted, in [0, 1], on the CPU.
+
+    seed: of where the network's noise begins; None takes one that follows from the picture.
+    """
+    if seed is None:
+        seed = zlib.crc32((image * 255).round().byte().numpy().tobytes())
+    return net(image.to(net.out.weight.device), noise_place(seed)).clamp(0, 1).cpu()

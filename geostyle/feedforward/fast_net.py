@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,16 +14,18 @@ from geostyle.errors import InputError
 from geostyle.feedforward.normalisation import InstanceNorm
 from geostyle.feedforward.resize_convolution import ResizeConvolution
 
+NOISE_OCTAVES, NOISE_SIDE = 5, 128  # of the smallest maps' places
+
 
 @dataclass(frozen=True)
 class FastNetSettings:
     """The shape of a fast style network."""
 
     widths: tuple[int, ...] = setting(
-        (16, 32, 64, 96, 128), min=4, max=512, help="channels at full size, at half, and so on"
+        (16, 32, 64), min=4, max=512, help="channels at full size, at half, and so on"
     )
     blocks: tuple[int, ...] = setting(
-        (0, 0, 0, 1, 3), min=0, max=32, help="residual blocks at each size, on the way up"
+        (0, 0, 5), min=0, max=32, help="residual blocks at each size, on the way up"
     )
     kernel: int = setting(3, choices=(3, 5, 7, 9), help="side of the first and last convolution")
     stem: str = setting(
@@ -30,6 +33,9 @@ class FastNetSettings:
     )
     skips: bool = setting(
         True, help="add each size's maps on the way down to those on the way up, the picture too"
+    )
+    noise: bool = setting(
+        True, help="add noise to the smallest maps, so that plain areas are not all painted alike"
     )
 
     def __post_init__(self) -> None:
@@ -40,6 +46,50 @@ class FastNetSettings:
             raise InputError(
                 f"blocks: expected {len(self.widths)} numbers, one a width, got {list(self.blocks)}"
             )
+
+
+def noise_place(*seed: int) -> tuple[int, int]:
+    """Where in the noise a picture begins: the `shift` of `FastNet`, for non-negative numbers."""
+    row, column = np.random.default_rng(seed).integers(0, NOISE_SIDE, 2)
+    return int(row), int(column)
+
+
+class Noise(nn.Module):
+    """Fixed noise of several scales, mixed into maps: what a stroke may follow where nothing is.
+
+    Args:
+        width: channels of the maps.
+
+    Where a photograph is plain, a network without it has nothing but its own lattice to tell one
+    place from another, and repeats one stroke along that.
+
+    Source: Ulyanov, Lebedev, Vedaldi, Lempitsky, "Texture Networks", section 3.2, for noise at
+        M / 2^i; here it is added to the maps, and the same at every run.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        generator, octaves = torch.Generator().manual_seed(0), []
+        for octave in range(NOISE_OCTAVES):
+            drawn = torch.randn(1, 1, *[NOISE_SIDE >> octave] * 2, generator=generator)
+            for _ in range(octave):  # the tile has no seam: each enlargement wraps around
+                wide = F.interpolate(
+                    F.pad(drawn, (1,) * 4, "circular"), scale_factor=2.0, mode="bilinear"
+                )
+                drawn = wide[..., 2:-2, 2:-2]
+            octaves.append(drawn / drawn.std())
+        self.tile: Tensor
+        self.register_buffer("tile", torch.cat(octaves, 1))
+        self.mix = nn.Conv2d(NOISE_OCTAVES, width, 1, bias=False)
+
+    def forward(self, x: Tensor, shift: tuple[int, int]) -> Tensor:
+        """(B, width, H, W) with the noise from place `shift` of the tile on added."""
+        rows, columns = (
+            (torch.arange(side, device=x.device) + start) % NOISE_SIDE
+            for side, start in zip(x.shape[-2:], shift, strict=True)
+        )
+        tile = self.tile.to(x.dtype)
+        return x + self.mix(tile[:, :, rows][..., columns])
 
 
 class Convolution(nn.Module):
@@ -106,8 +156,8 @@ class FastNet(nn.Module):
         "Instance Normalization", for the normalisation.
     Differs: instance instead of batch normalisation; nearest-neighbour resize and convolution
         instead of transposed convolution; reflection instead of zero padding; linear instead of
-        tanh output. By default also narrower, with two halvings more, small first and last
-        kernels, and additive skips; ``configs/fast_johnson.yaml`` has the paper's sizes.
+        tanh output. By default also half as wide, with small first and last kernels, additive
+        skips and noise; ``configs/fast_johnson.yaml`` has the paper's sizes.
     """
 
     def __init__(self, settings: FastNetSettings) -> None:
@@ -120,6 +170,7 @@ class FastNet(nn.Module):
             kernel, stride = (3, 2) if level else (settings.kernel, 1 if full else 2)
             self.encoder.append(Convolution(before, width, kernel, stride))
             before = width
+        self.noise = Noise(widths[-1]) if settings.noise else None
         up = widths[::-1]
         # Blocks of every size, from the smallest on, and what enlarges from one to the next.
         self.blocks = nn.ModuleList(
@@ -141,12 +192,15 @@ class FastNet(nn.Module):
 
     def compute_in(self, dtype: torch.dtype) -> FastNet:
         """Run all convolutions but the last, which sets the colours, in this precision."""
-        for part in (self.encoder, self.blocks, self.decoder):
-            part.to(dtype=dtype)
+        for part in (self.encoder, self.noise, self.blocks, self.decoder):
+            if part is not None:
+                part.to(dtype=dtype)
         return self
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
         """Repaint `image` (B, 3, H, W), sRGB in [0, 1], sides of 16 px or more.
+
+        shift: the place of the noise to begin at (`noise_place`); another, another painting.
 
         Returns: (B, 3, H, W) float32, not clamped.
         """
@@ -156,7 +210,8 @@ class FastNet(nn.Module):
         for convolution in self.encoder:
             x = F.relu(convolution(x))
             seen.append(x)
-        x = self.blocks[0](seen.pop())
+        x = seen.pop()
+        x = self.blocks[0](x if self.noise is None else self.noise(x, shift))
         for enlarge, blocks in zip(self.decoder, list(self.blocks)[1:], strict=True):
             beside = seen.pop() if len(seen) > 1 else seen[0]
             x = blocks(F.relu(enlarge(x, beside, self.settings.skips and beside is not seen[0])))

@@ -8,12 +8,13 @@ from pathlib import Path
 from torch import nn
 
 from geostyle.config import setting
-from geostyle.feedforward.fast_net import FastNet, FastNetSettings
+from geostyle.feedforward.fast_net import FastNet, FastNetSettings, noise_place
 from geostyle.feedforward.photographs import Photographs
 from geostyle.feedforward.trainer import Drawn, PainterSettings, PainterTrainer
 from geostyle.learner import schedule
 
 VALIDATION_CROPS = 4
+NOISE_SEED = 7  # apart from what draws the crops
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class FastTrainer(PainterTrainer):
 
     def draw(self, step: int) -> Drawn:
         crops = self.photographs.batch(step * self.settings.batch, self.settings.batch)
-        return Drawn((crops,), crops)
+        return Drawn((crops, noise_place(self.settings.seed, NOISE_SEED, step)), crops)
 
     def draw_validation(self) -> Drawn:
         crops = self.photographs.validation(VALIDATION_CROPS)

@@ -80,7 +80,8 @@ def _load(path: str | Path, kind: str, name: str) -> tuple[FastNet | TextureNet,
     try:
         net: FastNet | TextureNet
         if kind == FAST:
-            net = FastNet(FastNetSettings(**about.pop("net")))
+            # Files from before there was noise do not name it.
+            net = FastNet(FastNetSettings(**{"noise": False, **about.pop("net")}))
         else:
             net = TextureNet(TextureNetSettings(**about.pop("net")))
         tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}

@@ -34,7 +34,10 @@ class _Gram(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (flat,) = ctx.saved_tensors
         (grad,) = grads
-        return (grad + grad.transpose(1, 2)) @ flat / ctx.total, None
+        symmetric = (grad + grad.transpose(1, 2)) / ctx.total
+        if flat.stride(1) == 1:  # channels last: so must be what meets the network's own gradient
+            return (flat.transpose(1, 2) @ symmetric).transpose(1, 2), None
+        return symmetric @ flat, None
 
 
 def gram(features: Tensor, weights: Tensor | None = None, *, total: float | None = None) -> Tensor:

@@ -47,7 +47,7 @@ class TextureSettings:
         help="steps at each level, coarse to fine; their number is the number of levels",
     )
     finish: tuple[int, ...] = setting(
-        (12,),
+        (24,),
         min=0,
         help="of these, with --features lite+vgg19, the last ones that VGG-19 takes, at the last "
         "levels, the finest one last",

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from PIL import Image
 
 from geostyle.cli import run as run_verb
 from geostyle.cli import verbs
+from geostyle.cli.fast_apply import repaint
 from geostyle.config import resolve
-from geostyle.feedforward.fast_net import FastNet, FastNetSettings
+from geostyle.feedforward.fast_net import FastNet, FastNetSettings, noise_place
 from geostyle.feedforward.fast_training import FastTrainSettings
 from geostyle.feedforward.files import load_fast, save_network
 from geostyle.feedforward.texture_net import TextureNet, TextureNetSettings
@@ -168,13 +170,23 @@ def test_pictures_and_folders_are_repainted(
 def test_one_picture_at_another_size(verb: Verb, photos: Path, model: Path, tmp_path: Path) -> None:
     assert verb("fast-apply", model, photos / "a.jpg", "new/x.jpg", "--size", 64) == 0
     assert size(tmp_path / "new" / "x.jpg") == (64, 53)
-    assert verb("fast-apply", "--model", model, photos / "a.jpg", "y.png") == 0
+    assert verb("fast-apply", "--model", model, photos / "a.jpg", "y.png", "--seed", 5) == 0
     net, _ = load_fast(model)
     pixels = np.asarray(Image.open(photos / "a.jpg"))
     image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
     painted = np.asarray(Image.open(tmp_path / "y.png"))
-    expected = (net(image).clamp(0, 1)[0].permute(1, 2, 0) * 255).round().numpy()
+    expected = (net(image, noise_place(5)).clamp(0, 1)[0].permute(1, 2, 0) * 255).round().numpy()
     assert np.abs(painted - expected).mean() < 1.5  # bfloat16 where the machine has it
+
+
+def test_pictures_get_noise_of_their_own_unless_a_seed_is_given(model: Path) -> None:
+    net, _ = load_fast(model)
+    first, second = (torch.full((1, 3, 48, 48), grey) for grey in (0.4, 0.6))
+    torch.testing.assert_close(repaint(net, first), repaint(net, first))
+    seeds = [zlib.crc32((x * 255).round().byte().numpy().tobytes()) for x in (first, second)]
+    for image, seed in zip((first, second), seeds, strict=True):
+        torch.testing.assert_close(repaint(net, image), repaint(net, image, seed))
+    assert (repaint(net, first, seeds[0]) - repaint(net, first, seeds[1])).abs().max() > 1e-3
 
 
 def test_what_cannot_be_applied_is_refused_in_one_line(

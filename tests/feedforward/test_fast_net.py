@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_net import FastNet, FastNetSettings
+from geostyle.feedforward.fast_net import FastNet, FastNetSettings, noise_place
 
 TINY = FastNetSettings(widths=(4, 6, 8, 10), blocks=(0, 0, 1, 1))
-JOHNSON = FastNetSettings(widths=(4, 6, 8), blocks=(0, 0, 1), kernel=9, stem="full", skips=False)
+JOHNSON = FastNetSettings(widths=(4, 6, 8), blocks=(0, 0, 1), kernel=9, stem="full", skips=False,
+                          noise=False)  # fmt: skip
 
 
 def net(settings: FastNetSettings = TINY) -> FastNet:
@@ -44,6 +47,25 @@ def test_bfloat16_changes_the_picture_by_less_than_one_can_see() -> None:
     assert (lower(image) - net()(image)).abs().mean() < 0.005
 
 
+def test_noise_paints_repeating_pictures_unevenly_and_follows_its_seed() -> None:
+    plain = torch.rand(1, 3, 8, 8).tile(32, 32)
+
+    def unevenness(own: FastNet) -> float:
+        inner = own(plain)[..., 96:-96, 96:-96]  # away from what borders do
+        return float((inner[..., 8:, 8:] - inner[..., :-8, :-8]).abs().mean())
+
+    alive = net()
+    assert unevenness(alive) > 100 * unevenness(net(replace(TINY, noise=False)))
+    torch.testing.assert_close(alive(plain, noise_place(3)), alive(plain, noise_place(3)))
+    assert (alive(plain, noise_place(3)) - alive(plain, noise_place(4))).abs().mean() > 1e-3
+    # The tile repeats without a seam: neighbours across its border differ no more than within.
+    assert alive.noise is not None
+    tile = alive.noise.tile
+    across = (tile[..., 0, :] - tile[..., -1, :]).pow(2).mean((0, 2))
+    within = (tile[..., 1:, :] - tile[..., :-1, :]).pow(2).mean((0, 2, 3))
+    assert (across < 4 * within).all() and (tile.std((0, 2, 3)) - 1).abs().max() < 0.01
+
+
 def test_every_parameter_learns() -> None:
     for settings in (TINY, JOHNSON):
         own = FastNet(settings)
@@ -55,7 +77,9 @@ def test_every_parameter_learns() -> None:
 def test_the_paper_s_network_has_its_size() -> None:
     """1.68 million weights: 9·9·3·32, then 3·3 kernels of 32 … 128, five residual blocks."""
     own = FastNet(
-        FastNetSettings(widths=(32, 64, 128), blocks=(0, 0, 5), kernel=9, stem="full", skips=False)
+        FastNetSettings(
+            widths=(32, 64, 128), blocks=(0, 0, 5), kernel=9, stem="full", skips=False, noise=False
+        )  # fmt: skip
     )
     convolutions = sum(p.numel() for p in own.parameters() if p.ndim == 4)
     nine, between = 2 * 81 * 3 * 32, 2 * 9 * (32 * 64 + 64 * 128)
