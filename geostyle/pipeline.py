@@ -519,11 +519,12 @@ def paint(
         shares=placed(shares),
         seed=settings.seed,
         start=None if start is None else placed(before_transfer(start, [], how)[0]),
+        border=((bordered.shape[-2] - size[0]) // 2, (bordered.shape[-1] - size[1]) // 2),
         callback=report,
         finished=finished,
         on_level=on_level,
     )
-    image = after_transfer(cut_border(done.image.cpu(), size), canvas, how)
+    image = after_transfer(done.image.cpu(), canvas, how)
     if shares is not None:
         image = keep_unmasked(image, canvas, shares)
     assert done.settings is not None

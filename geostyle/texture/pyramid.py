@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from geostyle.coords import resize
+from geostyle.coords import Size, resize
 from geostyle.errors import InputError
 from geostyle.features import FeatureExtractor
+from geostyle.texture.borders import cut_border
 from geostyle.texture.memory import hungriest, settle_tiles, smaller_tiles
 from geostyle.texture.objective import TextureObjective, mixture_shares
 from geostyle.texture.optimise import NotFiniteError, Optimised, Step, optimise
@@ -100,6 +101,7 @@ def transfer_texture(
     shares: Tensor | None = None,
     seed: int = 0,
     start: Tensor | None = None,
+    border: Size = (0, 0),
     callback: Callable[[Progress], None] | None = None,
     finished: Finished | None = None,
     on_level: Callable[[Finished], None] | None = None,
@@ -117,6 +119,8 @@ def transfer_texture(
             mixture; see `mask_shares`.
         seed: of the noise start.
         start: picture the coarsest level begins from instead of ``settings.init``, any size.
+        border: rows above and below, columns left and right of `content` that are painted at the
+            coarse sizes alone, where a rim of one pixel becomes one of many; the result is without.
         callback: called after every step; raising KeyboardInterrupt in it (or pressing Ctrl-C) ends
             the run with the best picture so far, at full size.
         finished: levels that need not be computed again, as `on_level` received them.
@@ -143,6 +147,12 @@ def transfer_texture(
     full = (content.shape[-2], content.shape[-1])
     regions = 1 if masks is None else len(masks)
     levels = schedule(full, extractors, settings)
+    finest = [level.size == full != levels[0].size for level in levels]
+    canvas = full[0] - 2 * border[0], full[1] - 2 * border[1]
+    levels = [
+        replace(level, size=canvas) if last else level
+        for level, last in zip(levels, finest, strict=True)
+    ]
     largest = hungriest(extractors, full)
     settings = settle_tiles(settings, largest, full, batch=content.shape[0], regions=regions)
     sizes = [level.size for level in levels]
@@ -155,10 +165,13 @@ def transfer_texture(
         if not history or sizes_done != sizes[: len(history)] or image.shape[-2:] != sizes_done[-1]:
             raise InputError(f"finished: expected levels of sizes {sizes}, got {sizes_done}")
         began -= finished.seconds
-    job = _Job(content, styles, mixture, masks, levels, began, callback)
+    job = _Job(content, styles, mixture, masks, levels, finest, began, callback)
     interrupted = False
     for level in range(len(history), len(sizes)):
-        image = _doubled(image, resize(content, sizes[level]), settings)
+        if finest[level] and not finest[level - 1]:
+            image = cut_border(_doubled(image, content, settings), canvas)
+        else:
+            image = _doubled(image, job.at(level, content), settings)
         done, settings = _until_it_fits(job, level, image, settings)
         image = done.image
         history.append(LevelHistory(sizes[level], done.steps))
@@ -171,7 +184,9 @@ def transfer_texture(
     if given.time_budget_s and not interrupted:
         taken = tuple(len(level.steps) for level in history)
         done_as = replace(done_as, stop_after=taken, time_budget_s=0.0)
-    return TextureResult(resize(image, full).clamp(0, 1), history, interrupted, done_as)
+    if not finest[len(history) - 1]:
+        image = cut_border(resize(image, full), canvas)
+    return TextureResult(image.clamp(0, 1), history, interrupted, done_as)
 
 
 @dataclass(frozen=True)
@@ -183,25 +198,35 @@ class _Job:
     mixture: Sequence[float] | None
     masks: Tensor | None
     levels: list[Level]
+    finest: list[bool]  # which levels have the size of the result, after coarser ones
     began: float
     callback: Callable[[Progress], None] | None
+
+    def at(self, number: int, picture: Tensor, mode: str = "bicubic") -> Tensor:
+        """`picture`, of the content's size, as a level sees it."""
+        size = self.levels[number].size
+        return cut_border(picture, size) if self.finest[number] else resize(picture, size, mode)
 
     def paint(self, number: int, image: Tensor, settings: TextureSettings) -> Optimised:
         """Optimise one level from `image`, of its size."""
         level, masks, covered = self.levels[number], None, 1.0
         size = level.size
         if self.masks is not None:
-            masks = resize(self.masks, size, "bilinear").split(1)
+            masks = self.at(number, self.masks, "bilinear").split(1)
             # Statistics of a part of the picture pull at its pixels harder than those of the whole.
             covered = float(self.masks.sum(0).mean())
-        reference = resize(self.content, size)
+        reference = self.at(number, self.content)
+        # Where the border is gone, the texture's features stay as large as they were beside it.
+        scale = settings.tex_scale
+        if self.finest[number]:
+            scale *= max(self.content.shape[-2:]) / max(size)
         exemplars = [
-            resize(style, style_size(style, size, settings.tex_scale)).clamp(0, 1)
+            resize(style, style_size(style, size, scale)).clamp(0, 1)
             for style in self.styles
         ]
         if settings.tex_strength < 1:
             exemplars.append(reference)
-        coarse = size != self.levels[-1].size
+        coarse = size != self.levels[-1].size or self.finest[number] != self.finest[-1]
         objective = TextureObjective(
             level.extractor,
             exemplars,
