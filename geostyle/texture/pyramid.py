@@ -17,7 +17,7 @@ from geostyle.texture.borders import cut_border
 from geostyle.texture.memory import hungriest, settle_tiles, smaller_tiles
 from geostyle.texture.objective import TextureObjective, mixture_shares
 from geostyle.texture.optimise import NotFiniteError, Optimised, Step, optimise
-from geostyle.texture.schedule import Level, schedule, style_size
+from geostyle.texture.schedule import MIN_SIDE_PX, Level, schedule, style_size
 from geostyle.texture.settings import TextureSettings
 from geostyle.texture.tiles import Tiling
 
@@ -147,8 +147,9 @@ def transfer_texture(
     full = (content.shape[-2], content.shape[-1])
     regions = 1 if masks is None else len(masks)
     levels = schedule(full, extractors, settings)
-    finest = [level.size == full != levels[0].size for level in levels]
     canvas = full[0] - 2 * border[0], full[1] - 2 * border[1]
+    cut = min(canvas) >= MIN_SIDE_PX
+    finest = [cut and level.size == full != levels[0].size for level in levels]
     levels = [
         replace(level, size=canvas) if last else level
         for level, last in zip(levels, finest, strict=True)
@@ -221,8 +222,7 @@ class _Job:
         if self.finest[number]:
             scale *= max(self.content.shape[-2:]) / max(size)
         exemplars = [
-            resize(style, style_size(style, size, scale)).clamp(0, 1)
-            for style in self.styles
+            resize(style, style_size(style, size, scale)).clamp(0, 1) for style in self.styles
         ]
         if settings.tex_strength < 1:
             exemplars.append(reference)
