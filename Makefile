@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
 PY := $(VENV)/bin/python
-CODE := geostyle tests transfer.py $(wildcard train_geo.py data_gen examples benchmarks reliability)
-TYPED := geostyle transfer.py $(wildcard train_geo.py data_gen reliability)
+CODE := geostyle tests transfer.py train_geo.py data_gen benchmarks
+TYPED := geostyle transfer.py train_geo.py data_gen/make.py tests/reliability
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench stages coverage mutants kill torchrun disk folds fuzz
@@ -28,7 +28,7 @@ $(VENV)/.dev-stamp: $(VENV)/.run-stamp requirements-dev.lock
 setup: $(VENV)/.dev-stamp  ## create .venv with the pinned dependencies and the tools
 
 demo: $(VENV)/.run-stamp  ## run the main job on the bundled pictures
-	$(PY) transfer.py --config configs/demo.yaml
+	$(PY) transfer.py --config configs/transfer/demo.yaml
 
 test: $(VENV)/.dev-stamp  ## run the test suite
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal
@@ -57,22 +57,22 @@ mutants: $(VENV)/.dev-stamp  ## change the geometric core thousandfold; do its t
 	$(VENV)/bin/mutmut results
 
 kill: $(VENV)/.dev-stamp  ## kill the long commands at random moments and compare (minutes)
-	$(PY) reliability/kill.py
+	$(PY) tests/reliability/kill.py
 
 torchrun: $(VENV)/.dev-stamp  ## kill one process of several that work together, and compare (minutes)
-	$(PY) reliability/torchrun.py
+	$(PY) tests/reliability/torchrun.py
 
 disk: $(VENV)/.dev-stamp  ## fill the disk under the long commands and compare (minutes)
-	$(PY) reliability/disk.py
+	$(PY) tests/reliability/disk.py
 
 folds: $(VENV)/.dev-stamp  ## send ten thousand warps through the guard and count folds (an hour)
-	$(PY) reliability/folds.py
+	$(PY) tests/reliability/folds.py
 
 fuzz: $(VENV)/.dev-stamp  ## feed every reader thousands of damaged files (minutes)
-	$(PY) reliability/fuzz.py
+	$(PY) tests/reliability/fuzz.py
 
 degenerate: $(VENV)/.dev-stamp  ## transfer pictures nobody would choose, 8000 px ones too (minutes)
-	$(PY) reliability/degenerate.py
+	$(PY) tests/reliability/degenerate.py
 
 build: $(VENV)/.dev-stamp  ## build the wheel into dist/
 	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

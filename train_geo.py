@@ -1,7 +1,7 @@
 """Train the geometry network: correlation of two pictures → warp.
 
     python train_geo.py                                on the pairs that data_gen/make.py made
-    python train_geo.py --config configs/train_geo.yaml --data PAIRS
+    python train_geo.py --config configs/geometry/train_geo.yaml --data PAIRS
     python train_geo.py --resume [RUN]                 go on with a run, the newest by default
     python train_geo.py --run RUN ...                  go on with RUN, or start it: for scripts
     torchrun --nproc_per_node 2 -- train_geo.py ...    several processes, one result
@@ -22,9 +22,10 @@ from tqdm import tqdm
 from geostyle import config
 from geostyle.cli import _resumable
 from geostyle.cli._resumable import STATE, open_folder
+from geostyle.distributed import Processes, join_processes
 from geostyle.errors import GeostyleError
-from geostyle.runs import RunFolder, read_metrics
-from geostyle.training import Processes, Trainer, TrainSettings, join_processes, plot
+from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.training.geometry import Trainer, TrainSettings, plot
 
 NAME = "train-geo"
 LOG_EVERY = 10

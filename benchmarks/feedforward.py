@@ -1,8 +1,8 @@
-"""Measure feed-forward networks against the optimisation they stand in for.
+"""Measure feed-forward networks against the optimization they stand in for.
 
     python benchmarks/feedforward.py --weights VGG19 --photos DIR --json feedforward.json
 
-Fast style networks: seconds a picture, its score, the score of the optimisation under its default
+Fast style networks: seconds a picture, its score, the score of the optimization under its default
 settings, and how long that takes to the network's own score. Texture networks: seconds a sample,
 its median relative Gram error, how long `texture` takes to the same error under the features that
 the network was trained on, and peak memory of `texnet-sample`. Scores are under VGG-19 in float32,
@@ -41,8 +41,9 @@ from geostyle.config import (  # noqa: E402
     to_dict,
 )
 from geostyle.coords import resize  # noqa: E402
+from geostyle.device import resolve_device, resolve_precision  # noqa: E402
 from geostyle.errors import GeostyleError, InputError  # noqa: E402
-from geostyle.features import FeatureExtractor, load_features  # noqa: E402
+from geostyle.features.extractor import FeatureExtractor, load_features  # noqa: E402
 from geostyle.feedforward.files import (  # noqa: E402
     FAST,
     TEXTURE,
@@ -50,14 +51,14 @@ from geostyle.feedforward.files import (  # noqa: E402
     load_fast,
     load_texture_net,
 )
-from geostyle.images import fit_size, list_pictures, load_picture, save_picture  # noqa: E402
-from geostyle.runs import environment, resolve_device, resolve_precision, write_json  # noqa: E402
+from geostyle.io.images import fit_size, list_pictures, load_picture, save_picture  # noqa: E402
+from geostyle.io.runs import environment, write_json  # noqa: E402
 from geostyle.texture import (  # noqa: E402
     Progress,
     SynthesisSettings,
     TextureSettings,
     score,
-    synthesise,
+    synthesize,
     transfer_texture,
 )
 from geostyle.texture.schedule import style_size  # noqa: E402
@@ -92,7 +93,7 @@ class Settings:
     samples: int = setting(4, min=1, help="samples of each texture network")
     size_px: int = setting(512, flag="--size", min=64, max=2048, help="long side of photographs")
     sample_px: int = setting(256, min=64, max=2048, help="side of samples")
-    every: int = setting(5, min=1, help="steps of an optimisation between two scorings of it")
+    every: int = setting(5, min=1, help="steps of an optimization between two scorings of it")
     repeats: int = setting(5, min=1, help="runs of a network that its time is the median of")
     precision: str = setting(
         "auto", choices=("auto", "float32", "bfloat16"), help="of the fast networks"
@@ -121,7 +122,7 @@ def main(argv: Sequence[str]) -> int:
         found["texture"].append(measure_texture(path, settings, vgg))
         print(found["texture"][-1], flush=True)
         write_json(settings.output, found)
-    found["summary"] = summarise(found)
+    found["summary"] = summarize(found)
     write_json(settings.output, found)
     print(json.dumps(found["summary"], indent=2))
     return 0
@@ -130,7 +131,7 @@ def main(argv: Sequence[str]) -> int:
 def measure_fast(
     path: Path, photo: Path, settings: Settings, vgg: FeatureExtractor, lite: FeatureExtractor
 ) -> dict[str, Any]:
-    """One network on one photograph, and the optimisation on the same."""
+    """One network on one photograph, and the optimization on the same."""
     net, about = load_fast(path)
     device = resolve_device("cpu")
     net = net.compute_in(resolve_precision(settings.precision, device))
@@ -164,12 +165,12 @@ def measure_fast(
         "network_total": ours.total,
         "network_style": ours.style,
         "network_content": ours.content,
-        "optimisation_s": seconds,
-        "optimisation_total": theirs.total,
-        "optimisation_style": theirs.style,
-        "optimisation_content": theirs.content,
+        "optimization_s": seconds,
+        "optimization_total": theirs.total,
+        "optimization_style": theirs.style,
+        "optimization_content": theirs.content,
         "total_ratio": ours.total / theirs.total,
-        "optimisation_to_same_total_s": to_same,
+        "optimization_to_same_total_s": to_same,
         "faster_to_same_total": to_same / network_s if to_same is not None else None,
         "curve": curve,
     }
@@ -195,7 +196,7 @@ def measure_texture(path: Path, settings: Settings, vgg: FeatureExtractor) -> di
     ours = statistics.median(error(image) for image in samples)
 
     def run(watch: Callable[[Progress], None]) -> Tensor:
-        return synthesise(exemplar, painter, SynthesisSettings(), size=size, callback=watch).image
+        return synthesize(exemplar, painter, SynthesisSettings(), size=size, callback=watch).image
 
     image, seconds, curve = timed_curve(
         run, lambda image: error(resize(image, size)), settings.every
@@ -228,7 +229,7 @@ def timed_curve(
     judge: Callable[[Tensor], float],
     every: int,
 ) -> tuple[Tensor, float, list[tuple[float, float]]]:
-    """Run an optimisation, judging it now and then off the clock.
+    """Run an optimization, judging it now and then off the clock.
 
     Returns: its picture, its own seconds, and (seconds, value) of the best so far, at every level.
     """
@@ -253,12 +254,12 @@ def timed_curve(
     return image, seconds, curve
 
 
-def summarise(found: dict[str, Any]) -> dict[str, Any]:
+def summarize(found: dict[str, Any]) -> dict[str, Any]:
     """Medians of what the bars are about."""
     summary: dict[str, Any] = {}
     keys = {
-        "fast": ("network_s", "network_total", "optimisation_s", "optimisation_total",
-                 "total_ratio", "optimisation_to_same_total_s", "faster_to_same_total"),
+        "fast": ("network_s", "network_total", "optimization_s", "optimization_total",
+                 "total_ratio", "optimization_to_same_total_s", "faster_to_same_total"),
         "texture": ("network_s", "network_error", "network_error_vgg19", "synthesis_s",
                     "synthesis_error", "synthesis_to_same_error_s", "faster_to_same_error",
                     "peak_memory_mb"),

@@ -26,10 +26,10 @@ from geostyle.cli._painting import NetworkSettings, panel, per_cent
 from geostyle.config import Parser, add_arguments, check, overrides, resolve, setting, to_dict
 from geostyle.coords import resize
 from geostyle.errors import GeostyleError, InputError
-from geostyle.features import FeatureExtractor
-from geostyle.images import list_pictures, load_picture, save_picture
-from geostyle.report import Panel, save_sheet
-from geostyle.runs import environment, write_json
+from geostyle.features.extractor import FeatureExtractor
+from geostyle.io.images import list_pictures, load_picture, save_picture
+from geostyle.io.runs import environment, write_json
+from geostyle.report.html import Panel, save_sheet
 from geostyle.texture.pyramid import Progress, TextureResult
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,
@@ -37,7 +37,7 @@ from geostyle.texture.reconstruct import (
     layers_up_to,
     reconstruct,
 )
-from geostyle.texture.synthesis import SynthesisSettings, gram_errors, synthesise
+from geostyle.texture.synthesis import SynthesisSettings, gram_errors, synthesize
 
 CONTENT_BARS = {"relu1_2": 0.01, "relu2_2": 0.01, "relu3_2": 0.02, "relu4_2": 0.05}
 GRAM_BAR = 0.01
@@ -53,7 +53,7 @@ class Settings:
         (), help="take only pictures whose file name has one of these parts"
     )
     count: int = setting(10, min=1, help="pictures of each folder, evenly spread over its names")
-    size_px: int = setting(256, flag="--size", min=32, max=2048, help="side of the square centre")
+    size_px: int = setting(256, flag="--size", min=32, max=2048, help="side of the square center")
     content_iterations: int = setting(500, min=1, help="steps of a content reconstruction")
     output: Path = setting(Path("runs/founding_papers"), help="folder of results")
     network: NetworkSettings = setting(NetworkSettings())
@@ -81,11 +81,11 @@ def main(argv: Sequence[str]) -> None:
     summary: dict[str, Any] = {"environment": environment(), "settings": to_dict(settings)}
     if settings.textures is not None:
         found = list(each(settings, settings.textures, "texture", network, judge, texture))
-        summary["texture"] = summarise(found, dict.fromkeys(settings.synthesis.layers, GRAM_BAR))
+        summary["texture"] = summarize(found, dict.fromkeys(settings.synthesis.layers, GRAM_BAR))
     if settings.photos is not None:
         found = list(each(settings, settings.photos, "content", network, judge, content))
         bars = {k: v for k, v in CONTENT_BARS.items() if k in network.layer_names}
-        summary["content"] = summarise(found, bars)
+        summary["content"] = summarize(found, bars)
     write_json(settings.output / "summary.json", summary)
     for kind in ("texture", "content"):
         for layer, row in summary.get(kind, {}).get("layers", {}).items():
@@ -134,14 +134,14 @@ def texture(
     judge: FeatureExtractor,
     place: Path,
 ) -> dict[str, Any]:
-    """Synthesise `picture` and measure its Gram matrices; colours are compared, too."""
+    """Synthesize `picture` and measure its Gram matrices; colors are compared, too."""
     own, layers = settings.synthesis, settings.synthesis.layers
-    done = synthesise(picture, network, own, seed=settings.network.seed, callback=reporter())
+    done = synthesize(picture, network, own, seed=settings.network.seed, callback=reporter())
     entry = save(
         done, place / "texture.png", lambda image: gram_errors(image, picture, judge, layers)
     )
     image = done.image
-    entry["colour_drift"] = {
+    entry["color_drift"] = {
         "mean": (image.mean((0, 2, 3)) - picture.mean((0, 2, 3))).tolist(),
         "std": (image.std((0, 2, 3)) - picture.std((0, 2, 3))).tolist(),
     }
@@ -189,7 +189,7 @@ def save(
     }  # fmt: skip
 
 
-def summarise(found: list[dict[str, Any]], bars: dict[str, float]) -> dict[str, Any]:
+def summarize(found: list[dict[str, Any]], bars: dict[str, float]) -> dict[str, Any]:
     """Median and worst error of every layer over all pictures, beside its bar."""
     layers = {}
     for layer, bar in bars.items():
@@ -220,13 +220,13 @@ def chosen(settings: Settings, folder: Path) -> list[Path]:
 
 
 def square(path: Path, size_px: int) -> Tensor:
-    """The centre of a picture as a square of `size_px`, (1, 3, size_px, size_px)."""
+    """The center of a picture as a square of `size_px`, (1, 3, size_px, size_px)."""
     picture = load_picture(path).tensor
     height, width = picture.shape[-2:]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    centre = picture[..., top : top + side, left : left + side]
-    return resize(centre, (size_px, size_px)).clamp(0, 1)
+    center = picture[..., top : top + side, left : left + side]
+    return resize(center, (size_px, size_px)).clamp(0, 1)
 
 
 def reporter() -> Callable[[Progress], None]:

@@ -20,7 +20,7 @@ from measuring import peak_memory_bytes
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from geostyle.features import load_features  # noqa: E402
+from geostyle.features.extractor import load_features  # noqa: E402
 from geostyle.texture import TextureSettings, transfer_texture  # noqa: E402
 from geostyle.texture.memory import peak_bytes, resident_bytes, vectors_held  # noqa: E402
 from geostyle.texture.tiles import Tiling  # noqa: E402

@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from geostyle import pipeline  # noqa: E402
-from geostyle.images import load_picture  # noqa: E402
+from geostyle.io.images import load_picture  # noqa: E402
 from geostyle.pipeline import TransferSettings  # noqa: E402
-from geostyle.texture import TextureSettings, optimise  # noqa: E402
+from geostyle.texture import TextureSettings, optimize  # noqa: E402
 
 PICTURES = ROOT / "geostyle" / "assets" / "pictures"
 STEPS, FIRST_STEPS = 24, 10  # the first ones have not all the pairs that L-BFGS remembers
@@ -57,13 +57,13 @@ def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> 
         ),
         "warp": median_s(lambda: pipeline.bend(content, None, settings, networks, found), repeats),
         "texture step": step_s,
-        "of it the optimiser": own_s,
+        "of it the optimizer": own_s,
     }
 
 
 def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
     """Median seconds of a step, and of its part outside loss and gradient, over `repeats` runs."""
-    evaluate, stamps, steps, own = optimise._evaluate, [], [], []
+    evaluate, stamps, steps, own = optimize._evaluate, [], [], []
 
     def timed(*args: Any) -> Any:
         started = time.perf_counter()
@@ -71,7 +71,7 @@ def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
         stamps.append((started, time.perf_counter()))
         return found
 
-    optimise._evaluate = timed  # type: ignore[assignment]
+    optimize._evaluate = timed  # type: ignore[assignment]
     try:
         for _ in range(repeats):
             stamps.clear()
@@ -82,7 +82,7 @@ def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
                 steps.append(following - start)
                 own.append(following - end)
     finally:
-        optimise._evaluate = evaluate
+        optimize._evaluate = evaluate
     return statistics.median(steps), statistics.median(own)
 
 

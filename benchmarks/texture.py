@@ -16,7 +16,7 @@ is steps × seconds a step, level by level, with each of our levels' preparation
 yardstick, without its own. Trajectories may be made on a GPU (`--device cuda`), which rounds
 otherwise and does no more. `--times clock` takes the clock of the long runs instead. Between two
 scored points the score is interpolated. What is scored is always a picture as it would be saved,
-within [0, 1]: the yardstick minimises its loss beyond that range, and its pictures lose by being
+within [0, 1]: the yardstick minimizes its loss beyond that range, and its pictures lose by being
 clamped (`--plain "yardstick clamped"` clamps before every evaluation instead).
 
 Whatever is finished lies in the `--json` file, by pair, size and contender, with a fingerprint of
@@ -41,11 +41,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from measuring import spread  # noqa: E402
 from texture_runs import LIBRARY, ROOT, Contenders, Task  # noqa: E402
-from texture_table import BASE, summarise, table  # noqa: E402
+from texture_table import BASE, summarize, table  # noqa: E402
 from yardstick import METHODS  # noqa: E402
 
-from geostyle.images import list_pictures  # noqa: E402
-from geostyle.runs import write_json  # noqa: E402
+from geostyle.io.images import list_pictures  # noqa: E402
+from geostyle.io.runs import write_json  # noqa: E402
 from geostyle.texture import TextureSettings  # noqa: E402
 
 PICTURES = LIBRARY / "assets/pictures"
@@ -127,7 +127,7 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
                 {**prints[name], **machine, "burst": args.burst},
                 partial(peak_gb, args, name, size_px, contenders.precisions),
             )
-    summary = summarise(results.items, args.sizes, list(pairs), names, args.times)
+    summary = summarize(results.items, args.sizes, list(pairs), names, args.times)
     about = {
         "scorer": f"{contenders.scorer_name}, float32",
         "precisions": contenders.precisions,

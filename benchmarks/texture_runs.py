@@ -23,8 +23,8 @@ from yardstick import METHODS, plain_transfer  # noqa: E402
 
 from geostyle import pipeline  # noqa: E402
 from geostyle.coords import resize, size_of  # noqa: E402
-from geostyle.features import FeatureExtractor, load_features  # noqa: E402
-from geostyle.images import fit_size, load_picture, save_picture  # noqa: E402
+from geostyle.features.extractor import FeatureExtractor, load_features  # noqa: E402
+from geostyle.io.images import fit_size, load_picture, save_picture  # noqa: E402
 from geostyle.pipeline import Networks, TransferSettings  # noqa: E402
 from geostyle.texture import Progress, TextureSettings, schedule, score, style_size  # noqa: E402
 from geostyle.texture.objective import TextureObjective  # noqa: E402

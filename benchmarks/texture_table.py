@@ -60,7 +60,7 @@ def lowest_by(found: Curve, seconds: float) -> float:
     return min((total for at, total in found if at <= seconds), default=found[0][1])
 
 
-def summarise(
+def summarize(
     items: dict[str, Any], sizes: Sequence[int], pairs: Sequence[str], names: Sequence[str],
     times: str,
 ) -> dict[str, dict[str, Any]]:  # fmt: skip

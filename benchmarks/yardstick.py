@@ -11,7 +11,7 @@ import time
 import torch
 from torch import Tensor
 
-from geostyle.features import FeatureExtractor
+from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.objective import TextureObjective
 
 METHODS = {
@@ -57,7 +57,7 @@ def plain_transfer(
         if method == "lbfgs clamped":
             with torch.no_grad():
                 image.clamp_(0, 1)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         total, _, _ = objective(image)
         total.backward()
         now = time.perf_counter()
@@ -71,18 +71,18 @@ def plain_transfer(
             evaluated[0] = image.detach().clone()
         return total
 
-    optimiser: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer
     if method != "adam":
-        optimiser = torch.optim.LBFGS(
+        optimizer = torch.optim.LBFGS(
             [image],
             max_iter=evaluations,
             max_eval=evaluations,
             tolerance_change=0,
             tolerance_grad=0,
         )
-        optimiser.step(closure)
+        optimizer.step(closure)
     else:
-        optimiser = torch.optim.Adam([image], lr=ADAM_LR)
+        optimizer = torch.optim.Adam([image], lr=ADAM_LR)
         for _ in range(evaluations):
-            optimiser.step(closure)
+            optimizer.step(closure)
     return evaluated[0], seen, scored

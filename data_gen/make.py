@@ -1,8 +1,8 @@
 """Make training pairs for the geometry network: photographs warped, then repainted.
 
     python data_gen/make.py                                        a small set, in minutes
-    python data_gen/make.py --images PHOTOS --styles PAINTINGS --config configs/make.yaml
-    python data_gen/make.py --images PHOTOS --stylise fast --networks NETWORKS --count 20000
+    python data_gen/make.py --images PHOTOS --styles PAINTINGS --config configs/geometry/make.yaml
+    python data_gen/make.py --images PHOTOS --stylize fast --networks NETWORKS --count 20000
     torchrun --nproc_per_node 4 data_gen/make.py ...               shared among processes
 
 Run the same command again to continue a set that was cut short, or to extend it with a larger
@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone needs no
 from tqdm import tqdm  # noqa: E402
 
 from geostyle import config  # noqa: E402
+from geostyle.data.generate import Generator, MakeSettings, claim, make_all  # noqa: E402
+from geostyle.data.manifest import PREVIEW, SKIPPED, Pair  # noqa: E402
+from geostyle.distributed import Processes, join_processes
 from geostyle.errors import GeostyleError  # noqa: E402
-from geostyle.generate import Generator, MakeSettings, claim, make_all  # noqa: E402
-from geostyle.manifest import PREVIEW, SKIPPED, Pair  # noqa: E402
-from geostyle.training import Processes, join_processes  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> int:
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
         make(generator, processes)
         processes.wait()
         if processes.first:
-            summarise(generator, generator.finish())
+            summarize(generator, generator.finish())
             folder.close()
     return 0
 
@@ -85,7 +85,7 @@ def make(generator: Generator, processes: Processes) -> None:
         print(f"{share} pairs in {minutes:.1f} minutes, {share / minutes:.1f} a minute")
 
 
-def summarise(generator: Generator, pairs: list[Pair]) -> None:
+def summarize(generator: Generator, pairs: list[Pair]) -> None:
     """Say what is there now."""
     skipped = dict(item for pair in pairs for item in pair.skipped)
     print(f"pairs: {len(pairs)} in {generator.folder}")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from geostyle.errors import GeostyleError, InputError
-    from geostyle.images import load_picture, save_picture
+    from geostyle.io.images import load_picture, save_picture
     from geostyle.pipeline import TransferResult, TransferSettings, estimate_warp, transfer, warp
 
 __version__ = "0.1.0"

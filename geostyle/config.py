@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
+import logging
 import math
 import numbers
 import re
@@ -23,6 +24,38 @@ from geostyle.errors import InputError
 
 S = TypeVar("S")
 MAX_YAML_BYTES = 100_000
+# Settings and values under names of earlier versions, which saved runs, networks and scripts hold.
+FORMER_NAMES = {
+    "centre": "center",
+    "optimiser": "optimizer",
+    "stylise": "stylize",
+    "stylised": "stylized",
+}
+
+_log = logging.getLogger(__name__)
+_told: set[str] = set()
+
+
+def current_name(name: str, *, tell: bool = True) -> str:
+    """Return today's name of a setting or value that may carry one of an earlier version.
+
+    With `tell`, the first use of each former name logs one line that gives the present one.
+    """
+    new = FORMER_NAMES.get(name, name)
+    if tell and new != name and name not in _told:
+        _told.add(name)
+        _log.warning("%s is now called %s", name, new)
+    return new
+
+
+def current_names(values: Any, *, tell: bool = True) -> Any:
+    """Return nested mappings with today's names for their keys."""
+    if isinstance(values, Mapping):
+        return {
+            current_name(k, tell=tell) if isinstance(k, str) else k: current_names(v, tell=tell)
+            for k, v in values.items()
+        }
+    return values
 
 
 def setting(
@@ -61,6 +94,9 @@ def check(settings: Any) -> None:
         value = getattr(settings, field.name)
         if field.metadata.get("repeat") and not isinstance(value, (list, tuple, type(None))):
             value = (value,)
+        choices = field.metadata.get("choices")
+        if choices and isinstance(value, str) and value not in choices:
+            value = current_name(value)
         value = _checked(field.name, value, hints[field.name])
         _check_range(field, value)
         object.__setattr__(settings, field.name, value)
@@ -111,8 +147,8 @@ def resolve(
 
     Raises: InputError for an unknown key (with a suggestion), a wrong type, a value out of range.
     """
-    values = {} if yaml_path is None else read_yaml(Path(yaml_path))
-    rest = dict(cli_overrides or {})
+    values = {} if yaml_path is None else current_names(read_yaml(Path(yaml_path)))
+    rest = current_names(dict(cli_overrides or {}))
     settings = _build(settings_class, {}, values, rest, list(_paths(settings_class)), "")
     for key in rest:
         raise _unknown(str(key), [field.name for field, _, _ in _leaves(settings_class)])
@@ -147,8 +183,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **kwargs)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse, refusing what is unknown."""
-        parsed, extra = self.parse_known_args(args, namespace)
+        """Parse, refusing unknown flags and reading flags of earlier versions."""
+        words = sys.argv[1:] if args is None else list(args)
+        parsed, extra = self.parse_known_args([_current_flag(word) for word in words], namespace)
         if extra:
             word = extra[0].split("=")[0]
             self.error(f"unknown argument {word!r}{_suggestion(word, self._flags())}")
@@ -165,6 +202,15 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 for child in action.choices.values():
                     yield from child._option_string_actions
+
+
+def _current_flag(word: str) -> str:
+    """Return a command-line word with the flag it may hold under today's name."""
+    match = re.fullmatch(r"--(no-)?([a-z-]+)(=.*)?", word, re.DOTALL)
+    if match is None:
+        return word
+    name = current_name(match[2].replace("-", "_")).replace("_", "-")
+    return f"--{match[1] or ''}{name}{match[3] or ''}"
 
 
 def _leaves(

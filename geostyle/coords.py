@@ -1,8 +1,8 @@
 """Coordinates: the only owner of `align_corners`, of `grid_sample` and of resizing.
 
-Normalized coordinates run over [-1, 1], x right, y down, with half-pixel centres: -1 and 1 are
+Normalized coordinates run over [-1, 1], x right, y down, with half-pixel centers: -1 and 1 are
 the outer edges of the first and last pixel, so a map means the same at every size. Pixel
-coordinates put 0 at the centre of the first pixel. Points are (..., 2) as (x, y), sizes are (H, W).
+coordinates put 0 at the center of the first pixel. Points are (..., 2) as (x, y), sizes are (H, W).
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def size_of(picture: Tensor) -> Size:
 def base_grid(
     size: Size, *, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
 ) -> Tensor:
-    """The normalized (x, y) of every pixel centre of a picture of `size` (H, W).
+    """The normalized (x, y) of every pixel center of a picture of `size` (H, W).
 
     Returns: (H, W, 2), within (-1, 1), rounded once from float64.
     """
@@ -144,7 +144,7 @@ def resize(image: Tensor, size: Size, mode: str = "bicubic") -> Tensor:
 
 
 def resize_grid(grid: Tensor, cells: int) -> Tensor:
-    """Read `grid` (B, H, W, 2), given at pixel centres, at those of cells×cells, linearly between.
+    """Read `grid` (B, H, W, 2), given at pixel centers, at those of cells×cells, linearly between.
 
     Returns: (B, cells, cells, 2); the very same tensor where the size does not change.
     """

@@ -11,8 +11,12 @@ from torch import Tensor
 
 from geostyle.config import check, resolve, setting
 from geostyle.coords import Size, check_shape, inside_mask, resize, size_of
+from geostyle.device import resolve_device, seed_everything
 from geostyle.errors import InputError
-from geostyle.estimate import (
+from geostyle.features.extractor import FeatureExtractor, load_features
+from geostyle.features.precision import Probe, in_precision
+from geostyle.io.images import as_mask, as_tensor, fit_size
+from geostyle.matching import (
     Candidate,
     Correspondences,
     Estimate,
@@ -23,13 +27,9 @@ from geostyle.estimate import (
     estimate_pinned,
     reads_features,
 )
-from geostyle.estimate import estimate_warp as estimate
-from geostyle.features import FeatureExtractor, load_features
-from geostyle.images import as_mask, as_tensor, fit_size
-from geostyle.precision import Probe, in_precision
-from geostyle.runs import resolve_device, seed_everything
+from geostyle.matching import estimate_warp as estimate
 from geostyle.texture import (
-    PRESERVE_COLOURS,
+    PRESERVE_COLORS,
     Finished,
     Progress,
     TextureResult,
@@ -82,8 +82,8 @@ class TransferSettings:
     )
     preserve_color: str = setting(
         "off",
-        choices=PRESERVE_COLOURS,
-        help="keep the content's colours: lab repaints its lightness alone, histogram recolours "
+        choices=PRESERVE_COLORS,
+        help="keep the content's colors: lab repaints its lightness alone, histogram recolors "
         "the texture styles first",
     )
     border_px: int = setting(
@@ -92,7 +92,7 @@ class TransferSettings:
         min=0,
         max=256,
         help="pixels of mirrored content that are painted beyond the edges and cut off, where "
-        "networks leave flat and off-colour rims",
+        "networks leave flat and off-color rims",
     )
     mask_frame: str = setting(
         "content",
@@ -226,8 +226,8 @@ def transfer(
             (3, H, W) in [0, 1]. Without a style its stage is left out. `tex_style` may be a list of
             several, which are mixed.
         tex_weights: one non-negative weight a texture style; default equal.
-        tex_mask: one grey picture a texture style, white where it paints (see `mask_shares`).
-        content_mask, geo_mask: grey pictures of the subjects, white where they are: nothing else is
+        tex_mask: one gray picture a texture style, white where it paints (see `mask_shares`).
+        content_mask, geo_mask: gray pictures of the subjects, white where they are: nothing else is
             matched.
         points: correspondences given by hand, or a file of them (see `Correspondences`). Without a
             geometry style they say where in the content's own picture its parts shall be.

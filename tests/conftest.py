@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,9 @@ import pytest
 import torch
 
 if TYPE_CHECKING:
-    from geostyle.features import FeatureExtractor
+    from geostyle.features.extractor import FeatureExtractor
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+SHARED = Path(os.environ.get("GEOSTYLE_DATA", "") or os.devnull)
 
 torch.set_num_threads(1)
 # The same examples in every run, and no example fails for a busy machine.
@@ -23,22 +24,22 @@ hypothesis.settings.load_profile("repeatable")
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("shared") and not SHARED.is_dir():
-            item.add_marker(pytest.mark.skip(reason="../shared is absent"))
+            item.add_marker(pytest.mark.skip(reason="GEOSTYLE_DATA names no folder"))
         if item.get_closest_marker("slow") and "slow" not in config.option.markexpr:
             item.add_marker(pytest.mark.skip(reason="slow: run it with -m slow"))
 
 
 @pytest.fixture
 def shared() -> Path:
-    """The folder of shared pictures and weights, beside the clone."""
+    """Folder of development pictures and weights, named by the variable GEOSTYLE_DATA."""
     return SHARED
 
 
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of a very narrow `lite` network, for tests of everything around it."""
-    from geostyle.checkpoint import save_checkpoint
-    from geostyle.features import FeatureExtractor
+    from geostyle.features.extractor import FeatureExtractor
+    from geostyle.io.checkpoint import save_checkpoint
 
     torch.manual_seed(0)
     channels = [8, 12, 16, 24, 24]
@@ -51,7 +52,7 @@ def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def draw_pictures(folder: Path, count: int, seed: int, cells: int = 12) -> Path:
     """Write `count` smooth random pictures of 96×80 px."""
     from geostyle.coords import resize
-    from geostyle.images import save_picture
+    from geostyle.io.images import save_picture
 
     generator = torch.Generator().manual_seed(seed)
     for number in range(count):
@@ -74,7 +75,7 @@ def tiny_pairs(
     tmp_path_factory: pytest.TempPathFactory, pictures: Path, tiny_weights: Path
 ) -> Path:
     """A finished set of 10 training and 6 validation pairs at 64 px. Do not change it."""
-    from geostyle.generate import Generator, MakeSettings, make_all
+    from geostyle.data.generate import Generator, MakeSettings, make_all
 
     settings = MakeSettings(
         output=tmp_path_factory.mktemp("pairs") / "set",
@@ -97,6 +98,6 @@ def tiny_pairs(
 @pytest.fixture(scope="session")
 def lite() -> FeatureExtractor:
     """The bundled network, for what only sensible features can show."""
-    from geostyle.features import load_features
+    from geostyle.features.extractor import load_features
 
     return load_features("lite")

@@ -32,10 +32,10 @@ from geostyle.errors import InputError
 
 @dataclasses.dataclass(frozen=True)
 class Paint:
-    steps: int = setting(10, help="optimiser steps", min=1, max=1000)
+    steps: int = setting(10, help="optimizer steps", min=1, max=1000)
     weight: float = setting(0.1, help="share, 50% say", min=0.0)
     layers: tuple[str, ...] = setting(("a", "b"), choices=("a", "b", "c"))
-    colour: bool = setting(True, help="keep the colours")
+    color: bool = setting(True, help="keep the colors")
 
     def __post_init__(self) -> None:
         check(self)
@@ -68,9 +68,9 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 def test_defaults_then_file_then_command_line(tmp_path: Path) -> None:
     config = write(tmp_path, "size_px: 64\nmode: tps\npaint:\n  weight: 1e-3\n")
-    job = parse("--size", "128", "--layers", "c", "a", "--no-colour", config=config)
+    job = parse("--size", "128", "--layers", "c", "a", "--no-color", config=config)
     assert job == Job(
-        size_px=128, mode="tps", paint=Paint(steps=20, weight=1e-3, layers=("c", "a"), colour=False)
+        size_px=128, mode="tps", paint=Paint(steps=20, weight=1e-3, layers=("c", "a"), color=False)
     )
 
 
@@ -113,7 +113,7 @@ def test_values_take_the_declared_type() -> None:
         ("canvas: 3", "canvas: expected a list of 2 (an integer each), got 3"),
         ("mode: afine", "mode: expected one of 'affine', 'tps', 'none', got 'afine'; did you mean"),
         ("paint: {layers: [a, d]}", "layers: expected one of 'a', 'b', 'c', got 'd'"),
-        ("paint: {colour: 1}", "colour: expected true or false, got 1"),
+        ("paint: {color: 1}", "color: expected true or false, got 1"),
         ("output: ''", "output: expected a path, got ''"),
         ("size_px: 1\nsize_px: 2", "a key is given twice"),
         ("a: &x [1]\nb: *x", "aliases are not allowed"),
@@ -178,7 +178,7 @@ paints = st.builds(
     steps=st.integers(1, 1000),
     weight=st.floats(0, 1e300),
     layers=st.lists(st.sampled_from("abc"), max_size=4).map(tuple),
-    colour=st.booleans(),
+    color=st.booleans(),
 )
 jobs = st.builds(
     Job,
@@ -234,10 +234,10 @@ def test_help_states_ranges_and_defaults(capsys: pytest.CaptureFixture[str]) -> 
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "--size INTEGER long side (at least 16; default 512)" in text
-    assert "--steps INTEGER optimiser steps (1 to 1000; default 20)" in text
+    assert "--steps INTEGER optimizer steps (1 to 1000; default 20)" in text
     assert "share, 50% say (at least 0.0; default 0.1)" in text
     assert "--mode {affine,tps,none}" in text and "(default a b)" in text
-    assert "keep the colours (default on)" in text
+    assert "keep the colors (default on)" in text
 
 
 def test_extremes_are_held() -> None:

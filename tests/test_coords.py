@@ -24,7 +24,7 @@ from geostyle.coords import (
 from geostyle.errors import InputError
 
 
-def test_base_grid_holds_the_pixel_centres_x_first() -> None:
+def test_base_grid_holds_the_pixel_centers_x_first() -> None:
     grid = base_grid((2, 4))
     assert grid.shape == (2, 4, 2) and grid.dtype == torch.float32
     assert grid[0, :, 0].tolist() == [-0.75, -0.25, 0.25, 0.75]
@@ -137,7 +137,7 @@ def test_flow_is_measured_from_the_base_grid() -> None:
 
 
 def test_a_resized_grid_reads_the_same_affine_map() -> None:
-    """Inside the outermost centres, an affine map's grid is exactly the map at the new centres."""
+    """Inside the outermost centers, an affine map's grid is exactly the map at the new centers."""
     matrix = torch.tensor([[0.9, 0.2], [-0.1, 1.1]])
     fine, coarse = (base_grid((n, n)) @ matrix.mT + 0.1 for n in (20, 15))
     assert torch.allclose(resize_grid(fine[None], 15)[0], coarse, atol=1e-6)

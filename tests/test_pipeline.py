@@ -16,7 +16,7 @@ import geostyle
 from geostyle import pipeline
 from geostyle.coords import base_grid, resize
 from geostyle.errors import InputError
-from geostyle.images import save_picture
+from geostyle.io.images import save_picture
 from geostyle.pipeline import TransferSettings
 from geostyle.texture import Progress, TextureSettings
 from geostyle.warps import WarpParameters, fold_mask
@@ -251,7 +251,7 @@ def test_a_mask_keeps_the_rest_of_the_content(quick: dict[str, Any]) -> None:
         geostyle.transfer(CONTENT, tex_style=TEX, tex_mask=[mask, mask], **quick)
 
 
-def test_preserved_colours_are_the_contents(quick: dict[str, Any]) -> None:
+def test_preserved_colors_are_the_contents(quick: dict[str, Any]) -> None:
     seen: list[Tensor] = []
     result = geostyle.transfer(
         CONTENT,

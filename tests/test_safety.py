@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from geostyle.cli import run as run_verb
-from geostyle.features import load_features
+from geostyle.features.extractor import load_features
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [

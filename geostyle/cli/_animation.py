@@ -9,12 +9,18 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from geostyle.animate import FORMATS, Recorder, geometry_frames, save_animation, texture_frames
 from geostyle.config import check, setting
 from geostyle.coords import resize, size_of
-from geostyle.images import fit_size, to_uint8
+from geostyle.io.images import fit_size, to_uint8
+from geostyle.io.runs import RunFolder
 from geostyle.pipeline import Networks, TransferSettings
-from geostyle.runs import RunFolder
+from geostyle.report.animation import (
+    FORMATS,
+    Recorder,
+    geometry_frames,
+    save_animation,
+    texture_frames,
+)
 from geostyle.texture import Progress
 from geostyle.warps import WarpParameters
 

@@ -9,15 +9,16 @@ from typing import Any
 
 from tqdm import tqdm
 
-from geostyle import config, evaluate
+from geostyle import config
 from geostyle.cli._evaluate_network import Network
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.estimate import ESTIMATORS, GeometrySettings
-from geostyle.evaluate import ORACLE, UNRELATED
-from geostyle.keypoints import KeypointPair, read_pf_pascal, read_pf_willow, read_spair
-from geostyle.metrics import reliability_table
-from geostyle.runs import write_json
+from geostyle.evaluation import pck as evaluate
+from geostyle.evaluation.keypoints import KeypointPair, read_pf_pascal, read_pf_willow, read_spair
+from geostyle.evaluation.metrics import reliability_table
+from geostyle.evaluation.pck import ORACLE, UNRELATED
+from geostyle.io.runs import write_json
+from geostyle.matching import ESTIMATORS, GeometrySettings
 
 READERS: dict[str, Callable[[Path], list[KeypointPair]]] = {
     "pf-willow": read_pf_willow,

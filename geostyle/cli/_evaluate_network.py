@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geostyle.config import check, setting
-from geostyle.features import FeatureExtractor, load_features
-from geostyle.runs import resolve_device
+from geostyle.device import resolve_device
+from geostyle.features.extractor import FeatureExtractor, load_features
 
 
 @dataclass(frozen=True)

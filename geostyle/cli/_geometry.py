@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from geostyle import pipeline
-from geostyle.estimate import Candidate
-from geostyle.images import save_picture, to_uint8
+from geostyle.io.images import save_picture, to_uint8
+from geostyle.io.runs import RunFolder
+from geostyle.matching import Candidate
 from geostyle.pipeline import Bent, TransferSettings
-from geostyle.report import PREVIEW_FILE, Panel, save_grid, save_sheet
-from geostyle.runs import RunFolder
+from geostyle.report.html import PREVIEW_FILE, Panel, save_grid, save_sheet
 
 PREVIEW_PX = 320  # long side of a warp on the sheet to choose from
 

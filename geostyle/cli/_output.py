@@ -1,4 +1,4 @@
-"""The file a result is written to: its format, its quality, its colours."""
+"""The file a result is written to: its format, its quality, its colors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.images import Picture, can_hold, save_picture, srgb_profile
+from geostyle.io.images import Picture, can_hold, save_picture, srgb_profile
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "jpg": ".jpg", "webp": ".webp"}
 DEEP = ("png", "tiff")
@@ -29,7 +29,7 @@ class OutputSettings:
     icc: str = setting(
         "keep",
         choices=("keep", "srgb"),
-        help="colour profile of the result: the content's own, or sRGB",
+        help="color profile of the result: the content's own, or sRGB",
     )
 
     def __post_init__(self) -> None:

@@ -17,14 +17,15 @@ from tqdm import tqdm
 from geostyle import config
 from geostyle.config import check, setting
 from geostyle.coords import Size, resize
+from geostyle.device import resolve_device, resolve_precision, seed_everything
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor, load_features
-from geostyle.images import fit_size, load_picture, save_picture, to_uint8
-from geostyle.originals import keep_originals
-from geostyle.report import Panel
-from geostyle.runs import RunFolder, resolve_device, resolve_precision, seed_everything
+from geostyle.features.extractor import FeatureExtractor, load_features
+from geostyle.io.images import fit_size, load_picture, save_picture, to_uint8
+from geostyle.io.originals import keep_originals
+from geostyle.io.runs import RunFolder
+from geostyle.report.html import Panel
 from geostyle.texture import Progress
-from geostyle.texture.optimise import NotFiniteError
+from geostyle.texture.optimizer import NotFiniteError
 
 J = TypeVar("J")
 DEFAULT_PX = 512

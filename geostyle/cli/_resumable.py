@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from geostyle import config
 from geostyle.errors import InputError
-from geostyle.runs import RunFolder, make_folder
+from geostyle.io.runs import RunFolder, make_folder
 
 S = TypeVar("S")
 STATE = "state.safetensors"

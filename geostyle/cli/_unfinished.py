@@ -12,9 +12,9 @@ import shutil
 
 from torch import Tensor
 
-from geostyle.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.errors import InputError
-from geostyle.runs import RunFolder
+from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
+from geostyle.io.runs import RunFolder
 from geostyle.texture import Finished, state
 
 FOLDER = ".unfinished"

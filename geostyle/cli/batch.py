@@ -23,12 +23,12 @@ from geostyle.cli import EXIT_ERROR, EXIT_INTERRUPTED
 from geostyle.cli.transfer import Job
 from geostyle.config import setting
 from geostyle.errors import InputError
-from geostyle.estimate import Guide
-from geostyle.images import Picture, as_mask, list_pictures, load_picture
+from geostyle.io.images import Picture, as_mask, list_pictures, load_picture
+from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.matching import Guide
 from geostyle.pipeline import Networks
-from geostyle.runs import RunFolder, read_metrics
 from geostyle.texture import Progress
-from geostyle.texture.optimise import NotFiniteError
+from geostyle.texture.optimizer import NotFiniteError
 from geostyle.warps import WarpParameters
 
 VERB = "batch"

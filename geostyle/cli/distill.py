@@ -8,10 +8,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from geostyle import config
-from geostyle.crops import CropSource
-from geostyle.distill import DistillSettings, distill, split_pictures
+from geostyle.data.crops import CropSource
 from geostyle.errors import InputError
-from geostyle.runs import RunFolder, make_folder
+from geostyle.io.runs import RunFolder, make_folder
+from geostyle.training.distillation import DistillSettings, distill, split_pictures
 
 
 def main(argv: Sequence[str]) -> int:

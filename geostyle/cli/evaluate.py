@@ -9,17 +9,19 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from geostyle import config, evaluate_features, evaluate_synthetic
+from geostyle import config
 from geostyle.cli import _evaluate_keypoints, _evaluate_pairs
 from geostyle.cli._evaluate_network import Network
 from geostyle.config import check, setting
-from geostyle.datasets import PairSet
-from geostyle.evaluate_features import Painted
-from geostyle.evaluate_synthetic import SyntheticSettings
-from geostyle.images import to_uint8
-from geostyle.metrics import reliability_table
-from geostyle.report import Panel, save_sheet
-from geostyle.runs import write_json
+from geostyle.data.pairs import PairSet
+from geostyle.evaluation import features as evaluate_features
+from geostyle.evaluation import synthetic as evaluate_synthetic
+from geostyle.evaluation.features import Painted
+from geostyle.evaluation.metrics import reliability_table
+from geostyle.evaluation.synthetic import SyntheticSettings
+from geostyle.io.images import to_uint8
+from geostyle.io.runs import write_json
+from geostyle.report.html import Panel, save_sheet
 from geostyle.texture import TextureSettings
 
 

@@ -22,11 +22,11 @@ from tqdm import tqdm
 from geostyle import config
 from geostyle.config import check, setting
 from geostyle.coords import resize
+from geostyle.device import resolve_device, resolve_precision
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_net import FastNet, noise_place
+from geostyle.feedforward.fast_network import FastNet, noise_place
 from geostyle.feedforward.files import FAST, SUFFIX, bundled, find_network, load_fast
-from geostyle.images import SUFFIXES, fit_size, list_pictures, load_picture, save_picture
-from geostyle.runs import resolve_device, resolve_precision
+from geostyle.io.images import SUFFIXES, fit_size, list_pictures, load_picture, save_picture
 
 FORMATS = {"png": ".png", "jpg": ".jpg"}
 WRITTEN = (".png", ".jpg", ".jpeg")

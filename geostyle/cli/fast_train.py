@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from geostyle.cli._training import run_training
-from geostyle.feedforward.fast_training import FastTrainer, FastTrainSettings
+from geostyle.training.fast_network import FastTrainer, FastTrainSettings
 
 
 def main(argv: Sequence[str]) -> int:

@@ -1,6 +1,6 @@
 """mix several textures by averaging their Gram matrices, or fade from one to the next
 
-Without ``--content`` the mixture is synthesised as a texture; with it, the content is repainted.
+Without ``--content`` the mixture is synthesized as a texture; with it, the content is repainted.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from geostyle.cli import EXIT_INTERRUPTED, _painting
 from geostyle.cli._painting import NetworkSettings, panel, per_cent
 from geostyle.config import check, dump_yaml, setting
 from geostyle.errors import InputError
-from geostyle.images import save_picture
-from geostyle.report import save_sheet
-from geostyle.runs import write_json
+from geostyle.io.images import save_picture
+from geostyle.io.runs import write_json
+from geostyle.report.html import save_sheet
 from geostyle.texture import TextureSettings, transfer_texture
 from geostyle.texture.objective import mixture_shares
-from geostyle.texture.synthesis import SynthesisSettings, fade_weights, gram_errors, synthesise
+from geostyle.texture.synthesis import SynthesisSettings, fade_weights, gram_errors, synthesize
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Job:
     fade: int = setting(
         0, min=0, max=100, help="fade from the first texture to the last in so many pictures"
     )
-    content: Path | None = setting(None, help="picture to repaint; default: synthesise a texture")
+    content: Path | None = setting(None, help="picture to repaint; default: synthesize a texture")
     content_weight: float = setting(0.1, min=0.0, help="weight of the content beside the textures")
     size: str | None = setting(
         None,
@@ -98,7 +98,7 @@ def main(argv: Sequence[str]) -> int:
     texture = TextureSettings(
         content_weight=job.content_weight,
         iterations=descent.iterations,
-        optimiser=descent.optimiser,
+        optimizer=descent.optimizer,
         history=min(descent.history, 100),
         lr=descent.lr,
         plateau=descent.plateau,
@@ -111,7 +111,7 @@ def main(argv: Sequence[str]) -> int:
         with _painting.progress(run, len(mixtures), descent.iterations) as callback:
             for i, weights in enumerate(mixtures):
                 if content is None:
-                    result = synthesise(
+                    result = synthesize(
                         exemplars, extractor, settings, size=size, mixture=weights, seed=seed,
                         callback=callback,
                     )  # fmt: skip

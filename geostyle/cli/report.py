@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geostyle.config import Parser
-from geostyle.report import write_report
+from geostyle.report.html import write_report
 
 
 def main(argv: Sequence[str]) -> int:

@@ -17,11 +17,11 @@ import torch
 
 from geostyle import config
 from geostyle.cli import EXIT_DIFFERENT, _unfinished, verbs
-from geostyle.compare import compare_runs
 from geostyle.config import Parser
 from geostyle.errors import InputError
-from geostyle.originals import saved_job
-from geostyle.runs import RunFolder, write_text
+from geostyle.io.compare import compare_runs
+from geostyle.io.originals import saved_job
+from geostyle.io.runs import RunFolder, write_text
 
 MADE_OF = ("python", "platform", "cpu", "cuda", "packages", "commit", "variables")
 

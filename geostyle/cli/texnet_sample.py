@@ -1,6 +1,6 @@
 """make samples of a texture, of any size, with a trained texture network
 
-A network of ``--mode stylise`` repaints ``--content`` instead, once a seed.
+A network of ``--mode stylize`` repaints ``--content`` instead, once a seed.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from torch import Tensor
 
 from geostyle.cli import _painting
 from geostyle.config import check, dump_yaml, setting
+from geostyle.device import resolve_device, resolve_precision
 from geostyle.errors import InputError
 from geostyle.feedforward.files import TEXTURE, find_network, load_texture_net
-from geostyle.feedforward.texture_net import TextureNet, noise_pyramid
-from geostyle.images import save_picture
-from geostyle.originals import keep_originals
-from geostyle.report import Panel, save_sheet
-from geostyle.runs import RunFolder, resolve_device, resolve_precision
+from geostyle.feedforward.texture_network import TextureNet, noise_pyramid
+from geostyle.io.images import save_picture
+from geostyle.io.originals import keep_originals
+from geostyle.io.runs import RunFolder
+from geostyle.report.html import Panel, save_sheet
 
 SHOWN = 12
 
@@ -69,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
     path = find_network(job.model, TEXTURE)
     net, about = load_texture_net(path)
     content = None
-    if net.settings.mode == "stylise":
+    if net.settings.mode == "stylize":
         content = _painting.read(job.content, "content", job.content_px)
         size = content.shape[-2], content.shape[-1]
     elif job.content is not None:

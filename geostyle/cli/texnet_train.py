@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from geostyle.cli._training import run_training
-from geostyle.feedforward.texture_training import TextureTrainer, TextureTrainSettings
+from geostyle.training.texture_network import TextureTrainer, TextureTrainSettings
 
 
 def main(argv: Sequence[str]) -> int:
     """Train (or go on training); 0 when the network is written."""
     return run_training(
         "texnet-train",
-        "Train a feed-forward generator of one texture; with --mode stylise, of paintings.",
+        "Train a feed-forward generator of one texture; with --mode stylize, of paintings.",
         TextureTrainSettings,
         TextureTrainer,
         argv,

@@ -1,4 +1,4 @@
-"""synthesise a texture of any size from noise, after an exemplar
+"""synthesize a texture of any size from noise, after an exemplar
 
 Gram matrices of the exemplar are matched coarse to fine; ``--tile`` makes a picture that repeats
 without a seam, ``--depths`` the sheet that shows what each layer adds.
@@ -15,15 +15,15 @@ from geostyle.cli import EXIT_INTERRUPTED, _painting
 from geostyle.cli._painting import NetworkSettings, panel, per_cent
 from geostyle.config import check, dump_yaml, setting
 from geostyle.coords import size_of
-from geostyle.images import save_picture
-from geostyle.report import save_sheet
-from geostyle.runs import write_json
+from geostyle.io.images import save_picture
+from geostyle.io.runs import write_json
+from geostyle.report.html import save_sheet
 from geostyle.texture.synthesis import (
     SynthesisSettings,
     gram_errors,
     seam,
-    synthesise,
-    synthesise_depths,
+    synthesize,
+    synthesize_depths,
     with_padding,
 )
 
@@ -56,10 +56,10 @@ class Job:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Synthesise; 0 when done, 130 when Ctrl-C cut it short."""
+    """Synthesize; 0 when done, 130 when Ctrl-C cut it short."""
     job, dry_run = _painting.parse(
         "texture",
-        "Synthesise a texture of any size from noise, after an exemplar.",
+        "Synthesize a texture of any size from noise, after an exemplar.",
         Job,
         argv,
         exemplar="?",
@@ -82,11 +82,11 @@ def main(argv: Sequence[str]) -> int:
         n_pictures = len(settings.layers) if job.depths else 1
         with _painting.progress(run, n_pictures, settings.descent.iterations) as callback:
             if job.depths:
-                results = synthesise_depths(
+                results = synthesize_depths(
                     exemplar, extractor, settings, size=size, seed=seed, callback=callback
                 )
             else:
-                whole = synthesise(
+                whole = synthesize(
                     exemplar, extractor, settings, size=size, seed=seed, callback=callback
                 )
                 results = iter([(settings.layers[-1], whole)])

@@ -27,11 +27,11 @@ from geostyle.cli._painting import keeping_last_good, stopping_between_steps
 from geostyle.config import check, setting
 from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
-from geostyle.images import SUFFIXES, as_mask, fit_size, load_picture, save_picture
-from geostyle.originals import keep_originals, saved_job
+from geostyle.io.images import SUFFIXES, as_mask, fit_size, load_picture, save_picture
+from geostyle.io.originals import keep_originals, saved_job
+from geostyle.io.runs import RunFolder
 from geostyle.pipeline import TransferSettings
-from geostyle.report import PREVIEW_FILE, write_report
-from geostyle.runs import RunFolder
+from geostyle.report.html import PREVIEW_FILE, write_report
 from geostyle.texture import Finished, Progress
 from geostyle.warps import WarpParameters
 
@@ -53,13 +53,13 @@ class Job:
     tex_mask: tuple[Path, ...] = setting(
         (),
         repeat=True,
-        help="grey picture for each texture style, white where it paints; the last style may go "
+        help="gray picture for each texture style, white where it paints; the last style may go "
         "without and takes the rest",
     )
     theta: Path | None = setting(None, help="a theta.json to apply instead of estimating a warp")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
     content_mask: Path | None = setting(
-        None, help="grey picture, white on the content's subject: nothing else is matched"
+        None, help="gray picture, white on the content's subject: nothing else is matched"
     )
     geo_mask: Path | None = setting(None, help="the same for the geometry style")
     points: Path | None = setting(

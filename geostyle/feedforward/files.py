@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from geostyle.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.config import to_dict
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_net import FastNet, FastNetSettings
-from geostyle.feedforward.texture_net import TextureNet, TextureNetSettings
+from geostyle.feedforward.fast_network import FastNet, FastNetSettings
+from geostyle.feedforward.texture_network import TextureNet, TextureNetSettings
+from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 
 FAST, TEXTURE = "fast-style-network", "texture-network"
 PREFIXES = {FAST: "fast_", TEXTURE: "texnet_"}

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_net import FastNet
-from geostyle.runs import write_bytes
+from geostyle.feedforward.fast_network import FastNet
+from geostyle.io.runs import write_bytes
 
 OPSET = 18
 EXAMPLE_PX = (67, 90)  # odd, and not square: nothing of it may end in the graph

@@ -1,4 +1,4 @@
-"""Nearest-neighbour doubling and a 3×3 convolution in one, without the doubled maps."""
+"""Nearest-neighbor doubling and a 3×3 convolution in one, without the doubled maps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FOLD = ((((1.0, 0.0, 0.0), (0.0, 1.0, 1.0))), (((1.0, 1.0, 0.0), (0.0, 0.0, 1.0
 
 
 class ResizeConvolution(nn.Module):
-    """What doubling by nearest neighbours, padding by reflection and convolving would give.
+    """What doubling by nearest neighbors, padding by reflection and convolving would give.
 
     Args:
         n_in, n_out: channels.

@@ -1,7 +1,7 @@
-"""Texture: transfer, synthesis, mixtures, reconstructions; losses, optimiser, pyramid, scorer."""
+"""Texture: transfer, synthesis, mixtures, reconstructions; losses, optimizer, pyramid, scorer."""
 
 from geostyle.texture.borders import add_border, cut_border
-from geostyle.texture.colours import PRESERVE_COLOURS, after_transfer, before_transfer
+from geostyle.texture.colors import PRESERVE_COLORS, after_transfer, before_transfer
 from geostyle.texture.masks import keep_unmasked, mask_shares
 from geostyle.texture.neural_style import NeuralStyleSettings, neural_style
 from geostyle.texture.pyramid import (
@@ -14,10 +14,10 @@ from geostyle.texture.reconstruct import ReconstructionSettings, reconstruct
 from geostyle.texture.schedule import level_sizes, schedule, style_size
 from geostyle.texture.score import Score, score
 from geostyle.texture.settings import TextureSettings
-from geostyle.texture.synthesis import SynthesisSettings, synthesise
+from geostyle.texture.synthesis import SynthesisSettings, synthesize
 
 __all__ = [
-    "PRESERVE_COLOURS",
+    "PRESERVE_COLORS",
     "Finished",
     "NeuralStyleSettings",
     "Progress",
@@ -38,6 +38,6 @@ __all__ = [
     "schedule",
     "score",
     "style_size",
-    "synthesise",
+    "synthesize",
     "transfer_texture",
 ]

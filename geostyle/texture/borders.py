@@ -1,7 +1,7 @@
 """A border of mirrored content around what is painted, cut off in the end.
 
 The networks see zeros beyond a picture's edges. Painted to look right to them, its outermost pixels
-turn flat and off-colour; with a border, that happens where nobody looks.
+turn flat and off-color; with a border, that happens where nobody looks.
 """
 
 from __future__ import annotations

@@ -12,18 +12,18 @@ from torch import Tensor
 from geostyle.config import check, setting
 from geostyle.coords import Size, resize
 from geostyle.errors import InputError
-from geostyle.texture.optimise import NotFiniteError, Objective, Step, optimise
+from geostyle.texture.optimizer import NotFiniteError, Objective, Step, optimize
 from geostyle.texture.pyramid import LevelHistory, Progress, TextureResult
 
 
 @dataclass(frozen=True)
 class DescentSettings:
-    """How the optimiser is run."""
+    """How the optimizer is run."""
 
     iterations: tuple[int, ...] = setting(
         (300,), help="steps at each level, coarse to fine; their number is the number of levels"
     )
-    optimiser: str = setting("lbfgs", help="optimiser", choices=("lbfgs", "adam"))
+    optimizer: str = setting("lbfgs", help="optimizer", choices=("lbfgs", "adam"))
     history: int = setting(30, help="pairs of vectors L-BFGS remembers", min=1, max=200)
     lr: float = setting(0.03, help="Adam's first step size", min=0.0)
     plateau: float = setting(
@@ -59,7 +59,7 @@ def descend(
     tile: bool = False,
     callback: Callable[[Progress], None] | None = None,
 ) -> TextureResult:
-    """Minimise level after level, each begun from the one before at its own size.
+    """Minimize level after level, each begun from the one before at its own size.
 
     Args:
         start: (1, 3, H, W), the picture the first level begins from, any size.
@@ -91,11 +91,11 @@ def descend(
 
         share = sum(work[: number + 1]) / max(1, sum(work))
         try:
-            found = optimise(
+            found = optimize(
                 image,
                 level.objective(),
                 level.steps,
-                method=settings.optimiser,
+                method=settings.optimizer,
                 history=settings.history,
                 lr=settings.lr,
                 plateau=settings.plateau,

@@ -98,7 +98,7 @@ def squared_distance(x: Tensor, target: Tensor) -> Tensor:
 
 
 def relative_error(x: Tensor, target: Tensor) -> Tensor:
-    """‖x − target‖² / ‖target‖² summed over items, so that each is optimised as if alone.
+    """‖x − target‖² / ‖target‖² summed over items, so that each is optimized as if alone.
 
     Source: for feature maps, Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style",
         equation 1.
@@ -134,7 +134,7 @@ class MomentLoss(nn.Module):
         target: the exemplar's statistics.
 
     Source: Huang & Belongie, "Arbitrary Style Transfer in Real-time with Adaptive Instance
-        Normalization", equation 13; beside Gram matrices it removes washed-out colour (Texler et
+        Normalization", equation 13; beside Gram matrices it removes washed-out color (Texler et
         al. and others).
     Differs: divided by the target's energy.
     """
@@ -218,7 +218,7 @@ class _RootTrace(torch.autograd.Function):
 
 
 def total_variation(image: Tensor) -> Tensor:
-    """Mean squared difference of neighbouring pixels, horizontally plus vertically; a scalar.
+    """Mean squared difference of neighboring pixels, horizontally plus vertically; a scalar.
 
     Args:
         image: (B, C, H, W).

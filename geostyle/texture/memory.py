@@ -21,12 +21,12 @@ import torch
 
 from geostyle.coords import Size
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor
+from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 from geostyle.texture.settings import MIN_TILE_PX, TextureSettings
 from geostyle.texture.tiles import Tiling
 
-# Peak = FIXED + KEPT · (maps of an evaluation + weights) + vectors of the optimiser.
+# Peak = FIXED + KEPT · (maps of an evaluation + weights) + vectors of the optimizer.
 KEPT, FIXED_BYTES = 0.78, 90e6
 # What may go wrong with the estimate, and what else the machine does meanwhile.
 MARGIN = 1.2
@@ -54,7 +54,7 @@ def peak_bytes(
         tiling: how it is cut; None for not at all.
         batch: pictures painted at once.
         regions: textures with a mask of their own.
-        vectors: copies of the picture's pixels that the optimiser holds (see `vectors_held`).
+        vectors: copies of the picture's pixels that the optimizer holds (see `vectors_held`).
     """
     names = extractor.layer_names
     names = names[: names.index(STYLE_LAYERS[-1]) + 1]
@@ -85,7 +85,7 @@ def hungriest(extractors: Sequence[FeatureExtractor], size: Size) -> FeatureExtr
 
 def vectors_held(settings: TextureSettings) -> int:
     """Copies of the picture's pixels that live at once: pairs, gradients, trials, the best."""
-    if settings.optimiser == "adam":
+    if settings.optimizer == "adam":
         return 13
     return 12 + 2 * min(settings.history, max(settings.iterations))
 

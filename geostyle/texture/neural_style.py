@@ -10,7 +10,7 @@ from torch import Tensor
 from geostyle.config import check, setting
 from geostyle.coords import resize
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor
+from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
 from geostyle.texture.published import PublishedObjective
 from geostyle.texture.pyramid import Progress, TextureResult

@@ -1,4 +1,4 @@
-"""What is minimised over the picture: style, content and smoothness under one feature extractor."""
+"""What is minimized over the picture: style, content and smoothness under one feature extractor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor
+from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.losses import (
     GramLoss,
     MomentLoss,
@@ -26,7 +26,7 @@ from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 from geostyle.texture.tiles import Sums, Tiling, Window, loss_of, maps_of, sums_of
 
 # Of the texture's own energy. No photograph comes near it: the least of 120 photographs and
-# paintings of many kinds has 0.17 of the most at relu4_2 of `lite`, a plain grey picture 0.01.
+# paintings of many kinds has 0.17 of the most at relu4_2 of `lite`, a plain gray picture 0.01.
 LEAST_ENERGY = 0.1
 # Pictures that are only read are cut beyond this size: without a gradient that costs little.
 READ_WHOLE_PX = 1024
@@ -61,7 +61,7 @@ class TextureObjective(nn.Module):
         extractor: a frozen feature extractor.
         tex_styles: exemplars (B or 1, 3, h, w); their statistics are averaged with `mixture`.
         content: (B, 3, H, W) whose content layer is kept, or None (texture synthesis).
-        mixture: one non-negative weight an exemplar, default equal; normalised to sum 1.
+        mixture: one non-negative weight an exemplar, default equal; normalized to sum 1.
         masks: one (B or 1, 1, H, W) non-negative map an exemplar, at the picture's size: where its
             texture goes. Each exemplar then has its own region and its own loss, which counts by
             the region's share of the picture and by `mixture`, instead of being averaged.
@@ -146,7 +146,7 @@ class TextureObjective(nn.Module):
     def _least_energy(self, layer: str, maps: Tensor) -> float:
         """What the content loss is relative to at the least.
 
-        A plain grey wall has next to no features; held to them relative to their own energy, it
+        A plain gray wall has next to no features; held to them relative to their own energy, it
         would take on no texture at all.
         """
         usual = self.style_energies.get(self.extractor.stride(layer), 0.0)
@@ -251,7 +251,7 @@ class TextureObjective(nn.Module):
 
 
 def mixture_shares(mixture: Sequence[float] | None, n_styles: int) -> list[float]:
-    """Weights of a mixture of `n_styles` textures, normalised to sum 1; None means equal ones.
+    """Weights of a mixture of `n_styles` textures, normalized to sum 1; None means equal ones.
 
     Raises: InputError for a wrong number of weights, negative ones, or none above 0.
     """

@@ -1,6 +1,6 @@
 """The papers' own losses, absolute and with their closed-form gradients.
 
-Everything else here minimises relative losses (`losses.py`); these are what Gatys, Ecker and Bethge
+Everything else here minimizes relative losses (`losses.py`); these are what Gatys, Ecker and Bethge
 wrote down, for reproducing their figures and for holding our losses to their formulas.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor
+from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.losses import gram
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 
@@ -73,9 +73,9 @@ class PublishedObjective(nn.Module):
     Source: as above, equations 1 to 7.
     Differs: the paper scales each filter of its network to a mean activation of one over many
         pictures; we divide every layer by its mean (absolute) activation over these two, so that
-        α/β means the same under weights of any scale. The total minimised is α · content +
+        α/β means the same under weights of any scale. The total minimized is α · content +
         β · style divided by β · style of the content picture, which changes no minimum and keeps
-        the optimiser's first step moderate.
+        the optimizer's first step moderate.
     """
 
     def __init__(

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from geostyle.coords import Size, resize
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor
+from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import cut_border
 from geostyle.texture.memory import hungriest, settle_tiles, smaller_tiles
 from geostyle.texture.objective import TextureObjective, mixture_shares
-from geostyle.texture.optimise import NotFiniteError, Optimised, Step, optimise
+from geostyle.texture.optimizer import NotFiniteError, Optimized, Step, optimize
 from geostyle.texture.schedule import MIN_SIDE_PX, Level, schedule, style_size
 from geostyle.texture.settings import TextureSettings
 from geostyle.texture.tiles import Tiling
@@ -208,8 +208,8 @@ class _Job:
         size = self.levels[number].size
         return cut_border(picture, size) if self.finest[number] else resize(picture, size, mode)
 
-    def paint(self, number: int, image: Tensor, settings: TextureSettings) -> Optimised:
-        """Optimise one level from `image`, of its size."""
+    def paint(self, number: int, image: Tensor, settings: TextureSettings) -> Optimized:
+        """Optimize one level from `image`, of its size."""
         level, masks, covered = self.levels[number], None, 1.0
         size = level.size
         if self.masks is not None:
@@ -242,11 +242,11 @@ class _Job:
             tiling=Tiling(settings.tile_px, settings.tile_blocks),
         )
         try:
-            return optimise(
+            return optimize(
                 image,
                 objective,
                 level.steps,
-                method=settings.optimiser,
+                method=settings.optimizer,
                 history=settings.history,
                 smooth=True,
                 lr=settings.lr,
@@ -265,7 +265,7 @@ class _Job:
 
 def _until_it_fits(
     job: _Job, level: int, image: Tensor, settings: TextureSettings
-) -> tuple[Optimised, TextureSettings]:
+) -> tuple[Optimized, TextureSettings]:
     """Paint a level, in smaller tiles as long as memory runs out; also the settings that fitted."""
     while True:
         try:

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from geostyle.config import check, setting
-from geostyle.features import FeatureExtractor
+from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
 from geostyle.texture.losses import relative_error
 from geostyle.texture.objective import TextureObjective
 from geostyle.texture.pyramid import Progress, TextureResult
-from geostyle.texture.synthesis import SynthesisSettings, synthesise
+from geostyle.texture.synthesis import SynthesisSettings, synthesize
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def reconstruct(
     layers = settings.layers(extractor)
     if settings.what == "style":
         own = SynthesisSettings(layers=tuple(layers), init="noise", descent=settings.descent)
-        return synthesise(picture, extractor, own, seed=seed, callback=callback)
+        return synthesize(picture, extractor, own, seed=seed, callback=callback)
     size = (picture.shape[-2], picture.shape[-1])
     level = Level(
         size,

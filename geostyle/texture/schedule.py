@@ -9,7 +9,7 @@ from torch import Tensor
 
 from geostyle.coords import Size
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor
+from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.score import STYLE_LAYERS
 from geostyle.texture.settings import TextureSettings
 
@@ -37,7 +37,7 @@ class Level:
 def level_sizes(size: tuple[int, int], levels: int) -> list[tuple[int, int]]:
     """Sizes (H, W) from coarse to fine: 1/2^(levels−1) … 1/2, 1 of `size`, no side under 16 px.
 
-    Sizes that the factor does not divide are rounded; equal neighbours (tiny or thin pictures) are
+    Sizes that the factor does not divide are rounded; equal neighbors (tiny or thin pictures) are
     kept, so that the iteration budgets keep their places.
     """
     return [

@@ -33,7 +33,7 @@ class TextureSettings:
     gram_weight: float = setting(1.0, help="weight of Gram matrices in the texture loss", min=0.0)
     wasserstein_weight: float = setting(
         0.0,
-        help="weight of the Gaussian Wasserstein distance: larger motifs, truer colour, and more "
+        help="weight of the Gaussian Wasserstein distance: larger motifs, truer color, and more "
         "time a step",
         min=0.0,
     )
@@ -41,7 +41,7 @@ class TextureSettings:
         0.0, help="weight of channel means and deviations in the texture loss", min=0.0
     )
     tv_weight: float = setting(0.0, help="weight of total variation (smooths)", min=0.0)
-    optimiser: str = setting("lbfgs", help="optimiser", choices=("lbfgs", "adam"))
+    optimizer: str = setting("lbfgs", help="optimizer", choices=("lbfgs", "adam"))
     iterations: tuple[int, ...] = setting(
         (40, 30, 20, 60),
         help="steps at each level, coarse to fine; their number is the number of levels",

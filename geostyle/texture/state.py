@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import astuple
 from pathlib import Path
 
-from geostyle.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.errors import InputError
-from geostyle.texture.optimise import Step
+from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
+from geostyle.texture.optimizer import Step
 from geostyle.texture.pyramid import Finished, LevelHistory
 
 KIND = "texture-levels"

@@ -1,6 +1,6 @@
 """Textures from noise: a picture of any size with the Gram matrices of an exemplar, or a mixture.
 
-Each depth of the network keeps another scale of structure: relu1_1 alone keeps colours and grain,
+Each depth of the network keeps another scale of structure: relu1_1 alone keeps colors and grain,
 relu5_1 whole leaves and bricks.
 """
 
@@ -16,11 +16,11 @@ from torch import Tensor
 from geostyle.config import check, setting
 from geostyle.coords import Size, check_size, resize
 from geostyle.errors import InputError
-from geostyle.features import PADDINGS, FeatureExtractor
+from geostyle.features.extractor import PADDINGS, FeatureExtractor
 from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
 from geostyle.texture.losses import gram
 from geostyle.texture.objective import TextureObjective, mixture_shares
-from geostyle.texture.optimise import Objective
+from geostyle.texture.optimizer import Objective
 from geostyle.texture.pyramid import Progress, TextureResult
 from geostyle.texture.schedule import MIN_SIDE_PX, level_sizes
 from geostyle.texture.score import STYLE_LAYERS
@@ -28,7 +28,7 @@ from geostyle.texture.score import STYLE_LAYERS
 
 @dataclass(frozen=True)
 class SynthesisSettings:
-    """How a texture is synthesised; the defaults are the ones the benchmark measures."""
+    """How a texture is synthesized; the defaults are the ones the benchmark measures."""
 
     layers: tuple[str, ...] = setting(
         STYLE_LAYERS, help="layers whose Gram matrices are matched, equally"
@@ -56,7 +56,7 @@ class Seam:
 
     Attributes:
         wrap: mean absolute difference of the first and the last row (column), in [0, 1].
-        typical, worst: mean and largest of the same between neighbouring rows (columns).
+        typical, worst: mean and largest of the same between neighboring rows (columns).
     """
 
     wrap: tuple[float, float]
@@ -74,7 +74,7 @@ class Seam:
         return any(w > m for w, m in zip(self.wrap, self.worst, strict=True))
 
 
-def synthesise(
+def synthesize(
     exemplars: Tensor | Sequence[Tensor],
     extractor: FeatureExtractor,
     settings: SynthesisSettings | None = None,
@@ -85,7 +85,7 @@ def synthesise(
     start: Tensor | None = None,
     callback: Callable[[Progress], None] | None = None,
 ) -> TextureResult:
-    """Synthesise a texture from noise, coarse to fine.
+    """Synthesize a texture from noise, coarse to fine.
 
     Args:
         exemplars: one texture (1, 3, h, w) or several to be mixed, sRGB in [0, 1], each at the
@@ -142,7 +142,7 @@ def synthesise(
     return descend(start, levels, settings.descent, tile=settings.tile, callback=callback)
 
 
-def synthesise_depths(
+def synthesize_depths(
     exemplar: Tensor,
     extractor: FeatureExtractor,
     settings: SynthesisSettings | None = None,
@@ -153,9 +153,9 @@ def synthesise_depths(
 ) -> Iterator[tuple[str, TextureResult]]:
     """One texture for every depth: from the first layer alone to all of them.
 
-    Args: as for `synthesise`.
+    Args: as for `synthesize`.
     Yields: the deepest layer and the texture of each; an interrupted one is the last.
-    Source: as for `synthesise`, figure 2.
+    Source: as for `synthesize`, figure 2.
     Differs: all in a single scale (with the steps of all levels), where a layer keeps no structure
         wider than it sees; coarse to fine, even relu1_1 keeps what the coarser levels found.
     """
@@ -163,7 +163,7 @@ def synthesise_depths(
     descent = replace(settings.descent, iterations=(sum(settings.descent.iterations),))
     for depth, layer in enumerate(settings.layers, start=1):
         own = replace(settings, layers=settings.layers[:depth], descent=descent)
-        done = synthesise(exemplar, extractor, own, size=size, seed=seed, callback=callback)
+        done = synthesize(exemplar, extractor, own, size=size, seed=seed, callback=callback)
         yield layer, done
         if done.interrupted:
             break
@@ -194,7 +194,7 @@ def gram_errors(
 
     Args:
         image: (1, 3, H, W); values outside [0, 1] are clamped, as a saved picture would be.
-        exemplars, mixture: what A is averaged over, as for `synthesise`.
+        exemplars, mixture: what A is averaged over, as for `synthesize`.
         extractor: what to measure under, with its own padding.
     """
     pictures = [exemplars] if isinstance(exemplars, Tensor) else list(exemplars)
@@ -244,9 +244,9 @@ def _noise(
     palette = torch.zeros(3, n_pixels)
     floor = 0.0
     for picture, share in zip(pictures, shares, strict=True):
-        colours = picture[0].flatten(1).cpu()
+        colors = picture[0].flatten(1).cpu()
         chosen = (which >= floor) & (which < floor + share)
-        drawn = colours[:, (where * colours.shape[1]).long().clamp_max(colours.shape[1] - 1)]
+        drawn = colors[:, (where * colors.shape[1]).long().clamp_max(colors.shape[1] - 1)]
         palette = torch.where(chosen, drawn, palette)
         floor += share
     return palette.view(1, 3, *size).to(pictures[0])

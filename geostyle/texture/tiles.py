@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from geostyle.coords import Size
-from geostyle.features import FeatureExtractor
+from geostyle.features.extractor import FeatureExtractor
 
 Sums = dict[str, Tensor]
 Terms = tuple[Tensor, Tensor, Tensor]

@@ -57,7 +57,7 @@ def theta_of(matrix: Tensor) -> Tensor:
 
 
 def from_pixels(matrix: np.ndarray, output_size: Size, content_size: Size) -> np.ndarray:
-    """Theta (6,) of a map in pixels measured from the pictures' centres.
+    """Theta (6,) of a map in pixels measured from the pictures' centers.
 
     matrix: (2, 3), output pixels → content pixels, x right, y down. Sizes are (H, W).
     """

@@ -67,7 +67,7 @@ class WarpFamily(ABC):
         return theta * strength
 
     def grid(self, theta: Tensor, size: Size) -> Tensor:
-        """Map every pixel centre of an output picture of `size` (H, W): (B, H, W, 2)."""
+        """Map every pixel center of an output picture of `size` (H, W): (B, H, W, 2)."""
         points = base_grid(size, dtype=theta.dtype, device=theta.device)
         return self.map(theta, points.reshape(1, -1, 2)).reshape(-1, *points.shape)
 
@@ -84,7 +84,7 @@ class WarpFamily(ABC):
     ) -> Tensor:
         """Fit theta to matches by weighted least squares, solved in float64.
 
-        Minimises the weighted mean of |map(output) - content|² in the content frame plus
+        Minimizes the weighted mean of |map(output) - content|² in the content frame plus
         `smoothing` times the bending energy (families that cannot bend ignore it). What the
         matches leave open takes the smallest theta.
 

@@ -15,7 +15,7 @@ def push_pull(values: Tensor, known: Tensor) -> Tensor:
 
     Weights between blend. Nothing known at all gives zeros.
     Source: Gortler et al. 1996, "The Lumigraph", section 3.4 (pull-push).
-    Differs: each level is relaxed towards a harmonic fill, so that colours carry on from the
+    Differs: each level is relaxed towards a harmonic fill, so that colors carry on from the
     nearest edge instead of sinking into the mean.
     """
     height, width = values.shape[-2:]

@@ -33,7 +33,7 @@ def _corner_determinants(dx: Tensor, dy: Tensor) -> Tensor:
 def jacobian_determinant(grid: Tensor) -> Tensor:
     """How much `grid` (B, H, W, 2) enlarges area on the way output → content, with its sign.
 
-    One value per cell between four neighbouring pixel centres: (B, H-1, W-1), the mean over the
+    One value per cell between four neighboring pixel centers: (B, H-1, W-1), the mean over the
     cell of the bilinear map's determinant, both frames in normalized units. The base grid has 1.
     """
     height, width = check_grid(grid).shape[1:3]

@@ -21,7 +21,7 @@ NEWTON_STEPS = 20
 def compose_grids(outer: Tensor, inner: Tensor) -> Tensor:
     """`outer` after `inner`: (B, h, w, 2) for `outer` (B, H, W, 2) and `inner` (B, h, w, 2).
 
-    `outer` is read bilinearly, and continued linearly beyond its outermost pixel centres.
+    `outer` is read bilinearly, and continued linearly beyond its outermost pixel centers.
     """
     value, _ = _read(_with_jacobian(outer), check_grid(inner, "inner"))
     return value
@@ -33,7 +33,7 @@ def invert_grid(grid: Tensor, size: Size | None = None) -> Tensor:
     size: (h, w) of the content; default the grid's own. Content that the grid does not show has
     its output point extrapolated, so outside [-1, 1].
 
-    Returns: (B, h, w, 2), normalized output (x, y) for every pixel centre of the content, with
+    Returns: (B, h, w, 2), normalized output (x, y) for every pixel center of the content, with
     compose_grids(grid, result) the content's base grid.
     """
     height, width = check_grid(grid).shape[1:3]

@@ -47,6 +47,6 @@ def _keeps_enough(family: WarpFamily, theta: Tensor, ranges: RandomRanges) -> bo
     grid = sampling_grid(family, theta, (CHECK_PX, CHECK_PX))
     inside = float(inside_mask(grid).float().mean())
     # The central quarter of the content has area 1; the Jacobian counts what is seen of it.
-    centre = (grid[:, :-1, :-1].abs() <= 0.5).all(-1)
-    seen = float((jacobian_determinant(grid) * centre).sum()) * 4 / CHECK_PX**2
+    center = (grid[:, :-1, :-1].abs() <= 0.5).all(-1)
+    seen = float((jacobian_determinant(grid) * center).sum()) * 4 / CHECK_PX**2
     return inside >= ranges.min_inside and seen >= ranges.min_subject

@@ -29,7 +29,7 @@ class ThinPlate(WarpFamily):
     """The smoothest interpolation of offsets at a k×k lattice spanning the output frame.
 
     theta (B, 2k²): offsets (x, y) of the control points, row by row, from the top left. The map
-    takes control point i to itself plus offset i, with the least bending energy; kernel centres
+    takes control point i to itself plus offset i, with the least bending energy; kernel centers
     are the control points, in the output frame.
     Source: Bookstein 1989, "Principal Warps".
     """
@@ -118,7 +118,7 @@ def _features(points: Tensor, k: int) -> Tensor:
     """(..., K + 3, N): the kernels 2·r² log r, then 1, x, y, at points (..., N, 2)."""
     axis = _axis(k).to(points)[:, None]
     x, y = points.mT.contiguous().split(1, -2)  # each (..., 1, N)
-    # A number too small to matter keeps the kernel and its gradient at zero on a centre.
+    # A number too small to matter keeps the kernel and its gradient at zero on a center.
     across, down = (x - axis).square(), (y - axis).square() + torch.finfo(points.dtype).tiny
     squared = (down.unsqueeze(-2) + across.unsqueeze(-3)).flatten(-3, -2)  # rows of the lattice
     return torch.cat((squared * squared.log(), torch.ones_like(x), x, y), -2)

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from geostyle.cli import run as run_verb
-from geostyle.images import load_picture
+from geostyle.io.images import load_picture
 from geostyle.warps import WarpParameters, fold_mask
 
 Transfer = Callable[..., tuple[int, Any]]
@@ -98,7 +98,7 @@ def test_a_control_point_can_be_moved_by_hand(transfer: Transfer, pictures: list
 
 
 def test_the_report_shows_the_control_points(transfer: Transfer, pictures: list[str]) -> None:
-    from geostyle.report import draw_grid, read_run
+    from geostyle.report.html import draw_grid, read_run
 
     _, run = transfer(*pictures, "--preview")
     files = read_run(run)

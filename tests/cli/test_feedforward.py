@@ -22,12 +22,12 @@ from geostyle.cli import run as run_verb
 from geostyle.cli import verbs
 from geostyle.cli.fast_apply import repaint
 from geostyle.config import resolve
-from geostyle.feedforward.fast_net import FastNet, FastNetSettings, noise_place
-from geostyle.feedforward.fast_training import FastTrainSettings
+from geostyle.feedforward.fast_network import FastNet, FastNetSettings, noise_place
 from geostyle.feedforward.files import load_fast, save_network
-from geostyle.feedforward.texture_net import TextureNet, TextureNetSettings
-from geostyle.feedforward.texture_training import TextureTrainSettings
-from geostyle.runs import read_metrics
+from geostyle.feedforward.texture_network import TextureNet, TextureNetSettings
+from geostyle.io.runs import read_metrics
+from geostyle.training.fast_network import FastTrainSettings
+from geostyle.training.texture_network import TextureTrainSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 Verb = Callable[..., int]
@@ -181,7 +181,7 @@ def test_one_picture_at_another_size(verb: Verb, photos: Path, model: Path, tmp_
 
 def test_pictures_get_noise_of_their_own_unless_a_seed_is_given(model: Path) -> None:
     net, _ = load_fast(model)
-    first, second = (torch.full((1, 3, 48, 48), grey) for grey in (0.4, 0.6))
+    first, second = (torch.full((1, 3, 48, 48), gray) for gray in (0.4, 0.6))
     torch.testing.assert_close(repaint(net, first), repaint(net, first))
     seeds = [zlib.crc32((x * 255).round().byte().numpy().tobytes()) for x in (first, second)]
     for image, seed in zip((first, second), seeds, strict=True):
@@ -241,8 +241,8 @@ def test_paintings_of_a_texture_network(
     verb: Verb, photos: Path, texture_model: Path, tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    path = tmp_path / "stylise.safetensors"
-    settings = TextureNetSettings(mode="stylise", scales=3, width=4, norm="instance")
+    path = tmp_path / "stylize.safetensors"
+    settings = TextureNetSettings(mode="stylize", scales=3, width=4, norm="instance")
     save_network(path, TextureNet(settings))
     assert verb("texnet-sample", path, "--content", photos / "b.png", "--count", 2) == 0
     assert size(tmp_path / "runs" / "00001-texnet-sample" / "sample-1.png") == (32, 50)

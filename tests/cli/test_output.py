@@ -1,4 +1,4 @@
-"""The file a result is written to: format, depth, quality, colour profile."""
+"""The file a result is written to: format, depth, quality, color profile."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from PIL import Image, ImageCms
 
 from geostyle.cli._output import SUFFIXES, OutputSettings
 from geostyle.errors import InputError
-from geostyle.images import Picture, load_picture, srgb_profile
-from geostyle.report import RESULT_FILES
+from geostyle.io.images import Picture, load_picture, srgb_profile
+from geostyle.report.html import RESULT_FILES
 
 IMAGE = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0))
 

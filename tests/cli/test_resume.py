@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from geostyle.cli import run as run_verb
-from geostyle.runs import RunFolder, read_metrics
+from geostyle.io.runs import RunFolder, read_metrics
 from geostyle.texture import pyramid
 
 Capture = pytest.CaptureFixture[str]
@@ -242,7 +242,7 @@ def test_what_cannot_be_repeated_is_refused_in_one_line(tmp_path: Path, capsys: 
 def test_a_loss_that_is_no_number_keeps_the_last_good_picture(
     argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    optimise, calls = pyramid.optimise, [0]
+    optimize, calls = pyramid.optimize, [0]
 
     def spoiled(start: Any, objective: Any, *rest: Any, **options: Any) -> Any:
         def spoil(image: Any) -> Any:
@@ -250,9 +250,9 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_picture(
             total, style, content = objective(image)
             return (total if calls[0] < 5 else total * float("nan")), style, content
 
-        return optimise(start, spoil, *rest, **options)
+        return optimize(start, spoil, *rest, **options)
 
-    monkeypatch.setattr(pyramid, "optimise", spoiled)
+    monkeypatch.setattr(pyramid, "optimize", spoiled)
     message = refused(capsys, "transfer", *argv)
     run = newest(tmp_path)
     assert re.search(

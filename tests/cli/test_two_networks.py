@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 
 from geostyle import pipeline
 from geostyle.cli import run as run_verb
-from geostyle.features import CONVS_PER_BLOCK, FeatureExtractor
+from geostyle.features.extractor import CONVS_PER_BLOCK, FeatureExtractor
+from geostyle.io.runs import RunFolder, read_metrics
 from geostyle.pipeline import TransferSettings
-from geostyle.runs import RunFolder, read_metrics
 
 Capture = pytest.CaptureFixture[str]
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from geostyle.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.errors import InputError
 from geostyle.feedforward import files
-from geostyle.feedforward.fast_net import FastNet, FastNetSettings
+from geostyle.feedforward.fast_network import FastNet, FastNetSettings
 from geostyle.feedforward.files import FAST, TEXTURE, find_network, load_fast, load_texture_net
-from geostyle.feedforward.texture_net import TextureNet, TextureNetSettings, noise_pyramid
+from geostyle.feedforward.texture_network import TextureNet, TextureNetSettings, noise_pyramid
+from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 
 TINY = FastNetSettings(widths=(4, 6), blocks=(0, 1))
 
@@ -51,7 +51,7 @@ def test_what_is_no_such_network_is_refused_in_one_line(tmp_path: Path) -> None:
         ({k: v for k, v in tensors.items() if k != "out.bias"}, config),
         ({**tensors, "out.bias": torch.full((3,), torch.nan).half()}, config),
         (tensors, {"net": {**config["net"], "widths": [4, 8]}}),
-        (tensors, {"net": {**config["net"], "colour": 1}}),
+        (tensors, {"net": {**config["net"], "color": 1}}),
         (tensors, {"net": {**config["net"], "widths": [4]}}),
         (tensors, {}),
     ):

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from geostyle.feedforward.normalisation import EPSILON, InstanceNorm
+from geostyle.feedforward.normalization import EPSILON, InstanceNorm
 from geostyle.feedforward.resize_convolution import ResizeConvolution
 
 
@@ -18,7 +18,7 @@ def norm(width: int) -> InstanceNorm:
     return layer
 
 
-def test_normalisation_is_torch_s_with_and_without_gradients() -> None:
+def test_normalization_is_torch_s_with_and_without_gradients() -> None:
     layer, x = norm(4), torch.randn(2, 4, 5, 7, dtype=torch.float64)
     expected = F.instance_norm(x, weight=layer.weight, bias=layer.bias, eps=EPSILON)
     torch.testing.assert_close(layer(x), expected)
@@ -29,7 +29,7 @@ def test_normalisation_is_torch_s_with_and_without_gradients() -> None:
     torch.testing.assert_close(deviation, layer.weight.abs().expand(2, 4), rtol=1e-4, atol=0)
 
 
-def test_gradients_of_normalisation_are_those_of_its_values() -> None:
+def test_gradients_of_normalization_are_those_of_its_values() -> None:
     layer = norm(3)
     x = torch.randn(2, 3, 4, 3, dtype=torch.float64, requires_grad=True)
 
@@ -40,7 +40,7 @@ def test_gradients_of_normalisation_are_those_of_its_values() -> None:
     assert torch.autograd.gradcheck(call, (x, *layer.parameters()))
 
 
-def test_normalisation_in_bfloat16_has_the_gradient_of_float32() -> None:
+def test_normalization_in_bfloat16_has_the_gradient_of_float32() -> None:
     torch.manual_seed(0)
     layer, x, flow = InstanceNorm(8), torch.randn(1, 8, 32, 32) + 2, torch.randn(1, 8, 32, 32)
     gradients = []

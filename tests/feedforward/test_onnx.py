@@ -14,7 +14,7 @@ import torch
 from geostyle.cli import run
 from geostyle.errors import InputError
 from geostyle.feedforward import onnx_export
-from geostyle.feedforward.fast_net import FastNet, FastNetSettings
+from geostyle.feedforward.fast_network import FastNet, FastNetSettings
 from geostyle.feedforward.files import load_fast, save_network
 from geostyle.feedforward.onnx_export import export_onnx
 

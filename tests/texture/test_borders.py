@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geostyle import pipeline
 from geostyle.coords import resize
-from geostyle.features import load_features
+from geostyle.features.extractor import load_features
 from geostyle.pipeline import TransferSettings
 from geostyle.texture import (
     Finished,

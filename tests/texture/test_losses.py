@@ -150,7 +150,7 @@ def test_wasserstein_gradient() -> None:
 def test_total_variation_of_a_checkerboard() -> None:
     board = (torch.arange(6)[:, None] + torch.arange(8)) % 2
     image = board.float().expand(1, 3, 6, 8)
-    assert float(total_variation(image)) == 2  # every neighbour differs by 1, both ways
+    assert float(total_variation(image)) == 2  # every neighbor differs by 1, both ways
     assert float(total_variation(torch.full((1, 3, 6, 8), 0.4))) == 0
     ramp = torch.arange(8.0).expand(1, 1, 5, 8)
     assert float(total_variation(ramp)) == 1

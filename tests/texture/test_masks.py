@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor, load_features
+from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture.losses import gram
 from geostyle.texture.masks import keep_unmasked, mask_shares
 from geostyle.texture.objective import TextureObjective

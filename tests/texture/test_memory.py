@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor, load_features
+from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture import TextureSettings, transfer_texture
 from geostyle.texture.memory import (
     MARGIN,
@@ -43,7 +43,7 @@ def network(tiny_weights: Path) -> FeatureExtractor:
 def test_the_estimate_is_near_the_measured_peak() -> None:
     code = """
 import torch
-from geostyle.features import load_features
+from geostyle.features.extractor import load_features
 from geostyle.texture import TextureSettings, transfer_texture
 from geostyle.texture.memory import peak_bytes, resident_bytes, vectors_held
 from geostyle.texture.tiles import Tiling

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor, load_features
+from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture.losses import gram
 from geostyle.texture.published import (
     PublishedObjective,
@@ -29,7 +29,7 @@ def before_relu(seed: int) -> Tensor:
 
 
 def paper_gram(features: Tensor) -> Tensor:
-    """Equation 3: G_ij = Σ_k F_ik F_jk, over vectorised maps, not averaged."""
+    """Equation 3: G_ij = Σ_k F_ik F_jk, over vectorized maps, not averaged."""
     maps = features.reshape(N, -1)
     return torch.einsum("ik,jk->ij", maps, maps)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor, load_features
+from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture import Progress, TextureSettings, level_sizes, score, transfer_texture
 from geostyle.texture.schedule import style_size
 
@@ -137,13 +137,13 @@ def test_callback_sees_every_step_and_may_stop(extractor: FeatureExtractor) -> N
     assert [len(level.steps) for level in cut.history] == [4, 1]
 
 
-@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_a_run_cut_by_the_clock_repeats_without_it(
-    extractor: FeatureExtractor, optimiser: str
+    extractor: FeatureExtractor, optimizer: str
 ) -> None:
     content, style = picture(0, 48, 48), picture(1, 40, 40)
     settings = TextureSettings(
-        iterations=(200, 200, 200), time_budget_s=0.3, optimiser=optimiser, plateau=1e-6
+        iterations=(200, 200, 200), time_budget_s=0.3, optimizer=optimizer, plateau=1e-6
     )
     cut = transfer_texture(content, style, extractor, settings)
     assert cut.settings is not None and cut.settings.time_budget_s == 0

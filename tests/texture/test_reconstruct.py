@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geostyle.coords import resize
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor, load_features
+from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture.descent import DescentSettings, white_noise
 from geostyle.texture.neural_style import (
     NeuralStyleSettings,
@@ -144,4 +144,4 @@ def test_one_scale_only_and_some_style() -> None:
     with pytest.raises(InputError, match="style_layers"):
         NeuralStyleSettings(style_layers=())
     with pytest.raises(InputError, match="what"):
-        ReconstructionSettings(what="colour")
+        ReconstructionSettings(what="color")

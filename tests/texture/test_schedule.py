@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor, load_features
+from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture import Progress, TextureSettings, schedule, score, transfer_texture
 from geostyle.texture.memory import hungriest, peak_bytes
 from geostyle.texture.pyramid import Finished

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor, load_features
+from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture.descent import DescentSettings, resize_tile
 from geostyle.texture.losses import gram
 from geostyle.texture.objective import TextureObjective, mixture_shares
@@ -20,8 +20,8 @@ from geostyle.texture.synthesis import (
     fade_weights,
     gram_errors,
     seam,
-    synthesise,
-    synthesise_depths,
+    synthesize,
+    synthesize_depths,
     with_padding,
 )
 
@@ -35,11 +35,11 @@ def network(tiny_weights: Path) -> FeatureExtractor:
     return load_features("lite", weights=tiny_weights)
 
 
-def blobs(seed: int, size: tuple[int, int] = (48, 40), grey: float = 0.5) -> Tensor:
-    """A coloured, band-limited random texture."""
+def blobs(seed: int, size: tuple[int, int] = (48, 40), gray: float = 0.5) -> Tensor:
+    """A colored, band-limited random texture."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(1, 3, size[0] // 4, size[1] // 4, generator=generator)
-    return (resize_tile(coarse, size) * 0.6 + grey - 0.3).clamp(0, 1)
+    return (resize_tile(coarse, size) * 0.6 + gray - 0.3).clamp(0, 1)
 
 
 @pytest.mark.parametrize("size", [None, (33, 70), (96, 16)])
@@ -47,7 +47,7 @@ def test_any_size_from_one_exemplar(
     network: FeatureExtractor, size: tuple[int, int] | None
 ) -> None:
     exemplar = blobs(0)
-    done = synthesise(exemplar, network, QUICK, size=size)
+    done = synthesize(exemplar, network, QUICK, size=size)
     assert done.image.shape == (1, 3, *(size or (48, 40)))
     assert done.image.min() >= 0 and done.image.max() <= 1
     assert [len(level.steps) for level in done.history] == [15, 25]
@@ -65,23 +65,23 @@ def test_gram_error_is_the_ratio_of_norms(network: FeatureExtractor) -> None:
     assert gram_errors(b, b, network)["relu1_1"] == 0
 
 
-def test_colours_are_the_exemplars(network: FeatureExtractor) -> None:
+def test_colors_are_the_exemplars(network: FeatureExtractor) -> None:
     exemplar = blobs(2) * torch.tensor([0.9, 0.5, 0.2]).view(1, 3, 1, 1)
-    image = synthesise(exemplar, network, QUICK, size=(40, 48)).image
+    image = synthesize(exemplar, network, QUICK, size=(40, 48)).image
     torch.testing.assert_close(image.mean((0, 2, 3)), exemplar.mean((0, 2, 3)), atol=0.03, rtol=0)
 
 
 def test_noise_of_the_exemplars_pixels(network: FeatureExtractor) -> None:
     start_only = replace(QUICK, descent=DescentSettings(iterations=(0,)))
     exemplar = blobs(3)
-    image = synthesise(exemplar, network, start_only, size=(64, 64)).image
+    image = synthesize(exemplar, network, start_only, size=(64, 64)).image
     palette = {tuple(p) for p in exemplar[0].flatten(1).T.tolist()}
     assert {tuple(p) for p in image[0].flatten(1).T.tolist()} <= palette
-    neighbours = image[..., 1:] - image[..., :-1]
+    neighbors = image[..., 1:] - image[..., :-1]
     spread = image.std()
-    assert float(neighbours.std() / spread) == pytest.approx(2**0.5, rel=0.1)  # white
+    assert float(neighbors.std() / spread) == pytest.approx(2**0.5, rel=0.1)  # white
     again, other = (
-        synthesise(exemplar, network, start_only, size=(64, 64), seed=s).image for s in (0, 1)
+        synthesize(exemplar, network, start_only, size=(64, 64), seed=s).image for s in (0, 1)
     )
     assert torch.equal(image, again) and not torch.equal(image, other)
 
@@ -90,7 +90,7 @@ def test_tiles_have_no_seam_and_others_do(network: FeatureExtractor) -> None:
     exemplar = blobs(4, (64, 64))
     settings = replace(QUICK, descent=DescentSettings(iterations=(20, 40)))
     plain, tile = (
-        synthesise(exemplar, network, replace(settings, tile=tile), size=(48, 36)).image
+        synthesize(exemplar, network, replace(settings, tile=tile), size=(48, 36)).image
         for tile in (False, True)
     )
     assert seam(plain).visible and not seam(tile).visible
@@ -137,16 +137,16 @@ def test_levels_too_small_for_the_deepest_layer_are_left_out(network: FeatureExt
     settings = replace(
         QUICK, layers=("relu4_1", "relu5_1"), descent=DescentSettings(iterations=(1, 1, 1, 1))
     )
-    sizes = [level.size for level in synthesise(blobs(0), network, settings).history]
+    sizes = [level.size for level in synthesize(blobs(0), network, settings).history]
     assert sizes == [(16, 16), (16, 16), (24, 20), (48, 40)]
-    tiled = synthesise(blobs(0), network, replace(settings, tile=True))
+    tiled = synthesize(blobs(0), network, replace(settings, tile=True))
     assert [level.size for level in tiled.history] == [(48, 40)]  # its exemplar is reflected
     with pytest.raises(InputError, match="size: expected sides of at least 32 px"):
-        synthesise(blobs(0), network, replace(settings, tile=True), size=(40, 24))
+        synthesize(blobs(0), network, replace(settings, tile=True), size=(40, 24))
 
 
 def test_depths_are_one_scale_each(network: FeatureExtractor) -> None:
-    found = dict(synthesise_depths(blobs(0), network, QUICK, size=(20, 24)))
+    found = dict(synthesize_depths(blobs(0), network, QUICK, size=(20, 24)))
     assert list(found) == list(QUICK.layers)
     for result in found.values():
         assert [len(level.steps) for level in result.history] == [40]
@@ -165,7 +165,7 @@ def test_fades_run_from_style_to_style() -> None:
 
 
 def test_a_mixture_averages_gram_matrices(network: FeatureExtractor) -> None:
-    pair = [blobs(6, grey=0.35), blobs(7, (32, 32), grey=0.65)]
+    pair = [blobs(6, gray=0.35), blobs(7, (32, 32), gray=0.65)]
     objective = TextureObjective(
         network, pair, None, mixture=[1, 3], style_layers=["relu1_1", "relu2_1"]
     )
@@ -178,10 +178,10 @@ def test_a_mixture_averages_gram_matrices(network: FeatureExtractor) -> None:
 
 def test_the_ends_of_a_mixture_are_the_textures_themselves(network: FeatureExtractor) -> None:
     pair = [blobs(6), blobs(7)]
-    alone = synthesise(pair[1], network, QUICK, size=(32, 32))
-    mixed = synthesise(pair, network, QUICK, size=(32, 32), mixture=[0, 1])
+    alone = synthesize(pair[1], network, QUICK, size=(32, 32))
+    mixed = synthesize(pair, network, QUICK, size=(32, 32), mixture=[0, 1])
     torch.testing.assert_close(mixed.image, alone.image, atol=1e-4, rtol=0)
-    half = synthesise(pair, network, QUICK, size=(32, 32)).image
+    half = synthesize(pair, network, QUICK, size=(32, 32)).image
     to_half = gram_errors(half, pair, network, QUICK.layers)["relu1_1"]
     assert to_half < gram_errors(half, pair, network, QUICK.layers, mixture=[0, 1])["relu1_1"]
 
@@ -189,7 +189,7 @@ def test_the_ends_of_a_mixture_are_the_textures_themselves(network: FeatureExtra
 @pytest.mark.parametrize("mixture", [[1.0], [1.0, -1.0], [0.0, 0.0], [1, 1, 1]])
 def test_unusable_mixtures_are_refused(network: FeatureExtractor, mixture: list[float]) -> None:
     with pytest.raises(InputError, match="mixture: expected 2 non-negative"):
-        synthesise([blobs(0), blobs(1)], network, QUICK, mixture=mixture)
+        synthesize([blobs(0), blobs(1)], network, QUICK, mixture=mixture)
     assert mixture_shares(None, 2) == [0.5, 0.5]
 
 
@@ -198,7 +198,7 @@ def test_an_interruption_gives_the_best_so_far_at_full_size(network: FeatureExtr
         if p.step == 3:
             raise KeyboardInterrupt
 
-    done = synthesise(blobs(0), network, QUICK, size=(40, 56), callback=stop)
+    done = synthesize(blobs(0), network, QUICK, size=(40, 56), callback=stop)
     assert done.interrupted and done.image.shape == (1, 3, 40, 56)
     assert len(done.history) == 1 and len(done.history[0].steps) == 4
 
@@ -209,4 +209,4 @@ def test_settings_are_held_to_their_ranges(network: FeatureExtractor) -> None:
     with pytest.raises(InputError, match="iterations"):
         DescentSettings(iterations=(5, -1))
     with pytest.raises(InputError, match="relu9_1"):
-        synthesise(blobs(0), network, replace(QUICK, layers=("relu9_1",)))
+        synthesize(blobs(0), network, replace(QUICK, layers=("relu9_1",)))

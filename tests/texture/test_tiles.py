@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from geostyle.coords import resize
-from geostyle.features import FeatureExtractor, load_features
-from geostyle.images import load_picture
+from geostyle.features.extractor import FeatureExtractor, load_features
+from geostyle.io.images import load_picture
 from geostyle.texture.objective import TextureObjective
 from geostyle.texture.tiles import Tiling, _cut_side, maps_of
 

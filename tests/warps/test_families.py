@@ -92,7 +92,7 @@ def test_grids_of_two_sizes_are_the_same_map(name: str) -> None:
     family = make_family(name)
     theta = small_theta(family).float()
     coarse, fine = (sampling_grid(family, theta, size) for size in ((24, 32), (72, 96)))
-    assert torch.allclose(fine[:, 1::3, 1::3], coarse, atol=2e-6)  # every third centre is shared
+    assert torch.allclose(fine[:, 1::3, 1::3], coarse, atol=2e-6)  # every third center is shared
 
 
 @pytest.mark.parametrize("name", WARPING)
@@ -143,7 +143,7 @@ def test_fit_is_weighted(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["affine", "tps", "biquadratic"])
-def test_fit_minimises_what_it_says(name: str) -> None:
+def test_fit_minimizes_what_it_says(name: str) -> None:
     family = make_family(name, 3)
     p = some_points(30, seed=1)[0]
     q = p + 0.1 * some_points(30, seed=2)[0]
@@ -211,7 +211,7 @@ def test_affine_convention() -> None:
 
 
 def test_affine_in_square_pixels() -> None:
-    """A turn of a wide picture about its centre, made by scikit-image on pixels."""
+    """A turn of a wide picture about its center, made by scikit-image on pixels."""
     output, content = (40, 100), (60, 80)
     turn = EuclideanTransform(rotation=0.3, translation=(5, -7)).params[:2]
     theta = torch.from_numpy(from_pixels(turn, output, content))
@@ -269,7 +269,7 @@ def test_spline_interpolates_its_lattice_row_by_row() -> None:
     assert torch.allclose(family.map(theta, at[None])[0], at + theta.reshape(-1, 2), atol=1e-12)
 
 
-def test_spline_has_gradients_at_its_centres() -> None:
+def test_spline_has_gradients_at_its_centers() -> None:
     family = ThinPlate(3)
     for dtype in (torch.float32, torch.float64):
         points = family.control_points[None].to(dtype).requires_grad_()

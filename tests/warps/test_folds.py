@@ -32,7 +32,7 @@ def grid_of(x: Tensor, y: Tensor) -> Tensor:
 
 
 def folds(name: str, theta: Tensor, size: tuple[int, int] = SIZE, lattice: int = 4) -> bool:
-    """Whether any triangle of four neighbouring pixel centres is turned over, by numpy."""
+    """Whether any triangle of four neighboring pixel centers is turned over, by numpy."""
     grid = sampling_grid(make_family(name, lattice), theta, size).double().numpy()
     right, down = np.diff(grid, axis=2), np.diff(grid, axis=1)
 
@@ -55,7 +55,7 @@ def test_the_determinant_is_the_area_of_a_cell() -> None:
     assert torch.allclose(determinant, torch.full_like(determinant, -6.125))
     quarter_turn = grid_of(-y, x)
     assert torch.allclose(jacobian_determinant(quarter_turn), torch.ones(1, 8, 12).double())
-    # x·y has the Jacobian (1 + y, x; 0, 1): the cell's mean is its value at the cell's centre.
+    # x·y has the Jacobian (1 + y, x; 0, 1): the cell's mean is its value at the cell's center.
     sheared = jacobian_determinant(grid_of(x + x * y, y))
     assert torch.allclose(sheared[0], 1 + (y[:-1, 1:] + y[1:, 1:]) / 2)
 
@@ -195,7 +195,7 @@ def test_a_sound_lattice_of_many_points_is_checked_between_them() -> None:
     """A fold narrower than a coarse cell, between the control points of a fine lattice."""
     family = make_family("tps", 20)
     theta = torch.zeros(1, family.n_params)
-    theta[0, 2 * 210] = 0.09  # one control point, most of the way to its neighbour
+    theta[0, 2 * 210] = 0.09  # one control point, most of the way to its neighbor
     guarded = fold_guard(family, theta, (256, 256))
     assert not folds("tps", guarded, (256, 256), lattice=20)
 
@@ -218,7 +218,7 @@ def test_the_guard_refuses_what_is_no_theta() -> None:
 
 def test_the_long_run_counts_folds(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `make folds` does, on a few warps; it sees a fold where there is one."""
-    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[2] / "reliability"))
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "reliability"))
     run = importlib.import_module("folds")
     base = base_grid((12, 16)).numpy().copy()
     assert run.folds(base) == (0, pytest.approx(1, rel=1e-3))

@@ -105,7 +105,7 @@ def test_homography_draws_an_affine_map_after_a_perspective() -> None:
             for i in range(300)
         ]
     )
-    # At the frame's centre depth is 1: the affine part's shift is the map's.
+    # At the frame's center depth is 1: the affine part's shift is the map's.
     assert torch.allclose(theta[:, [2, 5]], affine[:, [2, 5]])
     points = torch.rand(1, 6, 2, dtype=torch.float64) * 2 - 1
     depth = 1 + (points * theta[:, None, 6:]).sum(-1, keepdim=True)

@@ -217,7 +217,7 @@ def test_there_is_no_seam(extend: str) -> None:
             assert warped.diff(dim=dim).abs().max() < 2.5 * image.diff(dim=dim).abs().max()
 
 
-def test_the_fill_takes_the_colours_near_by() -> None:
+def test_the_fill_takes_the_colors_near_by() -> None:
     image = torch.zeros(1, 1, 80, 80)
     image[..., 40:, :] = 1
     filled = warp_image(image, shift((80, 80), 1.0), extend="inpaint")[0, 0, :, 60]

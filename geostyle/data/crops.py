@@ -1,0 +1,164 @@
+"""Random square crops of a set of pictures, each drawn from (seed, number) alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from geostyle.coords import resize
+from geostyle.errors import InputError
+from geostyle.io.images import is_validation, list_pictures, load_picture
+
+P = TypeVar("P", str, Path)
+T = TypeVar("T")
+ATTEMPTS = 20  # pictures tried before a crop is given up
+NOISE_SHARE = 0.15
+CACHE_BYTES = 2_000_000_000
+THREADS = 8  # at most, that read ahead for a GPU
+
+
+def bundled_pictures() -> list[Path]:
+    """The photographs and scenes that come with the package."""
+    folder = Path(str(resources.files("geostyle") / "assets" / "pictures"))
+    return [path for kind in ("content", "scenes") for path in list_pictures(folder / kind)]
+
+
+def hold_out(
+    pictures: Sequence[P], name: Callable[[P], str] = lambda picture: Path(picture).name
+) -> tuple[list[P], list[P]]:
+    """(training, validation) pictures, parted by a hash of their names; neither is ever empty.
+
+    Few pictures may have none in the tenth that is held out: then one is. A single one serves
+    twice.
+
+    Args:
+        pictures: their paths, or names below a folder.
+        name: what of a picture is hashed where one is chosen; its file name alone by default.
+    """
+    held = [picture for picture in pictures if is_validation(picture)]
+    held = held or [min(pictures, key=lambda p: hashlib.sha256(name(p).encode()).digest())]
+    kept = [picture for picture in pictures if picture not in set(held)]
+    return kept or held, held
+
+
+class CropSource:
+    """Random square crops of a list of pictures, item i the same whatever was drawn before.
+
+    Args:
+        paths: the pictures, decoded when they are first drawn. What cannot be read is left out
+            and listed in `skipped`.
+        crop_px: side of a crop.
+        seed: crops are drawn from (seed, index).
+        noise: share of crops that get noise on top.
+        cache_bytes: decoded pictures kept, as uint8.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        crop_px: int,
+        seed: int,
+        *,
+        noise: float = NOISE_SHARE,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        if not paths:
+            raise InputError("images: expected at least one picture, got none")
+        self.paths, self.crop_px, self.seed, self.noise = list(paths), crop_px, seed, noise
+        self.skipped: dict[Path, str] = {}
+        self._cache: OrderedDict[Path, Tensor] = OrderedDict()
+        self._bytes, self._cache_bytes = 0, cache_bytes
+        self._lock = threading.Lock()
+
+    def crop(self, index: int) -> Tensor:
+        """Crop number `index`, (3, crop_px, crop_px) in [0, 1]: random scale, place and flip.
+
+        Raises: InputError where none of several pictures tried can be read.
+        """
+        rng = np.random.default_rng((self.seed, index))
+        picture = self._draw(rng)
+        height, width = picture.shape[-2:]
+        # From the whole short side down to half the crop's own size (a magnified detail).
+        low = min(0.6 * self.crop_px, height, width)
+        side = int(round(np.exp(rng.uniform(np.log(low), np.log(min(height, width))))))
+        side = min(max(side, 16), height, width)
+        y, x = rng.integers(height - side + 1), rng.integers(width - side + 1)
+        crop = picture[None, :, y : y + side, x : x + side].float() / 255
+        crop = resize(crop, (self.crop_px, self.crop_px)).clamp(0, 1)[0]
+        if rng.random() < 0.5:
+            crop = crop.flip(-1)
+        if rng.random() < self.noise:  # optimization starts from noise, or passes through it
+            crop = crop + rng.uniform(0.02, 0.3) * torch.from_numpy(
+                rng.standard_normal(crop.shape).astype(np.float32)
+            )
+        return crop.clamp(0, 1)
+
+    def batch(self, start: int, count: int) -> Tensor:
+        """Crops `start` … `start + count - 1`: (count, 3, crop_px, crop_px)."""
+        return torch.stack([self.crop(i) for i in range(start, start + count)])
+
+    def _draw(self, rng: np.random.Generator) -> Tensor:
+        """A picture as uint8 (3, H, W); what is unreadable draws again, the same in every run."""
+        for _ in range(ATTEMPTS):
+            path = self.paths[rng.integers(len(self.paths))]
+            if path in self.skipped:
+                continue
+            try:
+                return self._read(path)
+            except InputError as error:
+                self.skipped[path] = str(error)
+        raise InputError(
+            f"images: none of {ATTEMPTS} pictures drawn can be read; "
+            f"{next(reversed(self.skipped.values()))}"
+        )
+
+    def _read(self, path: Path) -> Tensor:
+        with self._lock:
+            if path in self._cache:
+                self._cache.move_to_end(path)
+                return self._cache[path]
+        picture = (load_picture(path, name="images").tensor[0] * 255).round().byte()
+        with self._lock:
+            if path not in self._cache:
+                self._cache[path] = picture
+                self._bytes += picture.numel()
+            while self._bytes > self._cache_bytes and len(self._cache) > 1:
+                self._bytes -= self._cache.popitem(last=False)[1].numel()
+        return picture
+
+
+class ReadAhead(Generic[T]):
+    """What the steps of a training read, made by threads before their turn where a GPU computes.
+
+    Args:
+        make: of a step's number, what it reads; must not depend on what was made before.
+        device: where the training computes. On the CPU, which has its hands full, nothing is made
+            before its turn.
+    """
+
+    def __init__(self, make: Callable[[int], T], device: torch.device) -> None:
+        self._make = make
+        threads = min(THREADS, (os.cpu_count() or 2) // 2) if device.type == "cuda" else 0
+        self._pool = ThreadPoolExecutor(threads) if threads else None
+        self._depth = 2 * threads
+        self._coming: dict[int, Future[T]] = {}
+
+    def __call__(self, step: int) -> T:
+        """What `step` reads."""
+        if self._pool is None:
+            return self._make(step)
+        for number in range(step, step + self._depth):
+            if number not in self._coming:
+                self._coming[number] = self._pool.submit(self._make, number)
+        return self._coming.pop(step).result()

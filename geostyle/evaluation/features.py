@@ -1,0 +1,331 @@
+"""How well a small feature network stands in for VGG-19: texture, geometry, speed, size.
+
+Both networks paint the same held-out pairs by the same schedule, and VGG-19 scores both; both serve
+the robust estimator on the same keypoints; both take the same optimizer steps.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from geostyle.coords import resize, size_of
+from geostyle.device import resolve_device, resolve_precision
+from geostyle.errors import InputError
+from geostyle.evaluation.keypoints import read_pf_willow
+from geostyle.evaluation.pck import predict
+from geostyle.evaluation.pck import score as score_keypoints
+from geostyle.features.extractor import CONVS_PER_BLOCK, LITE_FILE, FeatureExtractor, load_features
+from geostyle.io.images import fit_size, is_validation, list_pictures, load_picture
+from geostyle.matching import GeometrySettings
+from geostyle.texture import Score, TextureSettings, score, transfer_texture
+from geostyle.texture.objective import TextureObjective
+from geostyle.texture.schedule import style_size
+from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
+
+ASSETS = Path(str(resources.files("geostyle") / "assets"))
+GEOMETRY_LAYER = "pool4"
+DEEPEST = "relu5_1"
+
+
+@dataclass(frozen=True)
+class Painted:
+    """One pair painted under both networks, all scored under the reference.
+
+    content, tex_style: the pictures as they were used, (1, 3, H, W).
+    images: results, "reference" and "student". start: score of the content itself.
+    """
+
+    content: Tensor
+    tex_style: Tensor
+    images: dict[str, Tensor]
+    start: Score
+    scores: dict[str, Score]
+
+    @property
+    def fall(self) -> float:
+        """The fall of the total score under the student as a share of that under the reference."""
+        falls = {k: self.start.total - s.total for k, s in self.scores.items()}
+        return falls["student"] / falls["reference"]
+
+    @property
+    def style_ratio(self) -> float:
+        """The remaining style score under the student over that under the reference."""
+        return self.scores["student"].style / self.scores["reference"].style
+
+
+def held_out_pairs(images: Path | None, styles: Path | None, count: int) -> list[tuple[Path, Path]]:
+    """`count` pairs of pictures no training sees: the tenth of each folder (`is_validation`).
+
+    None takes the bundled pictures, all of which no training sees. Pictures are spread over each
+    folder, and repeat only where there are too few.
+
+    Raises: InputError where a folder holds none.
+    """
+    chosen = []
+    for folder, name, bundled in ((images, "images", "content"), (styles, "styles", "styles")):
+        if folder is None:
+            found = list_pictures(ASSETS / "pictures" / bundled)
+        else:
+            found = list_pictures(folder, recursive=True, name=name)
+            found = [path for path in found if is_validation(path)]
+        if not found:
+            raise InputError(f"{name}: expected held-out pictures in {str(folder)!r}, got none")
+        step = max(1, len(found) // count)
+        chosen.append([found[i * step % len(found)] for i in range(count)])
+    return list(zip(*chosen, strict=True))
+
+
+def paint_pair(
+    content_path: Path,
+    style_path: Path,
+    painters: dict[str, FeatureExtractor],
+    scorer: FeatureExtractor,
+    settings: TextureSettings,
+    size_px: int,
+) -> Painted:
+    """Paint one pair under every painter and score the results under `scorer`."""
+    content = load_picture(content_path, name="images")
+    canvas = resize(content.tensor, fit_size(content.size, size_px)).clamp(0, 1)
+    texture = load_picture(style_path, name="styles").tensor
+    scaled = resize(texture, style_size(texture, size_of(canvas), 1.0))
+    scaled = scaled.clamp(0, 1)
+    images = {k: transfer_texture(canvas, texture, p, settings).image for k, p in painters.items()}
+    scores = {k: score(image, canvas, scaled, scorer) for k, image in images.items()}
+    return Painted(canvas, scaled, images, score(canvas, canvas, scaled, scorer), scores)
+
+
+@torch.no_grad()
+def product_similarity(
+    image: Tensor, student: FeatureExtractor, reference: FeatureExtractor
+) -> dict[str, float]:
+    """Cosine between the two networks' tables of inner products of all positions, by layer.
+
+    That is all that Gram losses and correlations see of features; 1 is alike up to scale. At pool4
+    the products are those of centered unit vectors, as matching uses them.
+
+    Source: Kornblith et al., "Similarity of Neural Network Representations Revisited", section 3
+        (the products' Frobenius inner product equals ‖F F'ᵀ‖²).
+    """
+    layers = (*STYLE_LAYERS, CONTENT_LAYER, GEOMETRY_LAYER)
+    found = [network(image, layers) for network in (student, reference)]
+    similar = {}
+    for layer in layers:
+        ours, theirs = (features[layer][0].double().flatten(1) for features in found)
+        if layer == GEOMETRY_LAYER:
+            ours, theirs = (normalize(f - f.mean(1, keepdim=True), dim=0) for f in (ours, theirs))
+        energy = (ours @ ours.mT).norm() * (theirs @ theirs.mT).norm()
+        similar[layer] = float((ours @ theirs.mT).norm().square() / energy)
+    return similar
+
+
+def multiply_adds(network: FeatureExtractor, layers: Sequence[str] | None = None) -> float:
+    """Multiply-adds a pixel of the picture through relu5_1, the taps of `layers` included.
+
+    Args:
+        layers: those read; default the style layers, the content layer and pool4.
+    """
+    read = layers or (*STYLE_LAYERS, CONTENT_LAYER, GEOMETRY_LAYER)
+    total = 0.0
+    for block, n_convs in enumerate(CONVS_PER_BLOCK[network.name], start=1):
+        for i in range(1, n_convs + 1):
+            conv = network.convs[f"conv{block}_{i}"]
+            assert isinstance(conv, torch.nn.Conv2d)
+            total += conv.weight.numel() / 4 ** (block - 1)
+            if f"relu{block}_{i}" == DEEPEST:
+                break
+    for layer in read if network.taps else ():
+        total += network.channels(layer) ** 2 / network.stride(layer) ** 2
+    return total
+
+
+def step_seconds(
+    painters: dict[str, FeatureExtractor], content: Tensor, tex_style: Tensor, rounds: int = 5
+) -> dict[str, float]:
+    """Seconds of one loss and gradient under each painter, taken in turns; the median."""
+    objectives = {k: TextureObjective(p, [tex_style], content) for k, p in painters.items()}
+    taken: dict[str, list[float]] = {k: [] for k in painters}
+    for number in range(rounds + 1):
+        for name, objective in objectives.items():
+            image = content.clone().requires_grad_(True)
+            began = time.monotonic()
+            torch.autograd.grad(objective(image)[0], image)
+            if number:  # the first warms up
+                taken[name].append(time.monotonic() - began)
+    return {k: statistics.median(v) for k, v in taken.items()}
+
+
+def keypoint_scores(
+    root: Path,
+    painters: dict[str, FeatureExtractor],
+    on_pair: Callable[[], object] = lambda: None,
+) -> dict[str, float]:
+    """PCK@0.1 in per cent of the robust estimator on the pairs of `root`, under each network."""
+    pairs = read_pf_willow(root)
+    found = {}
+    for name, network in painters.items():
+        predictions = predict(pairs, network, GeometrySettings(frame="geo"), ["robust"], on_pair)
+        rows = score_keypoints(pairs, predictions, name)
+        found[name] = next(r.pck for r in rows if r.class_name == "all" and r.alpha == 0.1)
+    return found
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The student and the reference, each in float32 and as fast as this machine runs it.
+
+    plain: the reference in the layout and precision everybody starts from.
+    file_bytes, load_s: of the student's checkpoint.
+    """
+
+    student: FeatureExtractor
+    reference: FeatureExtractor
+    fast_student: FeatureExtractor
+    fast_reference: FeatureExtractor
+    plain: FeatureExtractor
+    file_bytes: int
+    load_s: float
+
+    @classmethod
+    def load(
+        cls, weights: Path | None, reference: str, reference_weights: Path | None, device: str
+    ) -> Networks:
+        """Load both; `weights` None is the bundled network."""
+        where = resolve_device(device)
+        fast = resolve_precision("auto", where)
+
+        def other(dtype: torch.dtype, channels_last: bool = True) -> FeatureExtractor:
+            return load_features(
+                reference,
+                weights=reference_weights,
+                device=where,
+                dtype=dtype,
+                channels_last=channels_last,
+            )
+
+        began = time.monotonic()
+        student = load_features("lite", weights=weights, device=where)
+        load_s = time.monotonic() - began
+        path = weights or ASSETS / LITE_FILE
+        return cls(
+            student,
+            other(torch.float32),
+            load_features("lite", weights=weights, device=where, dtype=fast),
+            other(fast),
+            other(torch.float32, channels_last=False),
+            path.stat().st_size,
+            load_s,
+        )
+
+
+@dataclass(frozen=True)
+class Report:
+    """All figures by section, plain JSON types, and the painted pairs."""
+
+    figures: dict[str, Any]
+    painted: list[Painted]
+
+
+def measure(
+    networks: Networks,
+    pairs: Sequence[tuple[Path, Path]],
+    settings: TextureSettings,
+    *,
+    size_px: int = 256,
+    step_px: int = 512,
+    pf_willow: Path | None = None,
+    say: Callable[[str], object] = lambda line: None,
+) -> Report:
+    """Measure everything.
+
+    Args:
+        networks: see `Networks`.
+        pairs: (content, texture style) files; see `held_out_pairs`.
+        settings: the schedule that both networks paint by.
+        size_px, step_px: long side of the painted pictures, and of those that steps are timed on.
+        pf_willow: folder of keypoint pairs; without it geometry is left out.
+        say: receives a line a pair.
+    """
+    painters = {"reference": networks.fast_reference, "student": networks.fast_student}
+    painted: list[Painted] = []
+    similar = []
+    for number, (content, style) in enumerate(pairs, start=1):
+        pair = paint_pair(content, style, painters, networks.reference, settings, size_px)
+        painted.append(pair)
+        similar.append(product_similarity(pair.content, networks.student, networks.reference))
+        say(
+            f"{number}/{len(pairs)} {content.stem} × {style.stem}: fall {100 * pair.fall:.1f} %, "
+            f"style {pair.style_ratio:.2f} ×"
+        )
+    figures: dict[str, Any] = {"file": _file_figures(networks)}
+    figures["texture"] = {
+        "pairs": len(painted),
+        "size_px": size_px,
+        "fall_share": statistics.median(pair.fall for pair in painted),
+        "fall_share_worst": min(pair.fall for pair in painted),
+        "style_ratio": statistics.median(pair.style_ratio for pair in painted),
+    }
+    for who in painters:
+        for term in ("total", "style", "content"):
+            values = [getattr(pair.scores[who], term) for pair in painted]
+            figures["texture"][f"{who}_{term}"] = statistics.median(values)
+        for layer in STYLE_LAYERS:
+            values = [pair.scores[who].style_layers[layer] for pair in painted]
+            figures["texture"][f"{who}_{layer}"] = statistics.median(values)
+    figures["product_similarity"] = {
+        layer: statistics.median(row[layer] for row in similar) for layer in similar[0]
+    }
+    if pf_willow is not None:
+        say("keypoints of both networks")
+        both = {"reference": networks.reference, "student": networks.student}
+        figures["geometry"] = keypoint_scores(pf_willow, both)
+    figures["step_s"] = _step_figures(networks, pairs[0], step_px)
+    return Report(figures, painted)
+
+
+def _file_figures(networks: Networks) -> dict[str, float]:
+    reference, student = (multiply_adds(n) for n in (networks.reference, networks.student))
+    return {
+        "megabytes": networks.file_bytes / 1e6,
+        "load_s": networks.load_s,
+        "multiply_adds_ratio": reference / student,
+    }
+
+
+def _step_figures(networks: Networks, pair: tuple[Path, Path], step_px: int) -> dict[str, float]:
+    content, style = (
+        resize(load_picture(path, name="images").tensor, (step_px, step_px)).clamp(0, 1)
+        for path in pair
+    )
+    timed = {
+        "reference_float32_contiguous": networks.plain,
+        "reference_float32": networks.reference,
+        "reference_fast": networks.fast_reference,
+        "student_float32": networks.student,
+        "student_fast": networks.fast_student,
+    }
+    seconds: dict[str, float] = step_seconds(timed, content, style)
+    best = min(seconds["student_fast"], seconds["student_float32"])
+    quickest = min(seconds["reference_fast"], seconds["reference_float32"])
+    return seconds | {
+        "size_px": step_px,
+        "speed_up_over_float32": seconds["reference_float32_contiguous"] / best,
+        "speed_up_over_fastest": quickest / best,
+    }
+
+
+def table(figures: dict[str, Any]) -> str:
+    """The figures as text, a line each."""
+    lines = []
+    for section, values in figures.items():
+        lines += [f"{section}.{name}".ljust(44) + f"{value:.4g}" for name, value in values.items()]
+    return "\n".join(lines)

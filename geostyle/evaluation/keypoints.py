@@ -1,0 +1,211 @@
+"""Public sets of picture pairs with keypoints, read as their authors lay them out.
+
+PF-WILLOW and PF-PASCAL: Ham et al., "Proposal Flow", CVPR 2016 and TPAMI 2018, with the lists of
+pairs of Rocco et al. SPair-71k: Min et al., 2019. Images and keypoints are theirs and not ours to
+hand on.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from geostyle.coords import Size
+from geostyle.errors import InputError
+from geostyle.evaluation.metrics import Array
+
+PF_PASCAL_LISTS = ("test_pairs_pf_pascal.csv", "test_pairs.csv")
+PASCAL_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class KeypointPair:
+    """A pair of pictures and the same parts in both, in pixels, 0 at the first pixel's center.
+
+    Attributes:
+        source, target: the pictures; the target's keypoints are carried to the source.
+        kind: the class.
+        source_points, target_points: (K, 2) as (x, y).
+        unit: what errors are measured in: the long side of the box around the source's keypoints
+            ("keypoints"), of the source picture ("picture"), or a number of source pixels.
+    """
+
+    source: Path
+    target: Path
+    kind: str
+    source_points: Array
+    target_points: Array
+    unit: str | float = "keypoints"
+
+    def unit_px(self, source_size: Size) -> float | None:
+        """The unit in source pixels, for a source of (H, W); None for that of the keypoints."""
+        if self.unit == "keypoints":
+            return None
+        return float(max(source_size)) if self.unit == "picture" else float(self.unit)
+
+
+def read_pf_willow(root: Path) -> list[KeypointPair]:
+    """The pairs listed in ``root/pairs.csv``, or the authors' ``test_pairs_pf.csv``.
+
+    Columns: source_image, target_image, class (may be missing: the picture's folder), XA, YA, XB,
+    YB; the last four hold ";"-joined keypoints in pixels counted from 1 (A = source, B = target).
+    Unit: the keypoints' box.
+
+    Raises: InputError where the file is missing, or a line of it is not of that form.
+    """
+    table = _first(root, ("pairs.csv", "test_pairs_pf.csv"))
+    pairs = []
+    for number, row in _rows(table):
+        a, b = _listed_points(row, table, number)
+        pair = _picture_paths(root, row, table, number)
+        kind = row.get("class") or pair[0].parent.name
+        pairs.append(KeypointPair(*pair, kind, a, b))
+    return _some(pairs, table)
+
+
+def read_pf_pascal(root: Path) -> list[KeypointPair]:
+    """The pairs of PF-PASCAL's test list.
+
+    ``root`` holds test_pairs_pf_pascal.csv (or test_pairs.csv) with the columns of
+    `read_pf_willow`, class being a number from 1 or a name. Where XA … YB are missing, keypoints
+    are read from Annotations/CLASS/PICTURE.mat ("kps", NaN where a part is hidden). Unit: the
+    source picture's long side.
+
+    Raises: InputError where a file is missing, or is not of that form.
+    """
+    table = _first(root, PF_PASCAL_LISTS)
+    pairs = []
+    for number, row in _rows(table):
+        kind = str(row.get("class", ""))
+        if kind.isdigit() and 1 <= int(kind) <= len(PASCAL_CLASSES):
+            kind = PASCAL_CLASSES[int(kind) - 1]
+        pair = _picture_paths(root, row, table, number)
+        if "XA" in row:
+            a, b = _listed_points(row, table, number)
+        else:
+            a, b = (_annotated_points(root, kind, path) for path in pair)
+        pairs.append(_seen(*pair, kind, a, b, table, number))
+    return _some(pairs, table)
+
+
+def read_spair(root: Path, split: str = "test") -> list[KeypointPair]:
+    """The pairs of SPair-71k, from ``root/Layout/large/SPLIT.txt`` and PairAnnotation/SPLIT.
+
+    The set's task is to carry keypoints of its source picture to its target, so its target is our
+    content, and errors are in units of the target's object box (long side).
+
+    Raises: InputError where a file is missing, or is not of that form.
+    """
+    layout = _first(root, (f"Layout/large/{split}.txt", f"Layout/small/{split}.txt"))
+    try:
+        names = layout.read_text("utf-8").split()
+    except (OSError, ValueError) as error:
+        raise InputError(f"root: expected names in {str(layout)!r} ({error})") from error
+    pairs = []
+    for name in names:
+        path = root / "PairAnnotation" / split / f"{name}.json"
+        if not path.is_file():
+            path = path.with_name(f"{name.replace(':', '_')}.json")  # unpacked where : is no name
+        try:
+            note: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            kind = str(note["category"])
+            pictures = [
+                root / "JPEGImages" / kind / Path(str(note[f"{k}_imname"])).name
+                for k in ("trg", "src")
+            ]
+            a, b = (np.asarray(note[f"{k}_kps"], dtype=np.float64) for k in ("trg", "src"))
+            left, top, right, bottom = (float(v) for v in note["trg_bndbox"])
+            pair = KeypointPair(
+                pictures[0], pictures[1], kind, a, b, max(right - left, bottom - top)
+            )
+        except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"root: expected an annotation in {str(path)!r} ({error})") from error
+        if a.ndim != 2 or a.shape[1] != 2 or a.shape != b.shape or not np.isfinite((a, b)).all():
+            raise InputError(f"root: expected equal keypoints in {str(path)!r}")
+        pairs.append(pair)
+    return _some(pairs, layout)
+
+
+def _first(root: Path, names: Sequence[str]) -> Path:
+    for name in names:
+        if (root / name).is_file():
+            return root / name
+    raise InputError(f"root: expected a folder with {' or '.join(names)}, got {str(root)!r}")
+
+
+def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        rows = list(csv.DictReader(table.read_text("utf-8-sig").splitlines()))
+    except (OSError, ValueError, csv.Error) as error:
+        raise InputError(f"root: expected CSV in {str(table)!r}, got: {error}") from error
+    yield from enumerate(rows, start=2)
+
+
+def _picture_paths(root: Path, row: dict[str, str], table: Path, number: int) -> tuple[Path, Path]:
+    names = row.get("source_image"), row.get("target_image")
+    if not names[0] or not names[1]:
+        raise _bad(table, number, KeyError("source_image, target_image"))
+    # The lists name the set's own folder first, which may itself be the root.
+    found = []
+    for name in map(str, names):
+        path = root / name
+        if not path.exists() and (root.parent / name).exists():
+            path = root.parent / name
+        found.append(path)
+    return found[0], found[1]
+
+
+def _listed_points(row: dict[str, str], table: Path, number: int) -> tuple[Array, Array]:
+    try:
+        a, b = (np.stack([_numbers(row["X" + k]), _numbers(row["Y" + k])], 1) - 1 for k in "AB")
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _bad(table, number, error) from error
+    if a.shape != b.shape or not np.isfinite((a, b)).all():
+        raise InputError(f"root: line {number} of {str(table)!r} has unequal keypoints")
+    return a, b
+
+
+def _numbers(text: str) -> Array:
+    return np.array([float(part) for part in text.split(";") if part.strip()])
+
+
+def _annotated_points(root: Path, kind: str, picture: Path) -> Array:
+    from scipy.io import loadmat  # comes with scikit-image
+
+    path = root / "Annotations" / kind / f"{picture.stem}.mat"
+    try:
+        points: Array = np.asarray(loadmat(path)["kps"], dtype=np.float64)
+    except Exception as error:  # loadmat raises whatever a damaged file makes it
+        raise InputError(f"root: expected keypoints in {str(path)!r} ({error})") from error
+    return points - 1
+
+
+def _seen(
+    source: Path, target: Path, kind: str, a: Array, b: Array, table: Path, number: int
+) -> KeypointPair:
+    """The pair with the keypoints that both pictures show."""
+    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2:
+        raise InputError(f"root: line {number} of {str(table)!r} has unequal keypoints")
+    both = np.isfinite(a).all(1) & np.isfinite(b).all(1)
+    return KeypointPair(source, target, kind, a[both], b[both], "picture")
+
+
+def _bad(table: Path, number: int, error: Exception) -> InputError:
+    return InputError(f"root: line {number} of {str(table)!r} is not a keypoint pair ({error})")
+
+
+def _some(pairs: list[KeypointPair], table: Path) -> list[KeypointPair]:
+    pairs = [pair for pair in pairs if len(pair.source_points)]
+    if not pairs:
+        raise InputError(f"root: expected pairs in {str(table)!r}, got none")
+    return pairs

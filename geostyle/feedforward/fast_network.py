@@ -1,0 +1,220 @@
+"""The fast style network: a photograph goes in, the painting comes out, in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geostyle.config import check, setting
+from geostyle.errors import InputError
+from geostyle.feedforward.normalization import InstanceNorm
+from geostyle.feedforward.resize_convolution import ResizeConvolution
+
+NOISE_OCTAVES, NOISE_SIDE = 5, 128  # of the smallest maps' places
+
+
+@dataclass(frozen=True)
+class FastNetSettings:
+    """The shape of a fast style network."""
+
+    widths: tuple[int, ...] = setting(
+        (16, 32, 64), min=4, max=512, help="channels at full size, at half, and so on"
+    )
+    blocks: tuple[int, ...] = setting(
+        (0, 0, 5), min=0, max=32, help="residual blocks at each size, on the way up"
+    )
+    kernel: int = setting(3, choices=(3, 5, 7, 9), help="side of the first and last convolution")
+    stem: str = setting(
+        "half", choices=("half", "full"), help="size at which the first convolution gives its maps"
+    )
+    skips: bool = setting(
+        True, help="add each size's maps on the way down to those on the way up, the picture too"
+    )
+    noise: bool = setting(
+        True, help="add noise to the smallest maps, so that plain areas are not all painted alike"
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        if len(self.widths) < 2:
+            raise InputError(f"widths: expected two sizes or more, got {list(self.widths)}")
+        if len(self.blocks) != len(self.widths):
+            raise InputError(
+                f"blocks: expected {len(self.widths)} numbers, one a width, got {list(self.blocks)}"
+            )
+
+
+def noise_place(*seed: int) -> tuple[int, int]:
+    """Where in the noise a picture begins: the `shift` of `FastNet`, for non-negative numbers."""
+    row, column = np.random.default_rng(seed).integers(0, NOISE_SIDE, 2)
+    return int(row), int(column)
+
+
+class Noise(nn.Module):
+    """Fixed noise of several scales, mixed into maps: what a stroke may follow where nothing is.
+
+    Args:
+        width: channels of the maps.
+
+    Where a photograph is plain, a network without it has nothing but its own lattice to tell one
+    place from another, and repeats one stroke along that.
+
+    Source: Ulyanov, Lebedev, Vedaldi, Lempitsky, "Texture Networks", section 3.2, for noise at
+        M / 2^i; here it is added to the maps, and the same at every run.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        generator, octaves = torch.Generator().manual_seed(0), []
+        for octave in range(NOISE_OCTAVES):
+            drawn = torch.randn(1, 1, *[NOISE_SIDE >> octave] * 2, generator=generator)
+            for _ in range(octave):  # the tile has no seam: each enlargement wraps around
+                wide = F.interpolate(
+                    F.pad(drawn, (1,) * 4, "circular"), scale_factor=2.0, mode="bilinear"
+                )
+                drawn = wide[..., 2:-2, 2:-2]
+            octaves.append(drawn / drawn.std())
+        self.tile: Tensor
+        self.register_buffer("tile", torch.cat(octaves, 1))
+        self.mix = nn.Conv2d(NOISE_OCTAVES, width, 1, bias=False)
+
+    def forward(self, x: Tensor, shift: tuple[int, int]) -> Tensor:
+        """(B, width, H, W) with the noise from place `shift` of the tile on added."""
+        rows, columns = (
+            (torch.arange(side, device=x.device) + start) % NOISE_SIDE
+            for side, start in zip(x.shape[-2:], shift, strict=True)
+        )
+        tile = self.tile.to(x.dtype)
+        return x + self.mix(tile[:, :, rows][..., columns])
+
+
+class Convolution(nn.Module):
+    """A convolution that reflects at borders, then instance normalization.
+
+    Args:
+        n_in, n_out: channels. kernel: its odd side. stride: of the convolution.
+    """
+
+    def __init__(self, n_in: int, n_out: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        # Without bias: normalization takes the mean away.
+        self.conv = nn.Conv2d(
+            n_in, n_out, kernel, stride, kernel // 2, bias=False, padding_mode="reflect"
+        )
+        self.norm = InstanceNorm(n_out)
+        nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, n_in, H, W) → (B, n_out, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        return self.norm(self.conv(x))
+
+
+class Residual(nn.Module):
+    """Two convolutions whose result is added to what came in."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.second = Convolution(width, width), Convolution(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+class Enlargement(nn.Module):
+    """A resize-convolution, cut to the size wanted and normalized.
+
+    Args:
+        n_in, n_out: channels.
+    """
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.conv, self.norm = ResizeConvolution(n_in, n_out), InstanceNorm(n_out)
+
+    def forward(self, x: Tensor, beside: Tensor, add: bool) -> Tensor:
+        """(B, n_in, h, w) → (B, n_out, H, W), (H, W) the size of `beside`, which may be added."""
+        # Odd sides were rounded up on the way down.
+        x = self.conv(x)[..., : beside.shape[-2], : beside.shape[-1]]
+        return self.norm(x + beside if add else x)
+
+
+class FastNet(nn.Module):
+    """A feed-forward network that repaints pictures of any size in one style.
+
+    Args:
+        settings: see `FastNetSettings`.
+
+    The output is linear: 0 and 1 are reached like any value, and no gradient dies beyond them; an
+    untrained network with `skips` gives nearly its input.
+
+    Source: Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and
+        Super-Resolution", section 3.1 and supplementary table 1; Ulyanov, Vedaldi, Lempitsky,
+        "Instance Normalization", for the normalization.
+    Differs: instance instead of batch normalization; nearest-neighbor resize and convolution
+        instead of transposed convolution; reflection instead of zero padding; linear instead of
+        tanh output. By default also half as wide, with small first and last kernels, additive
+        skips and noise; ``configs/feedforward/fast_johnson.yaml`` has the paper's sizes.
+    """
+
+    def __init__(self, settings: FastNetSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        widths, full = settings.widths, settings.stem == "full"
+        self.encoder = nn.ModuleList()
+        before = 3
+        for level, width in enumerate(widths if full else widths[1:]):
+            kernel, stride = (3, 2) if level else (settings.kernel, 1 if full else 2)
+            self.encoder.append(Convolution(before, width, kernel, stride))
+            before = width
+        self.noise = Noise(widths[-1]) if settings.noise else None
+        up = widths[::-1]
+        # Blocks of every size, from the smallest on, and what enlarges from one to the next.
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(Residual(width) for _ in range(count)))
+            for width, count in zip(up, settings.blocks[::-1], strict=True)
+        )
+        self.decoder = nn.ModuleList(Enlargement(a, b) for a, b in zip(up, up[1:], strict=False))
+        middle = settings.kernel // 2
+        self.out = nn.Conv2d(
+            widths[0] + 3 * settings.skips, 3, settings.kernel,
+            padding=middle, padding_mode="reflect",
+        )  # fmt: skip
+        if settings.skips:
+            with torch.no_grad():
+                self.out.weight.mul_(0.1)
+                self.out.weight[:, -3:, middle, middle] += torch.eye(3)
+                self.out.bias.zero_()  # type: ignore[union-attr]
+        self.to(memory_format=torch.channels_last)
+
+    def compute_in(self, dtype: torch.dtype) -> FastNet:
+        """Run all convolutions but the last, which sets the colors, in this precision."""
+        for part in (self.encoder, self.noise, self.blocks, self.decoder):
+            if part is not None:
+                part.to(dtype=dtype)
+        return self
+
+    def forward(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
+        """Repaint `image` (B, 3, H, W), sRGB in [0, 1], sides of 16 px or more.
+
+        shift: the place of the noise to begin at (`noise_place`); another, another painting.
+
+        Returns: (B, 3, H, W) float32, not clamped.
+        """
+        x = image.to(next(self.encoder.parameters()).dtype)
+        x = x.contiguous(memory_format=torch.channels_last)
+        seen = [x]
+        for convolution in self.encoder:
+            x = F.relu(convolution(x))
+            seen.append(x)
+        x = seen.pop()
+        x = self.blocks[0](x if self.noise is None else self.noise(x, shift))
+        for enlarge, blocks in zip(self.decoder, list(self.blocks)[1:], strict=True):
+            beside = seen.pop() if len(seen) > 1 else seen[0]
+            x = blocks(F.relu(enlarge(x, beside, self.settings.skips and beside is not seen[0])))
+        if self.settings.skips:
+            x = torch.cat([x, seen[0].to(x.dtype)], 1)
+        return self.out(x.to(self.out.weight.dtype)).float()

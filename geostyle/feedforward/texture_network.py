@@ -1,0 +1,172 @@
+"""The texture network: noise at several sizes goes in, a texture (or a painting) comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geostyle.config import check, setting
+from geostyle.coords import Size, resize, size_of
+from geostyle.errors import InputError
+from geostyle.feedforward.normalization import InstanceNorm
+
+MIN_MAP = 2  # a map of one position cannot be padded by reflection
+
+
+@dataclass(frozen=True)
+class TextureNetSettings:
+    """The shape of a texture network; the defaults are the paper's for textures."""
+
+    mode: str = setting(
+        "texture",
+        choices=("texture", "stylize"),
+        help="what it makes: textures from noise alone, or paintings of pictures",
+    )
+    scales: int = setting(
+        5, min=1, max=8, help="sizes of noise, each half of the one before; the paper takes 6 for "
+        "stylization"
+    )  # fmt: skip
+    width: int = setting(8, min=1, max=128, help="channels that each size adds")
+    noise: int = setting(3, min=1, max=64, help="channels of noise at each size")
+    norm: str = setting("batch", choices=("batch", "instance"), help="normalization")
+    padding: str = setting(
+        "circular",
+        choices=("circular", "reflect", "replicate", "zeros"),
+        help="what convolutions see beyond the border; circular makes textures that tile",
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+class Block(nn.Sequential):
+    """3×3, 3×3 and 1×1 convolution, each normalized and rectified.
+
+    Args:
+        n_in, n_out: channels. settings: what kind of norm and of padding.
+    """
+
+    def __init__(self, n_in: int, n_out: int, settings: TextureNetSettings) -> None:
+        layers: list[nn.Module] = []
+        for kernel in (3, 3, 1):
+            # Without bias: normalization takes the mean away.
+            convolution = nn.Conv2d(
+                n_in,
+                n_out,
+                kernel,
+                padding=kernel // 2,
+                padding_mode=settings.padding,  # type: ignore[arg-type]
+                bias=False,
+            )
+            nn.init.xavier_uniform_(convolution.weight)
+            layers += [convolution, make_norm(n_out, settings.norm), nn.ReLU()]
+            n_in = n_out
+        super().__init__(*layers)
+
+
+class TextureNet(nn.Module):
+    """A multi-scale generator of textures, or of paintings, of any size.
+
+    Args:
+        settings: see `TextureNetSettings`.
+
+    Noise of each size passes a block of three convolutions. From the coarsest on, what is there is
+    doubled, normalized, put beside the normalized block of the next size, and passes another block.
+
+    Source: Ulyanov, Lebedev, Vedaldi, Lempitsky, "Texture Networks", section 3.2 and figure 2;
+        "Instance Normalization" by the same for that option.
+    Differs: the finest noise has the picture's own size, z_i is M/2^i with i from 0; the output is
+        linear, held to [0, 1] by a penalty in training.
+    """
+
+    def __init__(self, settings: TextureNetSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        width, given = settings.width, settings.noise + 3 * (settings.mode == "stylize")
+        # From coarse to fine; the coarsest has nothing to join.
+        self.of_noise = nn.ModuleList(Block(given, width, settings) for _ in range(settings.scales))
+        self.coarse_norms, self.fine_norms = nn.ModuleList(), nn.ModuleList()
+        self.joins = nn.ModuleList()
+        for i in range(1, settings.scales):
+            self.coarse_norms.append(make_norm(i * width, settings.norm))
+            self.fine_norms.append(make_norm(width, settings.norm))
+            self.joins.append(Block((i + 1) * width, (i + 1) * width, settings))
+        self.out = nn.Conv2d(settings.scales * width, 3, 1)
+        nn.init.xavier_uniform_(self.out.weight)
+        nn.init.constant_(self.out.bias, 0.5)  # type: ignore[arg-type]
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, noise: Sequence[Tensor], content: Tensor | None = None) -> Tensor:
+        """A picture made from noise, and of `content` where the network repaints.
+
+        Args:
+            noise: as `noise_pyramid` draws it, fine to coarse.
+            content: (B, 3, H, W) in [0, 1], of the size of the finest noise.
+
+        Returns: (B, 3, H, W) float32, not clamped.
+        Raises: InputError for content where the network takes none, and the other way round.
+        """
+        if (content is None) != (self.settings.mode == "texture"):
+            expected = "none" if content is not None else "a picture"
+            raise InputError(f"content: expected {expected} for a network of this mode")
+        x = self._given(noise[-1], content)
+        x = self.of_noise[0](x)
+        blocks = list(self.of_noise)[1:]
+        for z, block, coarse_norm, fine_norm, join in zip(
+            noise[-2::-1], blocks, self.coarse_norms, self.fine_norms, self.joins, strict=True
+        ):
+            x = F.interpolate(x, scale_factor=2.0)[..., : z.shape[-2], : z.shape[-1]]
+            x = join(torch.cat([coarse_norm(x), fine_norm(block(self._given(z, content)))], 1))
+        return self.out(x.to(self.out.weight.dtype)).float()
+
+    def _given(self, noise: Tensor, content: Tensor | None) -> Tensor:
+        if content is not None:
+            size = size_of(noise)
+            noise = torch.cat([noise, resize(content, size).to(noise.dtype)], 1)
+        return noise.to(next(self.of_noise.parameters()).dtype).contiguous(
+            memory_format=torch.channels_last
+        )
+
+    @torch.no_grad()
+    def calibrate(self, batches: Sequence[tuple[Any, ...]]) -> None:
+        """Set the statistics of batch normalization to those of the network as it is.
+
+        Args: batches, inputs as for `forward`.
+        """
+        norms = [m for m in self.modules() if isinstance(m, nn.BatchNorm2d)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # plain means over all batches
+        was = self.training
+        self.train()
+        for inputs in batches if norms else []:
+            self(*inputs)
+        self.train(was)
+
+
+def make_norm(width: int, kind: str) -> nn.Module:
+    """A normalization layer of `width` channels, "batch" or "instance"."""
+    return nn.BatchNorm2d(width) if kind == "batch" else InstanceNorm(width)
+
+
+def noise_pyramid(size: Size, settings: TextureNetSettings, seeds: Sequence[int]) -> list[Tensor]:
+    """Uniform noise in [0, 1] at every size, fine to coarse, each item from its own seed.
+
+    Args:
+        size: (H, W) of the finest, the picture's.
+        settings: number of sizes and of channels.
+        seeds: one an item, so that an item is the same in every batch.
+
+    Returns: `settings.scales` tensors (B, noise, ⌈H / 2^i⌉, ⌈W / 2^i⌉) on the CPU.
+    """
+    sizes = [tuple(max(MIN_MAP, -(-side // 2**i)) for side in size) for i in range(settings.scales)]
+    items = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed)
+        items.append([torch.rand(settings.noise, *s, generator=generator) for s in sizes])
+    return [torch.stack(maps) for maps in zip(*items, strict=True)]

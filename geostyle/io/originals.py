@@ -1,0 +1,122 @@
+"""The files a run reads, kept in its folder as they were, so that it can be made again.
+
+    originals/files.json                 of each: where it was, its size and SHA-256, its copy
+    originals/content.jpg                a copy, byte for byte
+
+Pictures and small files are copied. Of others, such as a network's weights, the hash is noted, and
+they must still be where they were.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from geostyle import config
+from geostyle.errors import InputError
+from geostyle.io.images import SUFFIXES
+from geostyle.io.runs import RunFolder, atomic_path, write_json
+
+J = TypeVar("J")
+FOLDER = "originals"
+FILES = f"{FOLDER}/files.json"
+SMALL_BYTES = 1 << 20
+
+
+def keep_originals(run: RunFolder, job: Any, **more: Path) -> None:
+    """Copy or note every file that the settings `job` name, and `more` files by name.
+
+    Raises: InputError where one of them cannot be read, GeostyleError on a full disk.
+    """
+    kept: dict[str, Any] = {}
+    for name, path in [*_files(job), *more.items()]:
+        copy = None
+        if path.suffix.lower() in SUFFIXES or path.stat().st_size <= SMALL_BYTES:
+            copy = f"{FOLDER}/{name}{path.suffix.lower()}"
+            with atomic_path(run.file(copy)) as temporary:
+                shutil.copyfile(path, temporary)
+        source = path if copy is None else run.file(copy)
+        kept[name] = {
+            "path": str(path.absolute()),
+            "copy": copy,
+            "bytes": source.stat().st_size,
+            "sha256": _sha256(source),
+        }
+    write_json(run.file(FILES), kept)
+
+
+def original_paths(folder: Path) -> dict[str, Path]:
+    """Where the files of a run are now, by name, each still what it was.
+
+    Raises: InputError where one is missing or has changed.
+    """
+    run, listed = RunFolder(folder), folder / FILES
+    try:
+        kept = json.loads(listed.read_text(encoding="utf-8"))
+        found = {
+            name: (run.file(entry["copy"]) if entry["copy"] else Path(entry["path"]), entry)
+            for name, entry in kept.items()
+        }
+        for name, (path, entry) in found.items():
+            if not path.is_file():
+                raise InputError(f"{name}: expected the file of the run, got none at {str(path)!r}")
+            if _sha256(path) != entry["sha256"]:
+                raise InputError(
+                    f"{name}: expected the file of the run, got another at {str(path)!r} "
+                    "(its hash differs)"
+                )
+    except InputError:
+        raise
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise InputError(
+            f"run: expected the list of its files in {str(listed)!r}, got: {error}"
+        ) from error
+    return {name: path for name, (path, _) in found.items()}
+
+
+def saved_job(folder: Path, verb: str, job_class: type[J], *, name: str = "run") -> J:
+    """The settings of a run of `verb`, its files where they are now.
+
+    Raises: InputError where `folder` is no such run, or a file of it is missing or has changed.
+    """
+    if not (folder / "settings.yaml").is_file():
+        raise InputError(f"{name}: expected a run folder, got {str(folder)!r} (no settings.yaml)")
+    made_by = RunFolder(folder).load_environment().get("verb")
+    if made_by != verb:
+        raise InputError(f"{name}: expected a run of {verb}, got one of {made_by} in {folder}")
+    return config.resolve(job_class, folder / "settings.yaml", _settings(original_paths(folder)))
+
+
+def _settings(paths: dict[str, Path]) -> dict[str, Any]:
+    """Paths by name as settings: ``exemplars-1``, ``exemplars-2``, … make one tuple again."""
+    found: dict[str, Any] = {}
+    for name, path in paths.items():
+        stem, _, number = name.rpartition("-")
+        if number.isdigit():
+            found[stem] = (*found.get(stem, ()), path)
+        else:
+            found[name] = path
+    return found
+
+
+def _files(settings: Any) -> Iterator[tuple[str, Path]]:
+    """The files that settings name, nested ones included; those of a tuple numbered from 1."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _files(value)
+        elif isinstance(value, tuple):
+            paths = [path for path in value if isinstance(path, Path) and path.is_file()]
+            yield from ((f"{field.name}-{i}", path) for i, path in enumerate(paths, 1))
+        elif isinstance(value, Path) and value.is_file():
+            yield field.name, value
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,333 @@
+"""Training: one result however it is interrupted or shared, and honest figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing
+
+from geostyle.config import resolve
+from geostyle.data.generate import MakeSettings
+from geostyle.distributed import Processes, _fresh_store
+from geostyle.errors import InputError
+from geostyle.io.checkpoint import load_checkpoint
+from geostyle.io.runs import RunFolder
+from geostyle.matching.network import NetSettings, load_geonet
+from geostyle.training.geometry import STATE_KIND, Trainer, TrainSettings, grid_error_px, plot
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def settings(tiny_pairs: Path, tiny_weights: Path, tmp_path: Path) -> TrainSettings:
+    return TrainSettings(
+        data=tiny_pairs,
+        output=tmp_path / "runs",
+        net=NetSettings(match_px=176, width=16, net_lattice=3),
+        weights=tiny_weights,
+        steps=60,
+        batch=4,
+        warmup=3,
+        lr=2e-3,
+        validate_every=5,
+        save_every=5,
+    )
+
+
+def ready(settings: TrainSettings, processes: Processes | None = None) -> Trainer:
+    """A trainer whose correlations are there."""
+    trainer = Trainer(settings, processes)
+    trainer.prepare()
+    return trainer
+
+
+def state(trainer: Trainer) -> dict[str, torch.Tensor]:
+    """Everything that changes in a trainer, by name."""
+    tensors = {f"net.{k}": v for k, v in trainer.net.state_dict().items()}
+    tensors |= {f"average.{k}": v for k, v in trainer.average.items()}
+    for number, entry in trainer.optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{k}": v for k, v in entry.items()}
+    return {k: v.clone() for k, v in tensors.items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_grid_errors_are_pixels_at_240() -> None:
+    truth = torch.zeros(2, 3, 3, 2)
+    inside = torch.ones(2, 3, 3, dtype=torch.bool)
+    inside[1, 1:] = False
+    grids = truth.clone()
+    grids[..., 0] = 0.1  # 12 of 240 pixels
+    grids[1, 1:] = 9.0
+    assert grid_error_px(grids, truth, inside).tolist() == pytest.approx([12, 12], rel=1e-5)
+
+
+def test_validation_of_no_warp_is_doing_nothing(settings: TrainSettings) -> None:
+    net = dataclasses.replace(settings.net, head="linear")  # which starts as no warp
+    figures = ready(dataclasses.replace(settings, net=net)).validate()
+    assert figures["val"] == pytest.approx(1, abs=1e-6)
+    assert figures["val_stylized"] == figures["val_plain"] == pytest.approx(1, abs=1e-6)
+    assert 10 < figures["val_none_px"] == pytest.approx(figures["val_plain_px"])
+    assert figures["val_folded"] == 0 and figures["best"] == 1
+
+
+def test_training_learns_the_pairs(settings: TrainSettings) -> None:
+    # The bundled network: under random weights all pictures look alike.
+    learning: dict[str, Any] = {"symmetries": False, "plain": 1.0, "batch": 10, "weights": None}
+    trainer = ready(dataclasses.replace(settings, **learning))
+    before = trainer.loss(trainer.batch(0)).item()
+    for _ in range(60):
+        figures = trainer.train_step()
+    assert trainer.done and figures["step"] == 60
+    assert trainer.loss(trainer.batch(0)).item() < 0.5 * before
+
+
+def test_a_resumed_run_is_the_same_run(settings: TrainSettings, tmp_path: Path) -> None:
+    straight = ready(settings)
+    for _ in range(3):
+        straight.train_step()
+    straight.validate()
+    straight.save(tmp_path / "state.safetensors")
+    torch.rand(5)  # whatever else draws in between
+    for _ in range(3):
+        straight.train_step()
+
+    resumed = ready(dataclasses.replace(settings, wandb="offline"))
+    resumed.load(tmp_path / "state.safetensors")
+    assert (resumed.step, resumed.best) == (3, straight.best)
+    torch.manual_seed(99)
+    for _ in range(3):
+        resumed.train_step()
+    assert same(state(straight), state(resumed))
+    first = state(ready(settings))
+    moved = [
+        k for k in first if k.startswith("net.") and not torch.equal(first[k], state(resumed)[k])
+    ]
+    assert len(moved) == len([k for k in first if k.startswith("net.")])
+
+
+def test_resuming_under_other_settings_is_refused(settings: TrainSettings, tmp_path: Path) -> None:
+    ready(settings).save(tmp_path / "state.safetensors")
+    other = ready(dataclasses.replace(settings, lr=0.5))
+    with pytest.raises(InputError, match=r"resume: expected the run's own settings \(lr 0\.002\)"):
+        other.load(tmp_path / "state.safetensors")
+
+
+def test_early_stop_counts_validations_without_gain(settings: TrainSettings) -> None:
+    trainer = ready(dataclasses.replace(settings, patience=2))
+    best = [trainer.validate()["best"] for _ in range(3)]
+    assert best == [1, 0, 0] and trainer.done
+
+
+def test_batches_are_drawn_from_the_step_alone(settings: TrainSettings) -> None:
+    trainer = ready(settings)
+    late, early = trainer.batch(7), trainer.batch(0)
+    again = ready(settings).batch(7)
+    assert torch.equal(late.correlation, again.correlation)
+    assert torch.equal(late.truth, again.truth)
+    assert not torch.equal(late.truth, early.truth)
+    halves = [Trainer.batch(_shared(trainer, rank), 7) for rank in (0, 1)]
+    together = torch.stack([half.truth for half in halves], 1).flatten(0, 1)
+    assert torch.equal(together, late.truth)
+
+
+def _shared(trainer: Trainer, rank: int) -> Trainer:
+    """`trainer` as the process `rank` of two."""
+    other = object.__new__(Trainer)
+    other.__dict__ = {**trainer.__dict__, "processes": Processes(rank, 2)}
+    return other
+
+
+@pytest.mark.parametrize(
+    "changes", [{"loss": "image"}, {"loss": "grid"}, {"fresh": 1.0}, {"stage": 2}]
+)
+def test_other_ways_to_train_move_the_weights(
+    settings: TrainSettings, changes: dict[str, Any]
+) -> None:
+    trainer = ready(dataclasses.replace(settings, batch=2, image_px=32, **changes))
+    losses = [trainer.train_step()["loss"] for _ in range(2)]
+    assert all(map(math.isfinite, losses))
+    assert trainer.net.state_dict()["head.last.2.weight"].abs().max() > 0
+
+
+def test_fresh_pairs_replace_stored_ones(settings: TrainSettings) -> None:
+    settings = dataclasses.replace(settings, weights=None)
+    stored = ready(settings).batch(0)
+    fresh = ready(dataclasses.replace(settings, fresh=1.0)).batch(0)
+    assert (fresh.truth - stored.truth).flatten(1).abs().amax(1).min() > 1e-2
+    # float16, as the cache has it, makes a difference of 5e-4.
+    assert (fresh.correlation - stored.correlation).flatten(1).abs().mean(1).min() > 0.01
+
+
+def test_the_batch_must_divide(settings: TrainSettings) -> None:
+    with pytest.raises(InputError, match="batch: expected a multiple of 3 processes, got 4"):
+        Trainer(settings, Processes(0, 3))
+
+
+def test_metrics_after_the_state_are_cut(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text("".join(json.dumps({"step": s, "loss": 1.0}) + "\n" for s in (5, 10, 15)))
+    RunFolder(tmp_path).keep_metrics(lambda line: line["step"] <= 10)
+    assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [5, 10]
+    plot([{"step": 5, "loss": 1.0, "val_plain": 0.5}], tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+def _train_shared(rank: int, world: int, settings: TrainSettings, folder: Path) -> None:
+    torch.set_num_threads(1)
+    store = f"file://{folder / 'store'}"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
+    trainer = ready(settings, Processes(rank, world))
+    trainer.load(folder / "state.safetensors")
+    trainer.train_step()
+    gradients = [p.grad for p in trainer.net.parameters()]
+    torch.save((gradients, state(trainer), trainer.validate()), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.timeout(400)
+def test_two_processes_train_as_one(settings: TrainSettings, tmp_path: Path) -> None:
+    """Gradients within 1e-5 of the largest, weights within 1 % of a step, both ranks equal."""
+    single = ready(settings)
+    for _ in range(2):  # the first step moves the last layer alone
+        single.train_step()
+    single.save(tmp_path / "state.safetensors")
+    rate = single.train_step()["lr"]
+    torch.multiprocessing.spawn(_train_shared, (2, settings, tmp_path), nprocs=2)
+    (grads, weights, figures), (_, other, agreed) = (
+        torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)
+    )
+    assert same(weights, other)
+    assert figures["best"] == agreed["best"] == 1
+    largest = max(p.grad.abs().max().item() for p in single.net.parameters() if p.grad is not None)
+    for parameter, gradient in zip(single.net.parameters(), grads, strict=True):
+        assert parameter.grad is not None
+        assert (parameter.grad - gradient).abs().max() < 1e-5 * largest
+    expected = state(single)
+    for name in (k for k in expected if k.startswith("net.")):
+        # AdamW's steps do not shrink with the gradient: rounding moves weights of almost none.
+        difference = (expected[name] - weights[name]).abs()
+        assert difference.mean() < 0.01 * rate, name
+
+
+def test_processes_that_are_started_again_meet_in_a_store_of_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": "0"}
+    variables |= {"WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1", "TORCHELASTIC_RESTART_COUNT": "0"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    patience = datetime.timedelta(seconds=20)
+    assert _fresh_store(patience) == {}  # the first start: as torch does it
+    found = {}
+    for count in ("1", "2"):
+        monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", count)
+        found[count] = _fresh_store(patience)
+        assert (found[count]["rank"], found[count]["world_size"]) == (0, 1)
+    found["1"]["store"].set("address", "of the dead")
+    assert found["1"]["store"].check(["address"])
+    assert not found["2"]["store"].check(["address"])
+    # Several machines do not agree on the count.
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert _fresh_store(patience) == {}
+
+
+def command(settings: TrainSettings, *more: str) -> list[str]:
+    return [
+        *(sys.executable, str(ROOT / "train_geo.py"), "--data", str(settings.data)),
+        *("--output", str(settings.output), "--weights", str(settings.weights)),
+        *("--match-px", "176", "--width", "16", "--net-lattice", "3", "--batch", "4"),
+        *("--steps", "80", "--warmup", "3", "--validate-every", "40", "--save-every", "10"),
+        *more,
+    ]
+
+
+def run_of(settings: TrainSettings) -> Path:
+    return settings.output / "00001-train-geo"
+
+
+@pytest.mark.timeout(400)
+def test_a_killed_run_ends_with_the_same_weights(settings: TrainSettings, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    straight = dataclasses.replace(settings, output=tmp_path / "straight")
+    done = subprocess.run(
+        command(straight), env=environment, capture_output=True, text=True, timeout=180
+    )
+    assert done.returncode == 0, done.stderr
+
+    process = subprocess.Popen(
+        command(settings), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    metrics = run_of(settings) / "metrics.jsonl"
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline and not (
+        metrics.is_file() and metrics.read_bytes().count(b"\n") > 1
+    ):
+        time.sleep(0.005)
+    assert process.poll() is None, "it must be killed in the middle"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+    resume = [sys.executable, str(ROOT / "train_geo.py"), "--output", str(settings.output)]
+    again = subprocess.run(
+        [*resume, "--resume"], env=environment, capture_output=True, text=True, timeout=180
+    )
+    assert again.returncode == 0, again.stderr
+    files = [run_of(s) / "state.safetensors" for s in (straight, settings)]
+    (expected, _), (found, config) = (load_checkpoint(path, STATE_KIND) for path in files)
+    assert config["step"] == 80
+    assert same(expected, found)
+    nets = [load_geonet(run_of(s) / "geonet.safetensors").net for s in (straight, settings)]
+    assert same(nets[0].state_dict(), nets[1].state_dict())
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(10, 81, 10))
+    assert (run_of(settings) / "metrics.png").is_file()
+
+
+@pytest.mark.timeout(400)
+def test_the_script_says_what_is_missing(tmp_path: Path) -> None:
+    call = [sys.executable, str(ROOT / "train_geo.py"), "--data", str(tmp_path / "none")]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 2
+    assert "python data_gen/make.py" in done.stderr and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("train_geo.py: error: data: expected a set of pairs")
+
+
+def test_only_a_saved_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT)
+    import train_geo
+
+    for argv in (["--resume", "--output", str(tmp_path)], ["--resume", str(tmp_path / "none")]):
+        with pytest.raises(InputError, match="resume: expected a run with a saved state"):
+            train_geo.parse(argv)
+    settings, folder, _ = train_geo.parse(["--run", str(tmp_path), "--steps", "7"])
+    assert (settings.steps, folder) == (7, tmp_path)
+
+
+def test_the_shipped_settings_are_valid() -> None:
+    for name in ("train_geo", "train_geo_small", "train_geo_first", "train_geo_second"):
+        resolve(TrainSettings, ROOT / "configs" / f"{name}.yaml")
+    for name in ("make", "make_small"):
+        resolve(MakeSettings, ROOT / "configs" / f"{name}.yaml")
+    small = resolve(TrainSettings, ROOT / "configs" / "train_geo_small.yaml")
+    assert small.data == resolve(MakeSettings, ROOT / "configs" / "make_small.yaml").output
+    assert TrainSettings().data == MakeSettings().output
