@@ -1,4 +1,4 @@
-"""How a warp is estimated: the choices people have."""
+"""Settings of the warp's estimation."""
 
 from __future__ import annotations
 
@@ -14,34 +14,32 @@ ESTIMATORS = ("refined", "robust", "regression", "points", "ransac-affine", "non
 
 @dataclass(frozen=True)
 class GeometrySettings:
-    """How the warp is estimated."""
+    """How the warp is estimated, and how far it may go."""
 
-    geometry: str = setting(
-        "affine+tps", choices=tuple(FAMILIES), help="family of warps to choose from"
-    )
-    estimator: str = setting("refined", choices=ESTIMATORS, help="how theta is found")
+    geometry: str = setting("affine+tps", choices=tuple(FAMILIES), help="family of the warp")
+    estimator: str = setting("refined", choices=ESTIMATORS, help="method that finds the warp")
     geonet: tuple[Path, ...] = setting(
         (),
         repeat=True,
-        help="networks of the estimator regression, in the order they are asked: each sees the "
-        "content as warped by those before; default: the bundled ones. Given to refined, their "
-        "answer is one more start",
+        help="networks of the estimator regression, in order: each one reads the content as warped "
+        "by those before it; default: the bundled ones. Given to refined, their warp is one more "
+        "start",
     )
     looks: int = setting(
-        2, min=0, max=10, help="how often refined compares the warped picture again"
+        2, min=0, max=10, help="times that refined compares the pictures again after warping"
     )
     mirror: str = setting(
         "off",
         choices=("off", "auto", "on"),
-        help="whether the content is mirrored first; auto: where that fits clearly better",
+        help="mirror the content first; auto: where that fits clearly better",
     )
     keep_position: bool = setting(
-        False, help="take the shape only: the subject stays where and as large as it is"
+        False, help="take the shape only: the subject keeps its place and its size"
     )
     frame: str = setting(
         "content",
         choices=("content", "geo"),
-        help="whose canvas the result has: its size and shape",
+        help="picture whose canvas (size and shape) the result has",
     )
     match_sizes_px: tuple[int, ...] = setting(
         (240, 320), min=32, max=1024, help="long sides at which the pictures are compared"
@@ -54,27 +52,27 @@ class GeometrySettings:
         2e-4, min=1e-6, max=1e3, help="stiffness of the spline: weight of its bending energy"
     )
     prior: float = setting(
-        0.03, min=0.0, max=10.0, help="pull towards leaving the picture as it is"
+        0.03, min=0.0, max=10.0, help="strength of the pull towards the unwarped picture"
     )
     max_rotation_deg: float = setting(
         20.0,
         min=0.0,
         max=180.0,
-        help="largest rotation, and slant, of the affine part; twice that with the spline",
+        help="largest rotation and slant of the affine part; twice that with the spline",
     )
     max_scale: float = setting(2.0, min=1.0, max=10.0, help="largest zoom, in or out")
     max_anisotropy: float = setting(
         1.5, min=1.0, max=10.0, help="largest ratio of the affine part's two scales"
     )
     max_stretch: float = setting(
-        2.0, min=1.0, max=100.0, help="largest stretch or squeeze of any spot, beside the zoom"
+        2.0, min=1.0, max=100.0, help="largest local stretch or squeeze, not counting the zoom"
     )
     max_outside: float = setting(
         0.3,
         min=0.0,
         max=1.0,
-        help="largest share of the content's canvas that may show what lies beyond the content: "
-        "the warped picture is zoomed until that holds",
+        help="largest share of the canvas that may lie beyond the content: the warped picture is "
+        "zoomed in until that holds",
     )
     max_lost: float = setting(
         1.0,
@@ -84,7 +82,7 @@ class GeometrySettings:
         "that holds",
     )
     choose: int = setting(
-        1, min=1, max=20, help="which of the distinct warps that --preview K shows is taken"
+        1, min=1, max=20, help="number of the warp to take from those that --preview K shows"
     )
     fade: bool = setting(True, help="weaken the warp where the pictures share little geometry")
 
