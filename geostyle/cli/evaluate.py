@@ -16,7 +16,7 @@ from geostyle.config import check, setting
 from geostyle.data.pairs import PairSet
 from geostyle.evaluation import features as evaluate_features
 from geostyle.evaluation import synthetic as evaluate_synthetic
-from geostyle.evaluation.features import Painted
+from geostyle.evaluation.features import PaintedPair
 from geostyle.evaluation.metrics import reliability_table
 from geostyle.evaluation.synthetic import SyntheticSettings
 from geostyle.io.images import to_uint8
@@ -134,7 +134,7 @@ def features(argv: Sequence[str]) -> int:
     return 0
 
 
-def write_sheet(path: Path, painted: Sequence[Painted]) -> None:
+def write_sheet(path: Path, painted: Sequence[PaintedPair]) -> None:
     """Content, texture style and both results, a row a pair."""
     rows = []
     for pair in painted:

@@ -224,8 +224,8 @@ def test_candidates_differ_and_do_not_depend_on_their_number(lite: FeatureExtrac
     for one, other in zip(many, few, strict=False):
         assert torch.equal(one.estimate.parameters.theta, other.estimate.parameters.theta)
     grids = [c.estimate.parameters.grid((12, 16)) for c in many]
-    for i, one in enumerate(grids):
-        assert all(float((one - other).norm(dim=-1).mean()) > 0.015 for other in grids[:i])
+    for i, grid in enumerate(grids):
+        assert all(float((grid - earlier).norm(dim=-1).mean()) > 0.015 for earlier in grids[:i])
     chosen = estimate_warp(content, style, lite, replace(settings, choose=3))
     assert torch.equal(chosen.parameters.theta, many[2].estimate.parameters.theta)
     with pytest.raises(InputError, match="choose: expected 1 to"):
