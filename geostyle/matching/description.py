@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -131,6 +132,14 @@ def describe(
     return Description(image_size, tuple(maps), kept, network, mask, flat)
 
 
+class Pair(NamedTuple):
+    """Descriptions of the content and the geometry style, and the frame of the warp between."""
+
+    content: Description
+    geo_style: Description
+    frame: Frame
+
+
 @dataclass(frozen=True)
 class Matches:
     """Match probabilities of all content positions with all positions of the geometry style.
@@ -146,14 +155,15 @@ class Matches:
     probability: Tensor
 
 
-def match(content: Description, geo_style: Description, frame: Frame) -> Matches:
+def match(pair: Pair) -> Matches:
     """Compare all positions of two pictures; positions hidden by a mask match nothing."""
+    content, geo_style, frame = pair
     weights = [d.weights(d.grid) for d in (content, geo_style)]
-    probability = masked_probability(mean_correlation(content, geo_style), *weights)
+    probability = masked_probability(mean_correlation(pair), *weights)
     return Matches(content.cells(), geo_style.cells() * frame.to_output, probability)
 
 
-def mean_correlation(content: Description, geo_style: Description) -> Tensor:
+def mean_correlation(pair: Pair) -> Tensor:
     """The mean correlation (1, Ns, Ht, Wt) over layers and sizes, on the CPU."""
-    pairs = zip(content.maps, geo_style.maps, strict=True)
-    return torch.stack([correlate(a, b, center=True) for a, b in pairs]).mean(0).cpu()
+    maps = zip(pair.content.maps, pair.geo_style.maps, strict=True)
+    return torch.stack([correlate(a, b, center=True) for a, b in maps]).mean(0).cpu()

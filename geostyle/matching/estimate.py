@@ -15,7 +15,7 @@ from torch import Tensor
 from geostyle.coords import Size, size_of
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.matching.description import Description, describe
+from geostyle.matching.description import Description, Pair, describe
 from geostyle.matching.estimators import fit_matches, ransac_affine, regression, through_points
 from geostyle.matching.frame import Frame, lattice, square_units
 from geostyle.matching.guide import Correspondences, Guide, PointPairs
@@ -157,22 +157,24 @@ def _estimate(
 ) -> Estimate:
     """The warp by the estimator of the settings, whatever `settings.choose` is."""
     frame = Frame.of(content.size, geo_style.size, settings.frame)
+    pair = Pair(content, geo_style, frame)
     if content.flat or geo_style.flat:
         return finished(no_warp(settings, make_family(settings.geometry, settings.lattice)), frame)
     if settings.estimator == "ransac-affine":
-        return finished(ransac_affine(content, geo_style, frame, settings, seed), frame)
+        return finished(ransac_affine(pair, settings, seed), frame)
     guide = None if points is None else points.within(frame, content.size, geo_style.size)
     if guide is not None:
         settings = replace(settings, fade=False)  # the user has seen what the pictures share
 
-    def fitted(content: Description, guide: PointPairs | None) -> FittedWarp:
+    def fitted(pair: Pair, guide: PointPairs | None) -> FittedWarp:
         if settings.estimator == "regression":
-            return regression(content, geo_style, frame, settings)
-        return fit_matches(content, geo_style, frame, settings, guide)
+            return regression(pair, settings)
+        return fit_matches(pair, settings, guide)
 
-    plain = None if settings.mirror == "on" else fitted(content, guide)
+    plain = None if settings.mirror == "on" else fitted(pair, guide)
     if settings.mirror != "off":
-        mirrored = fitted(content.mirrored(settings), guide and guide.mirrored())
+        flipped = pair._replace(content=content.mirrored(settings))
+        mirrored = fitted(flipped, guide and guide.mirrored())
         if plain is None or mirrored.confidence >= plain.confidence + MIRROR_COST:
             return finished(mirrored, frame, mirrored=True)
     assert plain is not None

@@ -22,6 +22,7 @@ from geostyle.matching.description import (
     Description,
     Map,
     Matches,
+    Pair,
     describe,
     match,
     mean_correlation,
@@ -55,19 +56,14 @@ MISSED = 0.05  # distance from which a point counts as missed, in half long side
 
 
 def fit_matches(
-    content: Description,
-    geo_style: Description,
-    frame: Frame,
-    settings: GeometrySettings,
-    guide: PointPairs | None = None,
+    pair: Pair, settings: GeometrySettings, guide: PointPairs | None = None
 ) -> FittedWarp:
     """The estimators `robust` and `refined`: an annealed fit to soft matches; see `fitting`."""
-    matches = match(content, geo_style, frame)
+    matches, frame = match(pair), pair.frame
     fits = fit_upright(matches, frame, settings, guide)
     # On PF-WILLOW networks change nothing (89.2 on its ducks either way): only where given.
     if settings.estimator == "refined" and settings.geonet:
-        answer = regression(content, geo_style, frame, settings)
-        start = start_from(answer, matches)
+        start = start_from(regression(pair, settings), matches)
         fits.append(anneal(matches, frame, settings, SHORT_SCHEDULE, start, guide))
     fit = max(fits, key=lambda f: f.confidence - TILT_COST * tilt_deg(f.there.affine, frame))
     # The confidence of later rounds is biased: the first fit has aligned what they compare.
@@ -77,7 +73,7 @@ def fit_matches(
         start = (fit.there.mapped, fit.back.mapped)
         fit = anneal(matches, frame, held, SHORT_SCHEDULE, start, guide)
     for _ in range(settings.looks if settings.estimator == "refined" else 0):
-        fit = refine(fit, content, geo_style, frame, guide)
+        fit = refine(fit, pair, guide)
     own = fit.there
     return FittedWarp(
         own.family, own.theta, own.points, own.matches, own.weights, confidence, own.settings
@@ -104,13 +100,7 @@ def start_from(warp: FittedWarp, matches: Matches) -> tuple[Tensor, Tensor]:
     return warp.map(matches.target), points[nearest]
 
 
-def refine(
-    fit: TwoWayFit,
-    content: Description,
-    geo_style: Description,
-    frame: Frame,
-    guide: PointPairs | None = None,
-) -> TwoWayFit:
+def refine(fit: TwoWayFit, pair: Pair, guide: PointPairs | None = None) -> TwoWayFit:
     """Compare the content as warped by `fit` with the geometry style, and fit again from there.
 
     Source: the cascade of Rocco et al., "Convolutional neural network architecture for geometric
@@ -118,26 +108,26 @@ def refine(
     Differs: the whole map is fitted in the content's own frame, so that nothing is resampled twice
         and the bounds hold for the whole.
     """
+    content, geo_style, frame = pair
     there, settings = fit.there, fit.there.settings
     long_px = max(settings.match_sizes_px)
     height, width = (max(16, round(s * long_px / max(geo_style.size))) for s in geo_style.size)
     warped = content.warped(lambda p: there.map(p * frame.to_output), (height, width))
     seen = describe(warped.picture, content.network, settings, warped.mask)
-    matches = match(seen, geo_style, frame)
+    matches = match(Pair(seen, geo_style, frame))
     outputs = seen.cells() * frame.to_output
     matches = Matches(there.map(outputs), matches.target, matches.probability)
     start = (there.map(matches.target), outputs)
     return anneal(matches, frame, settings, SHORT_SCHEDULE, start, guide)
 
 
-def regression(
-    content: Description, geo_style: Description, frame: Frame, settings: GeometrySettings
-) -> FittedWarp:
+def regression(pair: Pair, settings: GeometrySettings) -> FittedWarp:
     """The estimator `regression`: the answer of trained networks, mapped to the output frame.
 
     Its confidence is measured as that of `robust`: the share of soft matches near the map, and of
     points that the networks' answers for both directions bring back to their place.
     """
+    content, geo_style, frame = pair
     networks = load_networks(settings.geonet, content.network)
     stages = cascade(content, geo_style, networks)
     there, back = composed(stages), composed(cascade(geo_style, content, networks))
@@ -223,20 +213,14 @@ def _refit(known: Map, family: WarpFamily, frame: Frame) -> Tensor:
     )
 
 
-def ransac_affine(
-    content: Description,
-    geo_style: Description,
-    frame: Frame,
-    settings: GeometrySettings,
-    seed: int,
-) -> FittedWarp:
+def ransac_affine(pair: Pair, settings: GeometrySettings, seed: int) -> FittedWarp:
     """The estimator `ransac-affine`: an affine map through the mutual nearest neighbors that agree.
 
     The control for the others: no bounds, and no fading.
     """
-    i, j = mutual_neighbors(mean_correlation(content, geo_style))
-    points, matches = geo_style.cells()[j] * frame.to_output, content.cells()[i]
-    unit = square_units(torch.ones(2, dtype=torch.float64), frame.content_size).numpy()
+    i, j = mutual_neighbors(mean_correlation(pair))
+    points, matches = pair.geo_style.cells()[j] * pair.frame.to_output, pair.content.cells()[i]
+    unit = square_units(torch.ones(2, dtype=torch.float64), pair.frame.content_size).numpy()
     cv2.setRNGSeed(seed)
     found, inliers = cv2.estimateAffine2D(
         points.numpy(), matches.numpy() * unit, method=cv2.RANSAC, ransacReprojThreshold=0.12

@@ -25,22 +25,14 @@ class GeometrySettings:
         "by those before it; default: the bundled ones. Given to refined, their warp is one more "
         "start",
     )
-    looks: int = setting(
-        2, min=0, max=10, help="times that refined compares the pictures again after warping"
-    )
+    looks: int = setting(2, min=0, max=10, help="comparisons of the warped picture by refined")
     mirror: str = setting(
-        "off",
-        choices=("off", "auto", "on"),
-        help="mirror the content first; auto: where that fits clearly better",
+        "off", choices=("off", "auto", "on"), help="mirror the content; auto: where it fits better"
     )
     keep_position: bool = setting(
         False, help="take the shape only: the subject keeps its place and its size"
     )
-    frame: str = setting(
-        "content",
-        choices=("content", "geo"),
-        help="picture whose canvas (size and shape) the result has",
-    )
+    frame: str = setting("content", choices=("content", "geo"), help="whose canvas the result has")
     match_sizes_px: tuple[int, ...] = setting(
         (240, 320), min=32, max=1024, help="long sides at which the pictures are compared"
     )
@@ -48,17 +40,10 @@ class GeometrySettings:
         ("pool4", "relu5_1"), help="feature layers that are compared"
     )
     lattice: int = setting(6, min=2, max=16, help="control points of the spline per side")
-    smoothing: float = setting(
-        2e-4, min=1e-6, max=1e3, help="stiffness of the spline: weight of its bending energy"
-    )
-    prior: float = setting(
-        0.03, min=0.0, max=10.0, help="strength of the pull towards the unwarped picture"
-    )
+    smoothing: float = setting(2e-4, min=1e-6, max=1e3, help="weight of the bending energy")
+    prior: float = setting(0.03, min=0.0, max=10.0, help="strength of the pull towards no warp")
     max_rotation_deg: float = setting(
-        20.0,
-        min=0.0,
-        max=180.0,
-        help="largest rotation and slant of the affine part; twice that with the spline",
+        20.0, min=0.0, max=180.0, help="largest rotation and slant; twice that with the spline"
     )
     max_scale: float = setting(2.0, min=1.0, max=10.0, help="largest zoom, in or out")
     max_anisotropy: float = setting(
@@ -71,19 +56,15 @@ class GeometrySettings:
         0.3,
         min=0.0,
         max=1.0,
-        help="largest share of the canvas that may lie beyond the content: the warped picture is "
-        "zoomed in until that holds",
+        help="largest share of the canvas beyond the content; the warped picture is zoomed to it",
     )
     max_lost: float = setting(
         1.0,
         min=0.0,
         max=1.0,
-        help="largest share of the content that may leave the canvas: the warp is weakened until "
-        "that holds",
+        help="largest share of the content outside the canvas; the warp is weakened to it",
     )
-    choose: int = setting(
-        1, min=1, max=20, help="number of the warp to take from those that --preview K shows"
-    )
+    choose: int = setting(1, min=1, max=20, help="which of the warps of --preview K is taken")
     fade: bool = setting(True, help="weaken the warp where the pictures share little geometry")
 
     def __post_init__(self) -> None:
