@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from geostyle import pipeline  # noqa: E402
 from geostyle.io.images import load_picture  # noqa: E402
 from geostyle.pipeline import TransferSettings  # noqa: E402
-from geostyle.texture import TextureSettings, optimize  # noqa: E402
+from geostyle.texture import TextureSettings, optimizer  # noqa: E402
 
 PICTURES = ROOT / "geostyle" / "assets" / "pictures"
 STEPS, FIRST_STEPS = 24, 10  # L-BFGS has not stored all its pairs of vectors in the first ones
@@ -63,7 +63,7 @@ def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> 
 
 def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
     """Median seconds of a step, and of its part outside loss and gradient, over `repeats` runs."""
-    evaluate, stamps, steps, own = optimize._evaluate, [], [], []
+    evaluate, stamps, steps, own = optimizer._evaluate, [], [], []
 
     def timed(*args: Any) -> Any:
         started = time.perf_counter()
@@ -71,7 +71,7 @@ def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
         stamps.append((started, time.perf_counter()))
         return found
 
-    optimize._evaluate = timed  # type: ignore[assignment]
+    optimizer._evaluate = timed  # type: ignore[assignment]
     try:
         for _ in range(repeats):
             stamps.clear()
@@ -82,7 +82,7 @@ def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
                 steps.append(following - start)
                 own.append(following - end)
     finally:
-        optimize._evaluate = evaluate
+        optimizer._evaluate = evaluate
     return statistics.median(steps), statistics.median(own)
 
 

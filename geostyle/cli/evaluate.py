@@ -115,10 +115,11 @@ def features(argv: Sequence[str]) -> int:
     config.add_arguments(parser, Features)
     args = config.overrides(parser.parse_args(argv), Features)
     settings = config.resolve(Features, None, args)
+    networks, file_figures = evaluate_features.load_networks(
+        settings.weights, settings.reference, settings.reference_weights, settings.device
+    )
     report = evaluate_features.measure(
-        evaluate_features.Networks.load(
-            settings.weights, settings.reference, settings.reference_weights, settings.device
-        ),
+        networks,
         evaluate_features.held_out_pairs(settings.images, settings.styles, settings.pairs),
         settings.texture,
         size_px=settings.size_px,
@@ -126,11 +127,12 @@ def features(argv: Sequence[str]) -> int:
         pf_willow=settings.pf_willow,
         say=lambda line: print(line, flush=True),
     )
-    print(evaluate_features.table(report.figures))
+    figures = {"file": file_figures, **report.figures}
+    print(evaluate_features.table(figures))
     if settings.sheet is not None:
         write_sheet(settings.sheet, report.painted)
     if settings.json is not None:
-        write_json(settings.json, report.figures)
+        write_json(settings.json, figures)
     return 0
 
 

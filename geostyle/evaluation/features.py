@@ -174,46 +174,40 @@ def keypoint_scores(root: Path, networks: dict[str, FeatureExtractor]) -> dict[s
     return found
 
 
-@dataclass(frozen=True)
-class Networks:
-    """The student and the reference, each in float32 and in this machine's fastest precision.
+def load_networks(
+    weights: Path | None, reference: str, reference_weights: Path | None, device: str
+) -> tuple[dict[str, FeatureExtractor], dict[str, float]]:
+    """Load the student and the reference, in float32 and in this machine's fastest precision.
 
-    Attributes:
-        plain: the reference in float32 and contiguous memory.
-        file_bytes, load_s: size and loading time of the student's checkpoint.
+    Args:
+        weights: file of the student; None is the bundled one.
+        reference, reference_weights: name and weights file of the reference.
+        device: of all networks.
+
+    Returns: networks by name and precision (`step_seconds` times them all), and figures of the
+        student's file.
     """
+    where = resolve_device(device)
+    fast = resolve_precision("auto", where)
 
-    student: FeatureExtractor
-    reference: FeatureExtractor
-    fast_student: FeatureExtractor
-    fast_reference: FeatureExtractor
-    plain: FeatureExtractor
-    file_bytes: int
-    load_s: float
+    def load_reference(**options: Any) -> FeatureExtractor:
+        return load_features(reference, weights=reference_weights, device=where, **options)
 
-    @classmethod
-    def load(
-        cls, weights: Path | None, reference: str, reference_weights: Path | None, device: str
-    ) -> Networks:
-        """Load both; `weights` None is the bundled network."""
-        where = resolve_device(device)
-        fast = resolve_precision("auto", where)
-
-        def load_reference(**options: Any) -> FeatureExtractor:
-            return load_features(reference, weights=reference_weights, device=where, **options)
-
-        began = time.monotonic()
-        student = load_features("lite", weights=weights, device=where)
-        load_s = time.monotonic() - began
-        return cls(
-            student,
-            load_reference(),
-            load_features("lite", weights=weights, device=where, dtype=fast),
-            load_reference(dtype=fast),
-            load_reference(channels_last=False),
-            (weights or ASSETS / LITE_FILE).stat().st_size,
-            load_s,
-        )
+    began = time.monotonic()
+    student = load_features("lite", weights=weights, device=where)
+    figures = {
+        "megabytes": (weights or ASSETS / LITE_FILE).stat().st_size / 1e6,
+        "load_s": time.monotonic() - began,
+    }
+    networks = {
+        "reference_float32_contiguous": load_reference(channels_last=False),
+        "reference_float32": load_reference(),
+        "reference_fast": load_reference(dtype=fast),
+        "student_float32": student,
+        "student_fast": load_features("lite", weights=weights, device=where, dtype=fast),
+    }
+    ratio = multiply_adds(networks["reference_float32"]) / multiply_adds(student)
+    return networks, figures | {"multiply_adds_ratio": ratio}
 
 
 @dataclass(frozen=True)
@@ -225,7 +219,7 @@ class Report:
 
 
 def measure(
-    networks: Networks,
+    networks: dict[str, FeatureExtractor],
     pairs: Sequence[tuple[Path, Path]],
     settings: TextureSettings,
     *,
@@ -237,31 +231,28 @@ def measure(
     """Measure everything.
 
     Args:
-        networks: see `Networks`.
+        networks: see `load_networks`.
         pairs: (content, texture style) files; see `held_out_pairs`.
         settings: the schedule by which both networks paint.
         size_px, step_px: long side of the painted pictures, and of those that steps are timed on.
         pf_willow: folder of keypoint pairs; without it geometry is left out.
         say: called with one line per pair.
     """
-    painters = {"reference": networks.fast_reference, "student": networks.fast_student}
+    painters, exact = (
+        {who: networks[f"{who}_{precision}"] for who in ("reference", "student")}
+        for precision in ("fast", "float32")
+    )
     painted: list[PaintedPair] = []
     similar = []
     for number, (content, style) in enumerate(pairs, start=1):
-        pair = paint_pair(content, style, painters, networks.reference, settings, size_px)
+        pair = paint_pair(content, style, painters, exact["reference"], settings, size_px)
         painted.append(pair)
-        similar.append(product_similarity(pair.content, networks.student, networks.reference))
+        similar.append(product_similarity(pair.content, exact["student"], exact["reference"]))
         say(
             f"{number}/{len(pairs)} {content.stem} × {style.stem}: fall {100 * pair.fall:.1f} %, "
             f"style {pair.style_ratio:.2f} ×"
         )
     figures: dict[str, Any] = {
-        "file": {
-            "megabytes": networks.file_bytes / 1e6,
-            "load_s": networks.load_s,
-            "multiply_adds_ratio": multiply_adds(networks.reference)
-            / multiply_adds(networks.student),
-        },
         "texture": {"pairs": len(painted), "size_px": size_px} | _texture_figures(painted),
         "product_similarity": {
             layer: statistics.median(row[layer] for row in similar) for layer in LAYERS
@@ -269,8 +260,7 @@ def measure(
     }
     if pf_willow is not None:
         say("keypoints of both networks")
-        both = {"reference": networks.reference, "student": networks.student}
-        figures["geometry"] = keypoint_scores(pf_willow, both)
+        figures["geometry"] = keypoint_scores(pf_willow, exact)
     figures["step_s"] = _step_figures(networks, pairs[0], step_px)
     return Report(figures, painted)
 
@@ -290,19 +280,14 @@ def _texture_figures(painted: Sequence[PaintedPair]) -> dict[str, float]:
     return figures
 
 
-def _step_figures(networks: Networks, pair: tuple[Path, Path], step_px: int) -> dict[str, float]:
+def _step_figures(
+    networks: dict[str, FeatureExtractor], pair: tuple[Path, Path], step_px: int
+) -> dict[str, float]:
     content, style = (
         resize(load_picture(path, name="images").tensor, (step_px, step_px)).clamp(0, 1)
         for path in pair
     )
-    timed = {
-        "reference_float32_contiguous": networks.plain,
-        "reference_float32": networks.reference,
-        "reference_fast": networks.fast_reference,
-        "student_float32": networks.student,
-        "student_fast": networks.fast_student,
-    }
-    seconds = step_seconds(timed, content, style)
+    seconds = step_seconds(networks, content, style)
     best = min(seconds["student_fast"], seconds["student_float32"])
     quickest = min(seconds["reference_fast"], seconds["reference_float32"])
     return seconds | {

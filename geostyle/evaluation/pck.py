@@ -121,7 +121,7 @@ def errors_of(pair: KeypointPair, prediction: Prediction) -> Array:
     parameters, size = prediction.parameters, prediction.source_size
     points = pixel_to_normalized(torch.from_numpy(pair.target_points), prediction.target_size)
     if parameters.theta.numel():
-        points = parameters.warp_family.map(parameters.theta.double()[None], points[None])[0]
+        points = parameters.warp_family.map_points(parameters.theta.double(), points)
     if parameters.mirrored:
         points = points * points.new_tensor([-1.0, 1.0])
     found = normalized_to_pixel(points, size).numpy()

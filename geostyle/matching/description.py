@@ -96,10 +96,7 @@ class Description:
 
 @torch.inference_mode()
 def describe(
-    image: Tensor,
-    network: FeatureExtractor,
-    settings: GeometrySettings,
-    mask: Tensor | None = None,
+    image: Tensor, network: FeatureExtractor, settings: GeometrySettings, mask: Tensor | None = None
 ) -> Description:
     """Features of a picture for matching, at every layer and size of the settings.
 

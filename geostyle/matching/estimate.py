@@ -229,7 +229,7 @@ def _distance(a: Estimate, b: Estimate) -> float:
     if a.parameters.mirrored != b.parameters.mirrored:
         return 2.0
     mapped = [
-        e.parameters.warp_family.map(e.parameters.theta.double()[None], lattice(17)[None])[0]
+        e.parameters.warp_family.map_points(e.parameters.theta.double(), lattice(17))
         for e in (a, b)
     ]
     size = a.parameters.content_size

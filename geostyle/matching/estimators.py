@@ -177,7 +177,7 @@ def composed(stages: Sequence[tuple[WarpFamily, Tensor]]) -> Map:
 
     def mapping(points: Tensor) -> Tensor:
         for family, theta in reversed(stages):
-            points = family.map(theta[None], points[None])[0]
+            points = family.map_points(theta, points)
         return points
 
     return mapping
@@ -203,7 +203,7 @@ def _refit(known: Map, family: WarpFamily, frame: Frame) -> Tensor:
     outputs, mapped = points * frame.to_output, known(points)
     affine = Affine().fit(outputs, mapped)
     spread = cell_centers(8, 8)
-    prior = Affine().map(affine[None], spread[None])[0]
+    prior = Affine().map_points(affine, spread)
     beyond = (spread.abs() > frame.to_output).any(1).double()
     return family.fit(
         torch.cat((outputs, spread)),
@@ -252,7 +252,7 @@ def through_points(
     theta = family.fit(
         torch.cat((guide.outputs, spread)), torch.cat((guide.contents, rest)), weights, SMOOTHING
     )
-    errors = guide.errors(family.map(theta[None], guide.outputs[None])[0], frame.content_size)
+    errors = guide.errors(family.map_points(theta, guide.outputs), frame.content_size)
     hit = (errors <= MISSED).double()
     settings = replace(settings, fade=False)
     return FittedWarp(

@@ -191,11 +191,11 @@ class MapFit:
         center = (self.weights[:, None] * self.points).sum(0) / self.weights.sum()
         self.affine = bounded(affine, self.frame, self.settings, center)
         if stiffness is None:
-            self.mapped = _map(Affine(), self.affine, self.points)
-            self.guide_mapped = _map(Affine(), self.affine, self.guide.outputs)
+            self.mapped = Affine().map_points(self.affine, self.points)
+            self.guide_mapped = Affine().map_points(self.affine, self.guide.outputs)
             return
         # The whole family is pulled to the affine map, harder while it distorts too much.
-        prior = _map(Affine(), self.affine, self.spread)
+        prior = Affine().map_points(self.affine, self.spread)
         smoothing = self.settings.smoothing * stiffness
         for _ in range(20):
             self.theta = self._fit(self.family, prior, pull, smoothing)
@@ -206,7 +206,7 @@ class MapFit:
 
     def map(self, points: Tensor) -> Tensor:
         """Map points (N, 2) of the output frame to the content frame."""
-        return _map(self.family, self.theta, points)
+        return self.family.map_points(self.theta, points)
 
     def _fit(self, family: WarpFamily, prior: Tensor, pull: float, smoothing: float) -> Tensor:
         pulls = torch.full_like(prior[:, 0], pull * float(self.weights.sum()) / len(prior))
@@ -224,7 +224,7 @@ def exceeds(family: WarpFamily, theta: Tensor, frame: Frame, settings: GeometryS
     A spline can turn a picture whose affine part is upright; it may tilt twice as far.
     """
     points = lattice(LATTICE_SIDE)
-    mapped = _map(family, theta, points)
+    mapped = family.map_points(theta, points)
     if _stretch(mapped, frame) > settings.max_stretch:
         return True
     whole = Affine().fit(points, mapped, None, 0.0)
@@ -300,7 +300,3 @@ def _stretch(mapped: Tensor, frame: Frame) -> float:
         return math.inf
     scales = torch.linalg.svdvals(jacobian).log() - area.log().mean() / 2
     return float(scales.abs().amax().exp())
-
-
-def _map(family: WarpFamily, theta: Tensor, points: Tensor) -> Tensor:
-    return family.map(theta[None], points[None])[0]

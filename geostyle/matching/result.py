@@ -40,7 +40,7 @@ class FittedWarp:
 
     def map(self, points: Tensor) -> Tensor:
         """Map points (N, 2) of the output frame to the content frame, in float64."""
-        return self.family.map(self.theta[None], points[None])[0]
+        return self.family.map_points(self.theta, points)
 
 
 @dataclass(frozen=True)

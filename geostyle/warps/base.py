@@ -59,6 +59,10 @@ class WarpFamily(ABC):
         Returns: (B, N, 2), differentiable in both.
         """
 
+    def map_points(self, theta: Tensor, points: Tensor) -> Tensor:
+        """Map points (N, 2) by one theta (P,): (N, 2)."""
+        return self.map(theta[None], points[None])[0]
+
     @abstractmethod
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
         """Theta (P,) that maps p (N, 2) to q (N, 2), in float64; weights (N,) have mean one."""

@@ -71,7 +71,7 @@ class AffineThinPlate(WarpFamily):
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
         """The affine map first, then the spline on the residual, carried back to the output."""
         affine = self.affine._solve(p, q, weights, smoothing)
-        back = self.affine.map(inverse(affine)[None], q[None])[0]
+        back = self.affine.map_points(inverse(affine), q)
         return torch.cat((affine, self.spline._solve(p, back, weights, smoothing)))
 
     def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:

@@ -19,10 +19,7 @@ MAX_DRAWS = 1000
 
 
 def random_theta(
-    family: WarpFamily,
-    seed: int | Sequence[int],
-    size: Size,
-    ranges: RandomRanges | None = None,
+    family: WarpFamily, seed: int | Sequence[int], size: Size, ranges: RandomRanges | None = None
 ) -> Tensor:
     """Draw theta for pictures of `size` (H, W), the same in both frames.
 
