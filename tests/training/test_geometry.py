@@ -255,7 +255,7 @@ def command(settings: TrainSettings, *more: str) -> list[str]:
     return [
         *(sys.executable, str(ROOT / "train_geo.py"), "--data", str(settings.data)),
         *("--output", str(settings.output), "--weights", str(settings.weights)),
-        *("--match-px", "176", "--width", "16", "--net-lattice", "3", "--batch", "4"),
+        *("--match-px", "176", "--width", "16", "--network-lattice", "3", "--batch", "4"),
         *("--steps", "80", "--warmup", "3", "--validate-every", "40", "--save-every", "10"),
         *more,
     ]
