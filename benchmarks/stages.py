@@ -1,8 +1,8 @@
 """Time the stages of the main job on the bundled pictures: `python benchmarks/stages.py`.
 
-Every figure is the median of several runs after one to warm up; the texture stage is given per step
-at full size, since the number of steps is a setting, and so is what a step spends between two
-evaluations of loss and gradient. Peak memory is that of the whole process.
+Every figure is the median of several runs after one to warm up. The texture stage is given per step
+at full size, since the number of steps is a setting; so is the part of a step outside loss and
+gradient. Peak memory is that of the whole process.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ sys.path.insert(0, str(ROOT))
 from geostyle import pipeline  # noqa: E402
 from geostyle.io.images import load_picture  # noqa: E402
 from geostyle.pipeline import TransferSettings  # noqa: E402
-from geostyle.texture import TextureSettings, optimize  # noqa: E402
+from geostyle.texture import TextureSettings, optimizer  # noqa: E402
 
 PICTURES = ROOT / "geostyle" / "assets" / "pictures"
-STEPS, FIRST_STEPS = 24, 10  # the first ones have not all the pairs that L-BFGS remembers
+STEPS, FIRST_STEPS = 24, 10  # L-BFGS has not stored all its pairs of vectors in the first ones
 
 
 def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> dict[str, float]:
@@ -63,7 +63,7 @@ def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> 
 
 def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
     """Median seconds of a step, and of its part outside loss and gradient, over `repeats` runs."""
-    evaluate, stamps, steps, own = optimize._evaluate, [], [], []
+    evaluate, stamps, steps, own = optimizer._evaluate, [], [], []
 
     def timed(*args: Any) -> Any:
         started = time.perf_counter()
@@ -71,7 +71,7 @@ def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
         stamps.append((started, time.perf_counter()))
         return found
 
-    optimize._evaluate = timed  # type: ignore[assignment]
+    optimizer._evaluate = timed  # type: ignore[assignment]
     try:
         for _ in range(repeats):
             stamps.clear()
@@ -82,12 +82,12 @@ def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
                 steps.append(following - start)
                 own.append(following - end)
     finally:
-        optimize._evaluate = evaluate
+        optimizer._evaluate = evaluate
     return statistics.median(steps), statistics.median(own)
 
 
 def main() -> None:
-    """Print a table, and write JSON where asked to."""
+    """Print a table, and write JSON if requested."""
     parser = argparse.ArgumentParser(description="Time the stages of the main job.")
     parser.add_argument("--features", default="lite", choices=("lite", "vgg19", "vgg16"))
     parser.add_argument("--weights", type=Path, help="local file with the network's weights")

@@ -1,9 +1,10 @@
-"""What the texture benchmark runs: trajectories, bursts for timing, peaks of memory."""
+"""Runs of the texture benchmark: trajectories, bursts for timing, peaks of memory."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import inspect
 import statistics
 import sys
 import time
@@ -27,20 +28,22 @@ from geostyle.features.extractor import FeatureExtractor, load_features  # noqa:
 from geostyle.io.images import fit_size, load_picture, save_picture  # noqa: E402
 from geostyle.pipeline import Networks, TransferSettings  # noqa: E402
 from geostyle.texture import Progress, TextureSettings, schedule, score, style_size  # noqa: E402
+from geostyle.texture.losses import gram  # noqa: E402
 from geostyle.texture.objective import TextureObjective  # noqa: E402
 from geostyle.texture.schedule import finishing_steps  # noqa: E402
+from geostyle.texture.tiles import Tiling  # noqa: E402
 
 LIBRARY = ROOT / "geostyle"
 SCORE_EVERY = 10  # evaluations of the yardstick
-# What can change a trajectory, beside the pictures, which are hashed as loaded.
+# Code that can change a trajectory; the pictures are hashed as loaded.
 PLAIN_CODE = [
-    ROOT / "benchmarks/yardstick.py",
-    LIBRARY / "features.py",
-    *(LIBRARY / "texture" / f"{name}.py" for name in ("objective", "losses", "tiles", "score")),
+    Path(inspect.getfile(used))
+    for used in (plain_transfer, FeatureExtractor, TextureObjective, gram, Tiling, score)
 ]
 OUR_CODE = [
     *sorted((LIBRARY / "texture").glob("*.py")),
-    *(LIBRARY / name for name in ("features.py", "coords.py", "pipeline.py")),
+    *sorted((LIBRARY / "features").glob("*.py")),
+    *(LIBRARY / name for name in ("coords.py", "pipeline.py")),
 ]
 
 
@@ -49,8 +52,9 @@ class Task:
     """One picture to repaint.
 
     Attributes:
-        content: (1, 3, H, W), sRGB in [0, 1]. style: (1, 3, h, w), as loaded. scaled: the same, at
-        the scale the scorer compares it.
+        content: (1, 3, H, W), sRGB in [0, 1].
+        style: (1, 3, h, w), as loaded.
+        scaled: the same, at the scale of the scorer.
     """
 
     content: Tensor
@@ -79,12 +83,12 @@ class Contenders:
     """The networks of a benchmark, loaded when they are first needed.
 
     Args:
-        weights: VGG-19 weights file, or None: then `lite` scores, and serves the yardstick.
-        texture: settings of ours.
-        evaluations: of the yardstick.
-        every: steps of ours between two scored ones at the full size.
-        precisions: by features, as resolved before; ours resolve to "auto" otherwise.
-        device: where everything runs.
+        weights: VGG-19 weights file; None: `lite` is the scorer, and the yardstick's network.
+        texture: settings of our texture stage.
+        evaluations: number of loss evaluations of the yardstick.
+        every: steps of ours between two scorings at the full size.
+        precisions: by features, as resolved before; others are resolved from "auto".
+        device: of everything.
     """
 
     def __init__(
@@ -128,11 +132,11 @@ class Contenders:
         return self._ours[features]
 
     def precision(self, features: str) -> str:
-        """What the default precision resolves to here."""
+        """The precision that the default resolves to on this machine."""
         return self.ours(features)[0].precision
 
     def fingerprint(self, name: str) -> dict[str, Any]:
-        """All that decides what contender `name` does to a given pair."""
+        """Settings, weights and code that determine the trajectory of contender `name`."""
         weights = None if self.weights is None else _digest(self.weights.read_bytes())
         same = {"weights": weights}
         if "lite" in name or weights is None:
@@ -143,15 +147,15 @@ class Contenders:
         return {**same, "code": _code(OUR_CODE), **settings}
 
     def trajectory(self, name: str, task: Task, picture: Path | None = None) -> dict[str, Any]:
-        """The score of contender `name` along its way, and of its picture at the end.
+        """Scores of contender `name` during its run, and of its result.
 
-        picture: file that gets the result, if any.
+        Args:
+            name, task: the contender and the pair.
+            picture: file for the result, if any.
 
-        Where the device is not the one that is timed, only the rounding of sums differs.
-
-        Returns: its levels (size, network, steps); points (level, steps done there, total, seconds
-            of its own); of the picture at the end "final"; for the yardstick its last "loss", which
-            is the total of its picture before that is clamped.
+        Returns: "levels" (size, network, steps); "points" (level, steps done there, total, seconds
+            without scoring); "final" figures of the result; for the yardstick its last "loss", the
+            total of its picture before clamping.
         """
         task = task.to(self.device)
         objective = TextureObjective(self.plain, [task.scaled], task.content)
@@ -200,18 +204,18 @@ class Contenders:
             scoring += time.perf_counter() - now
 
         result = pipeline.paint(task.content, [task.style], settings, networks, watch)
-        told = [{"size": [*v.size], "network": v.extractor.name, "steps": v.steps} for v in levels]
-        return result.image, told, points
+        shown = [{"size": [*v.size], "network": v.extractor.name, "steps": v.steps} for v in levels]
+        return result.image, shown, points
 
     def bursts(self, names: Sequence[str], task: Task, steps: int) -> dict[str, Any]:
         """`burst` of several contenders, one after another."""
         return {name: self.burst(name, task, steps) for name in names}
 
     def burst(self, name: str, task: Task, steps: int) -> list[dict[str, float]]:
-        """Seconds of each level's preparation and of one of its steps, from a few of each.
+        """Seconds of each level's preparation and of one of its steps, from a few steps of each.
 
-        The yardstick counts its steps alone. L-BFGS has few pairs to work through in so few steps,
-        which flatters the yardstick, with its hundred, more than ours.
+        The yardstick counts its steps alone. L-BFGS has stored few pairs of vectors after so few
+        steps, which favors the yardstick, which stores a hundred, more than ours.
         """
         if name in METHODS:
             _, seen, _ = plain_transfer(

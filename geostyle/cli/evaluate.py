@@ -16,7 +16,7 @@ from geostyle.config import check, setting
 from geostyle.data.pairs import PairSet
 from geostyle.evaluation import features as evaluate_features
 from geostyle.evaluation import synthetic as evaluate_synthetic
-from geostyle.evaluation.features import Painted
+from geostyle.evaluation.features import PaintedPair
 from geostyle.evaluation.metrics import reliability_table
 from geostyle.evaluation.synthetic import SyntheticSettings
 from geostyle.io.images import to_uint8
@@ -115,10 +115,11 @@ def features(argv: Sequence[str]) -> int:
     config.add_arguments(parser, Features)
     args = config.overrides(parser.parse_args(argv), Features)
     settings = config.resolve(Features, None, args)
+    networks, file_figures = evaluate_features.load_networks(
+        settings.weights, settings.reference, settings.reference_weights, settings.device
+    )
     report = evaluate_features.measure(
-        evaluate_features.Networks.load(
-            settings.weights, settings.reference, settings.reference_weights, settings.device
-        ),
+        networks,
         evaluate_features.held_out_pairs(settings.images, settings.styles, settings.pairs),
         settings.texture,
         size_px=settings.size_px,
@@ -126,15 +127,16 @@ def features(argv: Sequence[str]) -> int:
         pf_willow=settings.pf_willow,
         say=lambda line: print(line, flush=True),
     )
-    print(evaluate_features.table(report.figures))
+    figures = {"file": file_figures, **report.figures}
+    print(evaluate_features.table(figures))
     if settings.sheet is not None:
         write_sheet(settings.sheet, report.painted)
     if settings.json is not None:
-        write_json(settings.json, report.figures)
+        write_json(settings.json, figures)
     return 0
 
 
-def write_sheet(path: Path, painted: Sequence[Painted]) -> None:
+def write_sheet(path: Path, painted: Sequence[PaintedPair]) -> None:
     """Content, texture style and both results, a row a pair."""
     rows = []
     for pair in painted:

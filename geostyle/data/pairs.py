@@ -18,7 +18,8 @@ from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.checkpoint import tensor_hash
 from geostyle.io.images import load_picture
 from geostyle.io.runs import atomic_path
-from geostyle.matching.network import NetSettings, correlate_squares, describe_square
+from geostyle.matching.correlation import correlate
+from geostyle.matching.network import NetworkSettings, square_features
 from geostyle.warps import RandomRanges, make_family
 from geostyle.warps.affine import Affine, inverse, matrix_of, theta_of
 from geostyle.warps.grid import warp_image
@@ -169,7 +170,9 @@ class CorrelationCache:
         extractor, settings: what is correlated.
     """
 
-    def __init__(self, pairs: PairSet, extractor: FeatureExtractor, settings: NetSettings) -> None:
+    def __init__(
+        self, pairs: PairSet, extractor: FeatureExtractor, settings: NetworkSettings
+    ) -> None:
         self.pairs, self.extractor, self.settings = pairs, extractor, settings
         what: list[object] = [
             features_hash(extractor),
@@ -229,13 +232,13 @@ class CorrelationCache:
 
     def _compute(self, index: int) -> Tensor:
         """(T, n², n, n) of one pair, alone, so that no batch size shows in the values."""
-        source = describe_square(
+        source = square_features(
             self.pairs.picture(index, "content"), self.extractor, self.settings
         )
         volumes = []
         for kind in self.pairs.targets:
-            target = describe_square(self.pairs.picture(index, kind), self.extractor, self.settings)
-            volumes.append(correlate_squares(source, target, self.settings)[0].cpu())
+            target = square_features(self.pairs.picture(index, kind), self.extractor, self.settings)
+            volumes.append(correlate(source, target, center=self.settings.center)[0].cpu())
         return torch.stack(volumes)
 
 

@@ -37,13 +37,13 @@ from geostyle.distributed import Processes
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.runs import atomic_path
+from geostyle.matching.correlation import correlate
 from geostyle.matching.network import (
-    GeoNet,
-    NetSettings,
-    cells_of,
-    correlate_squares,
-    describe_square,
-    save_geonet,
+    GeometryNetwork,
+    NetworkSettings,
+    cells_per_side,
+    save_geometry_network,
+    square_features,
 )
 from geostyle.training.geometry_losses import (
     bending_penalty,
@@ -67,7 +67,7 @@ class TrainSettings:
 
     data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make.py writes it")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
-    net: NetSettings = setting(NetSettings())
+    net: NetworkSettings = setting(NetworkSettings())
     features: str = setting(
         "lite", choices=("lite", "vgg19", "vgg16"), help="network whose features are correlated"
     )
@@ -169,7 +169,8 @@ class Trainer(Learner):
         }
 
         seed_everything(settings.seed)
-        self.net = GeoNet(settings.net, cells_of(settings.net, extractor)).to(self.device)
+        cells = cells_per_side(settings.net, extractor)
+        self.net = GeometryNetwork(settings.net, cells).to(self.device)
         self.model: nn.Module = self.net
         if self.processes.world > 1:
             self.model = DistributedDataParallel(self.net)
@@ -291,10 +292,11 @@ class Trainer(Learner):
             kind_name = self.train_set.targets[kind]
             content, target, truth = self.train_set.fresh(index, kind_name, rng)
             source, goal = (
-                describe_square(picture, self.extractor, self.settings.net)
+                square_features(picture, self.extractor, self.settings.net)
                 for picture in (content, target)
             )
-            batch.correlation[place] = correlate_squares(source, goal, self.settings.net)[0].cpu()
+            volume = correlate(source, goal, center=self.settings.net.center)
+            batch.correlation[place] = volume[0].cpu()
             batch.truth[place] = truth[0]
             if batch.content is not None and batch.target is not None:
                 size = (batch.content.shape[-2], batch.content.shape[-1])
@@ -316,15 +318,15 @@ class Trainer(Learner):
         self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
         return {**figures, "best": float(better)}
 
-    def averaged(self) -> GeoNet:
+    def averaged(self) -> GeometryNetwork:
         """The network with the averaged weights, for use."""
-        net = GeoNet(self.settings.net, self.net.cells).to(self.device)
+        net = GeometryNetwork(self.settings.net, self.net.cells).to(self.device)
         net.load_state_dict(self.average)
         return net.eval()
 
     def save_net(self, path: Path) -> None:
         """Write the averaged network as a checkpoint that estimators load."""
-        save_geonet(
+        save_geometry_network(
             path,
             self.average,
             self.settings.net,
@@ -375,7 +377,7 @@ def plot(metrics: list[dict[str, Any]], path: Path) -> None:
 
 
 @torch.no_grad()
-def evaluate_net(net: GeoNet, cache: CorrelationCache, pairs: PairSet) -> dict[str, float]:
+def evaluate_net(net: GeometryNetwork, cache: CorrelationCache, pairs: PairSet) -> dict[str, float]:
     """Grid errors of a network on a set; see `Trainer.validate`."""
     nothing = net.family.grid(pairs.truth.new_zeros(1, net.family.n_params), (TRUTH_CELLS,) * 2)
     inside = inside_mask(pairs.truth)

@@ -35,8 +35,9 @@ from geostyle.io.checkpoint import load_checkpoint
 from geostyle.io.images import as_mask, load_picture
 from geostyle.io.originals import original_paths
 from geostyle.io.runs import RunFolder, read_metrics
-from geostyle.matching.network import NetSettings, load_geonet
-from geostyle.matching.points import Correspondences
+from geostyle.matching import Correspondences
+from geostyle.matching.network import NetworkSettings
+from geostyle.matching.network import load_geometry_network as _geonet
 from geostyle.report import html as report
 from geostyle.report.gallery import read_pairs
 from geostyle.training.distillation import DistillSettings
@@ -79,7 +80,7 @@ def readers(work: Path) -> list[Reader]:
         Reader("picture, given to transfer.py", ".png", [_png()], _transfer_of(weights, work), 0.2),
         Reader("theta.json", ".json", [(run / "theta.json").read_bytes()], _theta, 2.0, "json"),
         Reader("network lite", ".safetensors", [weights.read_bytes()], _lite, 1.0),
-        Reader("network geonet", ".safetensors", [_only(work, "geonet")], load_geonet, 0.5),
+        Reader("network geonet", ".safetensors", [_only(work, "geonet")], _geonet, 0.5),
         Reader("network fast", ".safetensors", [_only(work, "fast", "fast-train")], _fast, 0.5),
         Reader("network texnet", ".safetensors", [_only(work, "texnet", "texnet-train")],
                load_texture_net, 0.5),
@@ -229,7 +230,7 @@ def _cache(inputs: Path, weights: Path) -> Callable[[Path], None]:
     return call
 
 
-_NET = NetSettings(match_px=48, layer="pool2", width=16, net_lattice=3)
+_NET = NetworkSettings(match_px=48, layer="pool2", width=16, network_lattice=3)
 
 
 def _correlations(inputs: Path) -> bytes:

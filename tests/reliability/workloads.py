@@ -67,7 +67,7 @@ def workloads(inputs: Path) -> list[Workload]:
     training = [
         *("--data", str(inputs / "pairs"), "--weights", str(weights), "--steps", "12"),
         *("--batch", "4", "--save-every", "3", "--validate-every", "6", "--warmup", "2"),
-        *("--match-px", "48", "--layer", "pool2", "--width", "16", "--net-lattice", "3"),
+        *("--match-px", "48", "--layer", "pool2", "--width", "16", "--network-lattice", "3"),
         *("--device", "cpu"),
     ]
     distilling = [

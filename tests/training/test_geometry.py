@@ -26,7 +26,7 @@ from geostyle.distributed import Processes, _fresh_store
 from geostyle.errors import InputError
 from geostyle.io.checkpoint import load_checkpoint
 from geostyle.io.runs import RunFolder
-from geostyle.matching.network import NetSettings, load_geonet
+from geostyle.matching.network import NetworkSettings, load_geometry_network
 from geostyle.training.geometry import STATE_KIND, Trainer, TrainSettings, grid_error_px, plot
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +37,7 @@ def settings(tiny_pairs: Path, tiny_weights: Path, tmp_path: Path) -> TrainSetti
     return TrainSettings(
         data=tiny_pairs,
         output=tmp_path / "runs",
-        net=NetSettings(match_px=176, width=16, net_lattice=3),
+        net=NetworkSettings(match_px=176, width=16, network_lattice=3),
         weights=tiny_weights,
         steps=60,
         batch=4,
@@ -255,7 +255,7 @@ def command(settings: TrainSettings, *more: str) -> list[str]:
     return [
         *(sys.executable, str(ROOT / "train_geo.py"), "--data", str(settings.data)),
         *("--output", str(settings.output), "--weights", str(settings.weights)),
-        *("--match-px", "176", "--width", "16", "--net-lattice", "3", "--batch", "4"),
+        *("--match-px", "176", "--width", "16", "--network-lattice", "3", "--batch", "4"),
         *("--steps", "80", "--warmup", "3", "--validate-every", "40", "--save-every", "10"),
         *more,
     ]
@@ -296,7 +296,10 @@ def test_a_killed_run_ends_with_the_same_weights(settings: TrainSettings, tmp_pa
     (expected, _), (found, config) = (load_checkpoint(path, STATE_KIND) for path in files)
     assert config["step"] == 80
     assert same(expected, found)
-    nets = [load_geonet(run_of(s) / "geonet.safetensors").net for s in (straight, settings)]
+    nets = [
+        load_geometry_network(run_of(s) / "geonet.safetensors").network
+        for s in (straight, settings)
+    ]
     assert same(nets[0].state_dict(), nets[1].state_dict())
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(10, 81, 10))
