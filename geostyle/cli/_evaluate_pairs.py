@@ -11,7 +11,8 @@ from tqdm import tqdm
 from geostyle import config, pipeline
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.io.runs import RunFolder, write_json
+from geostyle.io.files import write_json
+from geostyle.io.runs import RunFolder
 from geostyle.pipeline import TransferSettings
 from geostyle.report.gallery import PicturePair, Shown, cross_pairs, read_pairs, show
 from geostyle.report.html import save_sheet

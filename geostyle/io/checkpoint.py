@@ -15,7 +15,7 @@ from torch import Tensor
 
 from geostyle.config import current_names
 from geostyle.errors import InputError
-from geostyle.io.runs import write_bytes
+from geostyle.io.files import write_bytes
 
 FORMAT = "geostyle-checkpoint-1"
 

@@ -24,8 +24,8 @@ from safetensors.torch import save
 from geostyle.config import flatten, read_yaml
 from geostyle.coords import normalized_to_pixel
 from geostyle.errors import InputError
+from geostyle.io.files import read_metrics, write_bytes, write_text
 from geostyle.io.images import load_picture, to_uint8
-from geostyle.io.runs import read_metrics, write_bytes, write_text
 from geostyle.warps import WarpParameters
 
 GRID_FILE = "grid.safetensors"
