@@ -30,7 +30,7 @@ from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.environment import environment
 from geostyle.io.files import write_json
 from geostyle.io.images import list_pictures, load_picture, save_picture
-from geostyle.report.html import Panel, save_sheet
+from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture.pyramid import Progress, TextureResult
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,

@@ -21,7 +21,7 @@ from geostyle.evaluation.metrics import reliability_table
 from geostyle.evaluation.synthetic import SyntheticSettings
 from geostyle.io.files import write_json
 from geostyle.io.images import to_uint8
-from geostyle.report.html import Panel, save_sheet
+from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture import TextureSettings
 
 

@@ -15,7 +15,7 @@ from geostyle.cli._painting import NetworkSettings, panel, per_cent
 from geostyle.config import check, dump_yaml, setting
 from geostyle.io.files import write_json
 from geostyle.io.images import save_picture
-from geostyle.report.html import save_sheet
+from geostyle.report.sheet import save_sheet
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,
     block_layers,

@@ -17,7 +17,7 @@ from geostyle.config import check, dump_yaml, setting
 from geostyle.coords import size_of
 from geostyle.io.files import write_json
 from geostyle.io.images import save_picture
-from geostyle.report.html import save_sheet
+from geostyle.report.sheet import save_sheet
 from geostyle.texture.synthesis import (
     SynthesisSettings,
     gram_errors,
