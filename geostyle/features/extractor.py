@@ -33,6 +33,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 PADDINGS = ("zeros", "reflect", "replicate", "circular")
 POOLINGS = ("max", "average")
 LITE_FILE = "lite.safetensors"
+BUNDLED_LITE = Path(str(resources.files("geostyle") / "assets" / LITE_FILE))
 
 
 class FeatureExtractor(nn.Module):
@@ -67,26 +68,21 @@ class FeatureExtractor(nn.Module):
         taps: bool = False,
     ) -> None:
         super().__init__()
-        if name not in CONVS_PER_BLOCK:
-            raise InputError(f"features: expected one of {sorted(CONVS_PER_BLOCK)}, got {name!r}")
-        if pooling not in POOLINGS:
-            raise InputError(f"pooling: expected one of {list(POOLINGS)}, got {pooling!r}")
-        if padding not in PADDINGS:
-            raise InputError(f"padding: expected one of {list(PADDINGS)}, got {padding!r}")
+        choices = {"features": CONVS_PER_BLOCK, "pooling": POOLINGS, "padding": PADDINGS}
+        for given, (argument, known) in zip((name, pooling, padding), choices.items(), strict=True):
+            if given not in known:
+                raise InputError(f"{argument}: expected one of {list(known)}, got {given!r}")
         self.name, self.pooling, self.padding = name, pooling, padding
         self.convs = nn.ModuleDict()
         self.taps = nn.ModuleDict()
         self._widths: dict[str, int] = {}
         width = 3
         for conv, width_out in conv_widths(name, channels).items():
-            layer = conv.replace("conv", "relu")
             block, number = map(int, conv.removeprefix("conv").split("_"))
             self.convs[conv] = nn.Conv2d(width, width_out, 3, padding=1)
             width = width_out
-            layers = [layer]
-            if number == CONVS_PER_BLOCK[name][block - 1] and (name, block) != ("lite", 5):
-                layers.append(f"pool{block}")
-            for layer in layers:
+            ends = number == CONVS_PER_BLOCK[name][block - 1] and (name, block) != ("lite", 5)
+            for layer in [f"relu{block}_{number}", *([f"pool{block}"] if ends else [])]:
                 self._widths[layer] = width
                 if taps:
                     self.taps[layer] = nn.Conv2d(width, width, 1, bias=False)
@@ -240,7 +236,9 @@ def load_features(
     Raises: InputError where the weights are missing, damaged or of another network.
     """
     if name == "lite":
-        network = _load_lite(weights, pooling, padding)
+        path = Path(weights or BUNDLED_LITE)
+        tensors, config = load_checkpoint(path, kind="features", name="weights")
+        network = build_lite(tensors, config, pooling=pooling, padding=padding, source=str(path))
     else:
         network = FeatureExtractor(name, pooling=pooling, padding=padding)
         state = _torchvision_state(name) if weights is None else _read_vgg_state(Path(weights))
@@ -271,17 +269,6 @@ def build_lite(
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _unusable(f"expected a lite network in {source}", error) from error
     return network
-
-
-def _load_lite(weights: Path | str | None, pooling: str, padding: str) -> FeatureExtractor:
-    if weights is not None:
-        tensors, config = load_checkpoint(Path(weights), kind="features", name="weights")
-    else:
-        with resources.as_file(resources.files("geostyle") / "assets" / LITE_FILE) as path:
-            tensors, config = load_checkpoint(path, kind="features")
-    return build_lite(
-        tensors, config, pooling=pooling, padding=padding, source=str(weights or LITE_FILE)
-    )
 
 
 def _torchvision_state(name: str) -> dict[str, Tensor]:

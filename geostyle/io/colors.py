@@ -94,28 +94,23 @@ def from_srgb_16(array: np.ndarray, icc: bytes) -> np.ndarray:
 def _convert(
     image: Image.Image, source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile
 ) -> Image.Image:
-    converted = ImageCms.profileToProfile(
-        image,
-        source,
-        target,
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        outputMode="RGB",
-        flags=ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.HIGHRESPRECALC,
-    )
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    flags = ImageCms.Flags.BLACKPOINTCOMPENSATION | ImageCms.Flags.HIGHRESPRECALC
+    converted = ImageCms.profileToProfile(image, source, target, intent, "RGB", flags=flags)
     assert converted is not None
     return converted
 
 
 def _convert_16(array: np.ndarray, source: bytes, target: bytes) -> np.ndarray:
-    import imagecodecs
+    from imagecodecs import CMS, cms_transform
 
-    return imagecodecs.cms_transform(
+    return cms_transform(
         np.ascontiguousarray(array),
         source,
         target,
         colorspace="gray" if array.ndim == 2 else "rgb",
         outcolorspace="rgb",
-        intent=imagecodecs.CMS.INTENT.RELATIVE_COLORIMETRIC,
+        intent=CMS.INTENT.RELATIVE_COLORIMETRIC,
         # Tables in between would cost up to four of the sixteen bits.
-        flags=imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION | imagecodecs.CMS.FLAGS.NOOPTIMIZE,
+        flags=CMS.FLAGS.BLACKPOINTCOMPENSATION | CMS.FLAGS.NOOPTIMIZE,
     )

@@ -20,7 +20,7 @@ OMITTED = "settings.yaml", "environment.json", "report.html", "contact_sheet.png
 
 @dataclass(frozen=True)
 class Compared:
-    """A file of two runs: its name, whether it is the same in both, and a note on the difference."""
+    """A file of two runs: its name, whether both are the same, and a note on the difference."""
 
     file: str
     identical: bool

@@ -118,25 +118,23 @@ def as_tensor(image: Any, name: str = "content", *, min_side_px: int = MIN_SIDE_
         _check_size(image.size, min_side_px, float("inf"), name, "a PIL image")
         return _from_pil(image, name).tensor
     if isinstance(image, np.ndarray):
-        axes_fit = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
-        if not axes_fit or 0 in image.shape:
-            raise InputError(
-                f"{name}: expected an array (H, W) or (H, W, 3), got shape {image.shape}"
-            )
+        fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
+        if not fits or 0 in image.shape:
+            expected = "an array (H, W) or (H, W, 3), got shape"
+            raise InputError(f"{name}: expected {expected} {image.shape}")
         tensor = over_white(*split(image, name))
     elif isinstance(image, Tensor):
         batch = image[None] if image.ndim == 3 else image
         if batch.ndim != 4 or batch.shape[0] != 1 or batch.shape[1] not in (1, 3):
-            shape = tuple(image.shape)
-            raise InputError(f"{name}: expected a tensor (3, H, W) or (1, 3, H, W), got {shape}")
+            expected = "a tensor (3, H, W) or (1, 3, H, W), got"
+            raise InputError(f"{name}: expected {expected} {tuple(image.shape)}")
         top = {torch.uint8: 255, torch.uint16: 65535}.get(image.dtype, 1)
         if top == 1 and not image.is_floating_point():
             raise InputError(f"{name}: expected uint8, uint16 or floats, got {image.dtype}")
         tensor = batch.detach().to(torch.float32).expand(-1, 3, -1, -1) / top
     else:
-        raise InputError(
-            f"{name}: expected a path, PIL image, array or tensor, got {type(image).__name__}"
-        )
+        kind = type(image).__name__
+        raise InputError(f"{name}: expected a path, PIL image, array or tensor, got {kind}")
     height, width = tensor.shape[-2:]
     _check_size((width, height), min_side_px, float("inf"), name, "one")
     if not torch.isfinite(tensor).all() or tensor.min() < 0 or tensor.max() > 1:
@@ -230,9 +228,8 @@ def list_pictures(
     try:
         inside = sorted(folder.iterdir())
     except OSError as error:
-        raise InputError(
-            f"{name}: expected a folder, got {str(folder)!r} ({error.strerror})"
-        ) from error
+        reason = error.strerror
+        raise InputError(f"{name}: expected a folder, got {str(folder)!r} ({reason})") from error
     found = [
         file
         for file in (sorted(folder.rglob("*")) if recursive else inside)
@@ -280,15 +277,8 @@ def _encode_16_bits(array: np.ndarray, suffix: str, icc: bytes | None) -> bytes:
         array = from_srgb_16(array, icc)
     if suffix != ".png":
         buffer = io.BytesIO()
-        tifffile.imwrite(
-            buffer,
-            array,
-            photometric="rgb",
-            compression="zlib",
-            predictor=True,
-            metadata=None,
-            iccprofile=icc,
-        )
+        options: dict[str, Any] = {"compression": "zlib", "predictor": True, "metadata": None}
+        tifffile.imwrite(buffer, array, photometric="rgb", iccprofile=icc, **options)
         return buffer.getvalue()
     data = bytes(imagecodecs.png_encode(np.ascontiguousarray(array)))
     if icc is None:

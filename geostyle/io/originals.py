@@ -70,9 +70,8 @@ def original_paths(folder: Path) -> dict[str, Path]:
     except InputError:
         raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"run: expected the list of its files in {str(listed)!r}, got: {error}"
-        ) from error
+        expected = f"expected the list of its files in {str(listed)!r}"
+        raise InputError(f"run: {expected}, got: {error}") from error
     return found
 
 

@@ -139,9 +139,9 @@ class RunFolder:
             holder = "unknown"
             with contextlib.suppress(OSError):
                 holder = path.read_text("ascii", "replace")[:100].strip() or holder
+            got = f"got {str(self.path)!r} (in use by process {holder})"
             raise InputError(
-                f"output: expected a folder no other process is using, got {str(self.path)!r} "
-                f"(in use by process {holder})"
+                f"output: expected a folder no other process is using, {got}"
             ) from None
         except OSError as error:
             raise unwritable(path, error) from error
@@ -190,7 +190,6 @@ def _start_wandb(path: Path, mode: str) -> Any:
     try:
         import wandb
     except ImportError as error:
-        raise InputError(
-            f"wandb: expected the wandb package for {mode!r}, got none (pip install wandb)"
-        ) from error
+        expected = f"expected the wandb package for {mode!r}, got none (pip install wandb)"
+        raise InputError(f"wandb: {expected}") from error
     return wandb.init(project="geostyle", name=path.name, dir=str(path), mode=mode)

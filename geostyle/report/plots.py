@@ -17,7 +17,7 @@ from geostyle.warps import WarpParameters
 TERMS = {"total": ("#c8641e", 2.2), "style": ("#3577b8", 1.4), "content": ("#5b9a4b", 1.4)}
 WHITE, ACCENT, GRAY = (255, 255, 255), (255, 150, 40), "#888888"
 LINES_ALONG_LONG_SIDE = 15
-STYLE = {
+STYLE: dict[Any, Any] = {
     **{"svg.fonttype": "none", "svg.hashsalt": "geostyle", "font.size": 10},
     **{"axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GRAY},
     **{"axes.labelcolor": GRAY, "xtick.color": GRAY, "ytick.color": GRAY},
@@ -100,7 +100,10 @@ def loss_plot(metrics: Sequence[dict[str, Any]]) -> str:
             if band % 2:
                 axes.axvspan(start - 0.5, end - 0.5, color=GRAY, alpha=0.12, lw=0)
             height, width_px = steps[start]["size"]
-            place = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+            place: dict[str, Any] = {
+                "xycoords": ("data", "axes fraction"),
+                "textcoords": "offset points",
+            }
             middle = ((start + end - 1) / 2, 1.0)
             label = f"{width_px}×{height}"
             axes.annotate(label, middle, (0, 4), **place, ha="center", color=GRAY, fontsize=9)
