@@ -24,7 +24,8 @@ from geostyle.cli import _resumable
 from geostyle.cli._resumable import STATE, open_folder
 from geostyle.distributed import Processes, join_processes
 from geostyle.errors import GeostyleError
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.files import read_metrics
+from geostyle.io.runs import RunFolder
 from geostyle.training.geometry import Trainer, TrainSettings, plot
 
 NAME = "train-geo"

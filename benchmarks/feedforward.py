@@ -51,8 +51,9 @@ from geostyle.feedforward.files import (  # noqa: E402
     load_fast,
     load_texture_net,
 )
+from geostyle.io.environment import environment  # noqa: E402
+from geostyle.io.files import write_json  # noqa: E402
 from geostyle.io.images import fit_size, list_pictures, load_picture, save_picture  # noqa: E402
-from geostyle.io.runs import environment, write_json  # noqa: E402
 from geostyle.texture import (  # noqa: E402
     Progress,
     SynthesisSettings,

@@ -27,9 +27,10 @@ from geostyle.config import Parser, add_arguments, check, overrides, resolve, se
 from geostyle.coords import resize
 from geostyle.errors import GeostyleError, InputError
 from geostyle.features.extractor import FeatureExtractor
+from geostyle.io.environment import environment
+from geostyle.io.files import write_json
 from geostyle.io.images import list_pictures, load_picture, save_picture
-from geostyle.io.runs import environment, write_json
-from geostyle.report.html import Panel, save_sheet
+from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture.pyramid import Progress, TextureResult
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,

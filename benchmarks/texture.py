@@ -44,8 +44,8 @@ from measuring import spread  # noqa: E402
 from texture_runs import LIBRARY, ROOT, Contenders, Task  # noqa: E402
 from yardstick import METHODS  # noqa: E402
 
+from geostyle.io.files import write_json  # noqa: E402
 from geostyle.io.images import list_pictures  # noqa: E402
-from geostyle.io.runs import write_json  # noqa: E402
 from geostyle.texture import TextureSettings  # noqa: E402
 
 PICTURES = LIBRARY / "assets/pictures"

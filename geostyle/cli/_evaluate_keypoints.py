@@ -17,7 +17,7 @@ from geostyle.evaluation import pck as evaluate
 from geostyle.evaluation.keypoints import KeypointPair, read_pf_pascal, read_pf_willow, read_spair
 from geostyle.evaluation.metrics import reliability_table
 from geostyle.evaluation.pck import ORACLE, UNRELATED
-from geostyle.io.runs import write_json
+from geostyle.io.files import write_json
 from geostyle.matching import ESTIMATORS, GeometrySettings
 
 READERS: dict[str, Callable[[Path], list[KeypointPair]]] = {

@@ -23,7 +23,7 @@ from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.images import fit_size, load_picture, save_picture, to_uint8
 from geostyle.io.originals import keep_originals
 from geostyle.io.runs import RunFolder
-from geostyle.report.html import Panel
+from geostyle.report.sheet import Panel
 from geostyle.texture import Progress
 from geostyle.texture.optimizer import NotFiniteError
 

@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from geostyle import config
 from geostyle.errors import InputError
-from geostyle.io.runs import RunFolder, make_folder
+from geostyle.io.files import make_folder
+from geostyle.io.runs import RunFolder
 
 S = TypeVar("S")
 STATE = "state.safetensors"

@@ -10,9 +10,10 @@ from tqdm import tqdm
 
 from geostyle import config
 from geostyle.cli._resumable import STATE, open_folder, parse
+from geostyle.io.files import write_json
 from geostyle.io.images import to_uint8
-from geostyle.io.runs import RunFolder, write_json
-from geostyle.report.html import Panel, save_sheet
+from geostyle.io.runs import RunFolder
+from geostyle.report.sheet import Panel, save_sheet
 from geostyle.training.feedforward import PainterSettings, PainterTrainer
 
 S = TypeVar("S", bound=PainterSettings)

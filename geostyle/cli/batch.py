@@ -23,8 +23,9 @@ from geostyle.cli import EXIT_ERROR, EXIT_INTERRUPTED
 from geostyle.cli.transfer import Job
 from geostyle.config import setting
 from geostyle.errors import InputError
+from geostyle.io.files import read_metrics
 from geostyle.io.images import Picture, as_mask, list_pictures, load_picture
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.runs import RunFolder
 from geostyle.matching import Guide
 from geostyle.pipeline import Networks
 from geostyle.texture import Progress

@@ -10,7 +10,8 @@ from tqdm import tqdm
 from geostyle import config
 from geostyle.data.crops import CropSource
 from geostyle.errors import InputError
-from geostyle.io.runs import RunFolder, make_folder
+from geostyle.io.files import make_folder
+from geostyle.io.runs import RunFolder
 from geostyle.training.distillation import DistillSettings, distill, split_pictures
 
 

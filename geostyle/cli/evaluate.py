@@ -19,9 +19,9 @@ from geostyle.evaluation import synthetic as evaluate_synthetic
 from geostyle.evaluation.features import PaintedPair
 from geostyle.evaluation.metrics import reliability_table
 from geostyle.evaluation.synthetic import SyntheticSettings
+from geostyle.io.files import write_json
 from geostyle.io.images import to_uint8
-from geostyle.io.runs import write_json
-from geostyle.report.html import Panel, save_sheet
+from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture import TextureSettings
 
 

@@ -14,9 +14,9 @@ from geostyle.cli import EXIT_INTERRUPTED, _painting
 from geostyle.cli._painting import NetworkSettings, panel, per_cent
 from geostyle.config import check, dump_yaml, setting
 from geostyle.errors import InputError
+from geostyle.io.files import write_json
 from geostyle.io.images import save_picture
-from geostyle.io.runs import write_json
-from geostyle.report.html import save_sheet
+from geostyle.report.sheet import save_sheet
 from geostyle.texture import TextureSettings, transfer_texture
 from geostyle.texture.objective import mixture_shares
 from geostyle.texture.synthesis import SynthesisSettings, fade_weights, gram_errors, synthesize

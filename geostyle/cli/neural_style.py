@@ -14,9 +14,9 @@ from geostyle.cli import EXIT_INTERRUPTED, _painting
 from geostyle.cli._painting import NetworkSettings, panel
 from geostyle.config import check, dump_yaml, setting
 from geostyle.errors import InputError
+from geostyle.io.files import write_json
 from geostyle.io.images import save_picture
-from geostyle.io.runs import write_json
-from geostyle.report.html import Panel, save_sheet
+from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture.neural_style import (
     PAPER_RATIOS,
     NeuralStyleSettings,

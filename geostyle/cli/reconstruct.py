@@ -13,9 +13,9 @@ from typing import Any
 from geostyle.cli import EXIT_INTERRUPTED, _painting
 from geostyle.cli._painting import NetworkSettings, panel, per_cent
 from geostyle.config import check, dump_yaml, setting
+from geostyle.io.files import write_json
 from geostyle.io.images import save_picture
-from geostyle.io.runs import write_json
-from geostyle.report.html import save_sheet
+from geostyle.report.sheet import save_sheet
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,
     block_layers,

@@ -22,7 +22,7 @@ from geostyle.feedforward.texture_network import TextureNet, noise_pyramid
 from geostyle.io.images import save_picture
 from geostyle.io.originals import keep_originals
 from geostyle.io.runs import RunFolder
-from geostyle.report.html import Panel, save_sheet
+from geostyle.report.sheet import Panel, save_sheet
 
 SHOWN = 12
 

@@ -15,9 +15,9 @@ from geostyle.cli import EXIT_INTERRUPTED, _painting
 from geostyle.cli._painting import NetworkSettings, panel, per_cent
 from geostyle.config import check, dump_yaml, setting
 from geostyle.coords import size_of
+from geostyle.io.files import write_json
 from geostyle.io.images import save_picture
-from geostyle.io.runs import write_json
-from geostyle.report.html import save_sheet
+from geostyle.report.sheet import save_sheet
 from geostyle.texture.synthesis import (
     SynthesisSettings,
     gram_errors,

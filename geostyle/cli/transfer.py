@@ -31,7 +31,8 @@ from geostyle.io.images import SUFFIXES, as_mask, fit_size, load_picture, save_p
 from geostyle.io.originals import keep_originals, saved_job
 from geostyle.io.runs import RunFolder
 from geostyle.pipeline import TransferSettings
-from geostyle.report.html import PREVIEW_FILE, write_report
+from geostyle.report.html import write_report
+from geostyle.report.run_files import PREVIEW_FILE
 from geostyle.texture import Finished, Progress
 from geostyle.warps import WarpParameters
 

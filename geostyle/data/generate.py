@@ -42,8 +42,9 @@ from geostyle.errors import GeostyleError, InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.feedforward.fast_network import FastNet, noise_place
 from geostyle.feedforward.files import FAST, MAKERS, SUFFIX, bundled, load_fast
+from geostyle.io.files import make_folder, write_json, write_text
 from geostyle.io.images import list_pictures, load_picture, save_picture
-from geostyle.io.runs import RunFolder, make_folder, write_json, write_text
+from geostyle.io.runs import RunFolder
 from geostyle.texture import TextureSettings, transfer_texture
 from geostyle.warps import make_family, sampling_grid
 from geostyle.warps.grid import warp_image

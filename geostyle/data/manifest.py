@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from geostyle.errors import InputError
-from geostyle.io.runs import write_text
+from geostyle.io.files import write_text
 
 FORMAT = "geostyle-pairs-1"
 SPLITS = ("train", "val")

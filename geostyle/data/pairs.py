@@ -16,8 +16,8 @@ from geostyle.data.manifest import SPLITS, Pair, fingerprint, read_manifest
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.checkpoint import tensor_hash
+from geostyle.io.files import atomic_path
 from geostyle.io.images import load_picture
-from geostyle.io.runs import atomic_path
 from geostyle.matching.correlation import correlate
 from geostyle.matching.network import NetworkSettings, square_features
 from geostyle.warps import RandomRanges, make_family

@@ -15,7 +15,7 @@ from torch.export import Dim
 
 from geostyle.errors import InputError
 from geostyle.feedforward.fast_network import FastNet
-from geostyle.io.runs import write_bytes
+from geostyle.io.files import write_bytes
 
 OPSET = 18
 EXAMPLE_PX = (67, 90)  # odd, and not square: nothing of it may end in the graph

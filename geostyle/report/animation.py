@@ -15,8 +15,8 @@ from torch import Tensor
 from geostyle import pipeline
 from geostyle.coords import Size, resize
 from geostyle.errors import GeostyleError, InputError
+from geostyle.io.files import atomic_path
 from geostyle.io.images import to_uint8
-from geostyle.io.runs import atomic_path
 from geostyle.pipeline import Networks, TransferSettings
 from geostyle.texture import Progress
 from geostyle.warps import WarpParameters

@@ -36,7 +36,7 @@ from geostyle.device import resolve_device, resolve_precision, seed_everything
 from geostyle.distributed import Processes
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
-from geostyle.io.runs import atomic_path
+from geostyle.io.files import atomic_path
 from geostyle.matching.correlation import correlate
 from geostyle.matching.network import (
     GeometryNetwork,

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geostyle.coords import Size, check_size
 from geostyle.errors import InputError
-from geostyle.io.runs import write_text
+from geostyle.io.files import write_text
 from geostyle.warps.base import WarpFamily, check_keys
 from geostyle.warps.families import make_family
 from geostyle.warps.folds import fold_guard

@@ -25,7 +25,7 @@ from geostyle.config import resolve
 from geostyle.feedforward.fast_network import FastNet, FastNetSettings, noise_place
 from geostyle.feedforward.files import load_fast, save_network
 from geostyle.feedforward.texture_network import TextureNet, TextureNetSettings
-from geostyle.io.runs import read_metrics
+from geostyle.io.files import read_metrics
 from geostyle.training.fast_network import FastTrainSettings
 from geostyle.training.texture_network import TextureTrainSettings
 

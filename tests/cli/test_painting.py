@@ -16,7 +16,8 @@ from geostyle.cli import run as run_verb
 from geostyle.cli import verbs
 from geostyle.cli._painting import parse_size
 from geostyle.errors import InputError
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.files import read_metrics
+from geostyle.io.runs import RunFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 Verb = Callable[..., tuple[int, Path | None]]

@@ -32,9 +32,10 @@ from geostyle.features import extractor as features
 from geostyle.features.extractor import load_features
 from geostyle.feedforward.files import load_fast, load_texture_net
 from geostyle.io.checkpoint import load_checkpoint
+from geostyle.io.files import read_metrics
 from geostyle.io.images import as_mask, load_picture
 from geostyle.io.originals import original_paths
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.runs import RunFolder
 from geostyle.matching import Correspondences
 from geostyle.matching.network import NetworkSettings
 from geostyle.matching.network import load_geometry_network as _geonet

@@ -25,8 +25,8 @@ from geostyle.data.manifest import Pair  # noqa: E402
 from geostyle.errors import GeostyleError  # noqa: E402
 from geostyle.features.extractor import FeatureExtractor, load_features  # noqa: E402
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from geostyle.io.files import TEMPORARY, read_metrics  # noqa: E402
 from geostyle.io.images import SUFFIXES, load_picture, save_picture  # noqa: E402
-from geostyle.io.runs import TEMPORARY, read_metrics  # noqa: E402
 from geostyle.warps import WarpParameters  # noqa: E402
 
 CHANNELS = (8, 12, 16, 24, 24)
