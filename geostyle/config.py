@@ -27,6 +27,7 @@ MAX_YAML_BYTES = 100_000
 # Settings and values under names of earlier versions, which saved runs, networks and scripts hold.
 FORMER_NAMES = {
     "centre": "center",
+    "net": "network",
     "optimiser": "optimizer",
     "stylise": "stylize",
     "stylised": "stylized",

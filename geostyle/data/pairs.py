@@ -87,7 +87,7 @@ class PairSet:
 
     def picture(self, index: int, kind: str) -> Tensor:
         """The "content", "warped" or "stylized" picture of a pair: (1, 3, S, S)."""
-        return load_picture(self.folder / self.pairs[index].file(kind), name="data").tensor
+        return load_picture(self.pairs[index].path(self.folder, kind), name="data").tensor
 
     def fresh(
         self, index: int, kind: str, rng: np.random.Generator
