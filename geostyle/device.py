@@ -27,9 +27,9 @@ def seed_everything(seed: int) -> None:
 
 
 def resolve_device(device: str) -> torch.device:
-    """Turn "auto", "cpu", "cuda", "cuda:N" or "mps" into a device that is there.
+    """Return the device for "auto", "cpu", "cuda", "cuda:N" or "mps".
 
-    "auto" takes CUDA, then MPS, then the CPU.
+    "auto" takes CUDA, then MPS, then the CPU, whichever is present.
 
     Raises: InputError when the device is unknown or absent.
     """
@@ -47,7 +47,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Turn "auto", "float32" or "bfloat16" into the type that convolutions run in.
+    """Return the type that convolutions run in, for "auto", "float32" or "bfloat16".
 
     "auto" takes bfloat16 where the hardware computes in it: there it is about twice as fast and
     costs a texture transfer about 1 % of its score. Elsewhere, and on MPS, it takes float32.
