@@ -10,6 +10,8 @@ from geostyle.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+
 
 def seed_everything(seed: int) -> None:
     """Seed the generators of Python, NumPy and torch (every device).
@@ -56,7 +58,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """
     import torch
 
-    if precision not in ("auto", "float32", "bfloat16"):
+    if precision not in PRECISIONS:
         raise InputError(f"precision: expected auto, float32 or bfloat16, got {precision!r}")
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32

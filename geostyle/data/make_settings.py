@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geostyle.config import check, setting
+from geostyle.device import PRECISIONS
 from geostyle.errors import InputError
 
 # These may change when a set is continued: no finished pair depends on them.
@@ -47,17 +48,13 @@ class MakeSettings:
     batch: int = setting(1, min=1, max=256, help="pairs repainted together; above 1 for GPUs")
     workers: int = setting(0, min=0, help="processes; 0: one per core, or one on a GPU")
     device: str = setting("auto", help="auto, cpu, cuda or mps")
-    precision: str = setting(
-        "auto", choices=("auto", "float32", "bfloat16"), help="of the convolutions"
-    )
+    precision: str = setting("auto", choices=PRECISIONS, help="of the convolutions")
 
     def __post_init__(self) -> None:
         check(self)
-        for name in ("count", "val_count"):
-            if getattr(self, name) % self.batch:
-                raise InputError(
-                    f"{name}: expected a multiple of the batch ({self.batch}), "
-                    f"got {getattr(self, name)}"
-                )
+        for name, count in (("count", self.count), ("val_count", self.val_count)):
+            if count % self.batch:
+                expected = f"a multiple of the batch ({self.batch})"
+                raise InputError(f"{name}: expected {expected}, got {count}")
         if not self.iterations:
             raise InputError("iterations: expected at least one level, got none")

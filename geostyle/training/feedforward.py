@@ -28,7 +28,7 @@ from geostyle.io.runs import RunFolder, write_json
 from geostyle.texture.losses import total_variation
 from geostyle.texture.objective import TextureObjective
 from geostyle.texture.optimizer import RANGE_PENALTY
-from geostyle.training.learner import Learner, LoopSettings
+from geostyle.training.learner import FEATURES, Learner, LoopSettings
 
 SKIPPED = "skipped.json"
 
@@ -39,9 +39,7 @@ class FeedForwardSettings(LoopSettings):
 
     tex_style: Path | None = setting(None, help="picture of the style, or of the texture")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
-    features: str = setting(
-        "lite", choices=("lite", "vgg19", "vgg16"), help="network whose features are matched"
-    )
+    features: str = setting("lite", choices=FEATURES, help="network whose features are matched")
     weights: Path | None = setting(None, help="local file with that network's weights")
     style_px: int = setting(
         512, flag="--style-size", min=32, max=4096, help="long side at which the style is read"
@@ -113,13 +111,8 @@ class FeedForwardLearner(Learner):
             style_weight=settings.style_weight,
             content_weight=settings.content_weight,
         )
-        self.about = {
-            "tex_style": {
-                "name": settings.tex_style.name,
-                "hash": tensor_hash({"style": self.style})[:16],
-            },
-            "features": {"name": extractor.name, "hash": extractor.weights_hash},
-        }
+        self.features = {"name": extractor.name, "hash": extractor.weights_hash}
+        self.style_hash = tensor_hash({"style": self.style})[:16]
         seed_everything(settings.seed)
         network = self.make(settings).to(self.device)
         adam = torch.optim.Adam(network.parameters(), lr=settings.lr)
@@ -176,13 +169,8 @@ class FeedForwardLearner(Learner):
 
     def identity(self) -> dict[str, dict[str, Any]]:
         names = [path.name for path in self.photographs.known] if self.photographs else []
-        style = {"hash": self.about["tex_style"]["hash"]}
-        return {
-            **super().identity(),
-            "features": self.about["features"],
-            "tex_style": style,
-            "images": {"names": names},
-        }
+        own = {"features": self.features, "tex_style": {"hash": self.style_hash}}
+        return {**super().identity(), **own, "images": {"names": names}}
 
     def save_network(self, path: Path) -> None:
         """Write the averaged network, and how it was made."""
@@ -190,7 +178,8 @@ class FeedForwardLearner(Learner):
         assert isinstance(network, (FastNet, TextureNet))
         kept = ("style_px", "crop_px", "batch", "style_weight", "content_weight", "seed")
         training = {"steps": self.step, **{k: getattr(self.settings, k) for k in kept}}
-        save_network(path, network, **self.about, training=training)
+        style = {"name": self.settings.tex_style.name, "hash": self.style_hash}
+        save_network(path, network, tex_style=style, features=self.features, training=training)
 
     def save_files(self, run: RunFolder) -> None:
         """Write the averaged network, and the list of unreadable pictures."""

@@ -24,7 +24,7 @@ from geostyle.data.pairs import (
     load_pictures,
     symmetric,
 )
-from geostyle.device import resolve_device, resolve_precision, seed_everything
+from geostyle.device import PRECISIONS, resolve_device, resolve_precision, seed_everything
 from geostyle.distributed import ALONE, Processes
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.runs import RunFolder
@@ -43,10 +43,11 @@ from geostyle.training.geometry_losses import (
     grid_loss,
     image_loss,
 )
-from geostyle.training.learner import Learner, LoopSettings
+from geostyle.training.learner import FEATURES, Learner, LoopSettings
 from geostyle.warps.folds import fold_mask
 
 STATE_KIND = "geonet-state"
+LOSSES = ("distance", "grid", "image")
 REFERENCE_PX = 240  # grid errors are stated in pixels of a picture of this side
 
 
@@ -57,30 +58,19 @@ class TrainSettings(LoopSettings):
     data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make.py writes it")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
     network: NetSettings = setting(NetSettings())
-    features: str = setting(
-        "lite", choices=("lite", "vgg19", "vgg16"), help="network whose features are correlated"
-    )
+    features: str = setting("lite", choices=FEATURES, help="network whose features are correlated")
     weights: Path | None = setting(None, help="file of its weights; default: the usual ones")
-    feature_precision: str = setting(
-        "float32", choices=("auto", "float32", "bfloat16"), help="precision of its convolutions"
-    )
+    feature_precision: str = setting("float32", choices=PRECISIONS, help="of its convolutions")
     stage: int = setting(
-        1,
-        min=1,
-        max=2,
-        help="place in a cascade: the second network learns what an affine first estimate leaves",
+        1, min=1, max=2, help="place in a cascade; 2 learns what an affine first estimate leaves"
     )
     loss: str = setting(
-        "distance",
-        choices=("distance", "grid", "image"),
-        help="distance of the mapped points, its square, or the paper's loss on pictures",
+        "distance", choices=LOSSES, help="of mapped points, its square, or the paper's on pictures"
     )
     outside_weight: float = setting(
         0.25, min=0.0, max=1.0, help="weight of points whose content lies outside the picture"
     )
-    match_weight: float = setting(
-        0.5, min=0.0, help="weight of the same loss on the match of every position"
-    )
+    match_weight: float = setting(0.5, min=0.0, help="weight of the same loss on every match")
     fold_weight: float = setting(0.1, min=0.0, help="weight of the penalty on folds")
     bending_weight: float = setting(1e-5, min=0.0, help="weight of the spline's bending energy")
     image_px: int = setting(120, min=16, max=1024, help="side at which the image loss compares")
@@ -88,19 +78,11 @@ class TrainSettings(LoopSettings):
     warmup: int = setting(100, min=0, help="steps until the peak learning rate")
     weight_decay: float = setting(0.02, min=0.0, help="AdamW's weight decay")
     ema: float = setting(0.998, min=0.0, max=0.99999, help="decay of the averaged weights")
-    plain: float = setting(
-        0.4, min=0.0, max=1.0, help="share of pairs seen warped but not repainted"
-    )
+    plain: float = setting(0.4, min=0.0, max=1.0, help="share of pairs warped but not repainted")
     symmetries: bool = setting(True, help="flip and transpose the pairs at random")
-    fresh: float = setting(
-        0.0, min=0.0, max=1.0, help="share of pairs warped anew (computing their features is slow)"
-    )
-    patience: int = setting(
-        0, min=0, help="validations without improvement before training stops (0: never)"
-    )
-    precision: str = setting(
-        "float32", choices=("auto", "float32", "bfloat16"), help="precision of the convolutions"
-    )
+    fresh: float = setting(0.0, min=0.0, max=1.0, help="share of pairs warped anew (slow)")
+    patience: int = setting(0, min=0, help="validations without gain before it stops (0: never)")
+    precision: str = setting("float32", choices=PRECISIONS, help="precision of the convolutions")
 
 
 class GeometryLearner(Learner):

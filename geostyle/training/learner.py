@@ -19,11 +19,14 @@ from torch import Tensor, nn, optim
 
 from geostyle.config import check, current_name, setting, to_dict
 from geostyle.data.read_ahead import ReadAhead
+from geostyle.device import PRECISIONS
 from geostyle.distributed import Processes
 from geostyle.errors import GeostyleError, InputError
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.io.runs import RunFolder
 
+FEATURES = ("lite", "vgg19", "vgg16")
+WANDB_MODES = ("disabled", "offline", "online")
 FORMER_NETWORK_PREFIX = "net."  # of the network's tensors in states of earlier versions
 
 
@@ -38,16 +41,10 @@ class LoopSettings:
     ema: float = setting(0.995, min=0.0, max=0.99999, help="decay of the averaged weights")
     validate_every: int = setting(100, min=1, help="steps between validations")
     save_every: int = setting(100, min=1, help="steps between saved states")
-    seed: int = setting(
-        0, min=0, max=2**31 - 1, help="random seed of the weights and of what a step reads"
-    )
+    seed: int = setting(0, min=0, max=2**31 - 1, help="random seed of weights and batches")
     device: str = setting("auto", help="auto, cpu, cuda, cuda:N or mps")
-    precision: str = setting(
-        "auto", choices=("auto", "float32", "bfloat16"), help="precision of the convolutions"
-    )
-    wandb: str = setting(
-        "disabled", choices=("disabled", "offline", "online"), help="mirror of the metrics"
-    )
+    precision: str = setting("auto", choices=PRECISIONS, help="precision of the convolutions")
+    wandb: str = setting("disabled", choices=WANDB_MODES, help="mirror of the metrics")
 
     def __post_init__(self) -> None:
         check(self)

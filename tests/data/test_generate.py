@@ -22,7 +22,7 @@ from geostyle.data.manifest import PREVIEW, SKIPPED, read_manifest
 from geostyle.data.pairs import PairSet
 from geostyle.data.workers import make_all
 from geostyle.distributed import Processes
-from geostyle.errors import InputError
+from geostyle.errors import GeostyleError, InputError
 from geostyle.features.extractor import load_features
 from geostyle.feedforward.fast_network import FastNet, FastNetSettings
 from geostyle.feedforward.files import save_network

@@ -42,11 +42,13 @@ def teacher() -> FeatureExtractor:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(6):
         small = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
-        Image.fromarray(small).resize((70, 50 - 5 * i)).save(tmp_path / f"{i}.png")
-    return tmp_path
+        Image.fromarray(small).resize((70, 50 - 5 * i)).save(folder / f"{i}.png")
+    return folder
 
 
 def source(pictures: Path, crop_px: int = 32) -> CropSource:
