@@ -27,7 +27,6 @@ from geostyle.io.runs import RunFolder
 
 FEATURES = ("lite", "vgg19", "vgg16")
 WANDB_MODES = ("disabled", "offline", "online")
-FORMER_NETWORK_PREFIX = "net."  # of the network's tensors in states of earlier versions
 
 
 @dataclass(frozen=True)
@@ -212,10 +211,9 @@ class Learner(ABC):
                             f"resume: expected the run's own {what} ({key} {old}), "
                             f"got {new.get(key)}"
                         )
-            self._load_tensors(tensors)
+            self._restore(tensors)
             self.step = int(stored["step"])
-            device = next(self.network.parameters()).device
-            self.restore({k: v.to(device) for k, v in _part(tensors, "extra.").items()}, stored)
+            self.restore(self._part(tensors, "extra"), stored)
         except InputError:
             raise
         except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
@@ -224,17 +222,25 @@ class Learner(ABC):
                 f"resume: expected a state of this network in {str(path)!r}, got: {reason}"
             ) from error
 
-    def _load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        device = next(self.network.parameters()).device
-        own = _part(tensors, "network.") or _part(tensors, FORMER_NETWORK_PREFIX)
-        self.network.load_state_dict(own)
-        self.average = {k: v.to(device) for k, v in _part(tensors, "average.").items()}
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        self.network.load_state_dict(self._part(tensors, "network"))
+        self.average = self._part(tensors, "average")
         entries: dict[int, dict[str, Tensor]] = {}
-        for key, value in _part(tensors, "optimizer.").items():
+        for key, value in self._part(tensors, "optimizer", device="cpu").items():
             number, name = key.split(".")
             entries.setdefault(int(number), {})[name] = value
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": entries, "param_groups": groups})
+
+    def _part(self, tensors: dict[str, Tensor], name: str, device: str = "") -> dict[str, Tensor]:
+        """Return the tensors named ``name.…``, or as earlier versions called this part."""
+        where = device or next(self.network.parameters()).device
+        split = [(*key.partition("."), value) for key, value in tensors.items()]
+        return {
+            key: value.to(where)
+            for part, _, key, value in split
+            if current_name(part, tell=False) == name
+        }
 
 
 def schedule(step: int, steps: int, warmup: int) -> float:
@@ -242,10 +248,6 @@ def schedule(step: int, steps: int, warmup: int) -> float:
     if step < warmup:
         return (step + 1) / warmup
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
-
-
-def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
 
 
 def _present(value: Any) -> Any:

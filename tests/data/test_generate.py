@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from geostyle.data.generate import Generator
+from geostyle.data.generate import Generator, preview
 from geostyle.data.make_settings import MakeSettings
 from geostyle.data.manifest import PREVIEW, SKIPPED, read_manifest
 from geostyle.data.pairs import PairSet
@@ -184,7 +184,8 @@ def test_a_set_in_the_former_spelling_is_read_and_continued(
     generator.open()
     make_all(generator)
     assert len(generator.finish()) == 17
-    assert (folder / PREVIEW).read_bytes() == (tiny_pairs / PREVIEW).read_bytes()
+    shorter = read_manifest(tiny_pairs)
+    assert torch.equal(preview(folder, shorter), preview(tiny_pairs, shorter))
     assert len(list(folder.rglob("*-stylized.jpg"))) == 1
     assert "stylize: gatys" in settings.read_text()
 

@@ -109,12 +109,15 @@ def test_a_restored_learner_goes_on_as_if_nothing_had_been(tmp_path: Path) -> No
 
 
 def test_a_state_of_an_earlier_version_is_resumed(tmp_path: Path) -> None:
-    """Its tensors are named net.…, and its settings may hold words of earlier versions."""
+    """Its tensors are named net.… and optimiser.…, and it lacks a setting that came later."""
     straight = learner()
     advance(straight, 2)
     straight.save(tmp_path / "new.safetensors")
     tensors, stored = load_checkpoint(tmp_path / "new.safetensors", "test")
-    former = {k.replace("network.", "net."): v for k, v in tensors.items()}
+    words = {"network": "net", "optimizer": "optimiser"}
+    former = {".".join([words.get(k.split(".")[0], k.split(".")[0]), *k.split(".")[1:]]): v
+              for k, v in tensors.items()}  # fmt: skip
+    assert {key.partition(".")[0] for key in former} == {"net", "average", "optimiser"}
     del stored["settings"]["clip"]  # a setting that earlier versions did not have
     save_checkpoint(tmp_path / "former.safetensors", former, stored, "test")
     resumed = learner()
