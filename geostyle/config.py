@@ -28,6 +28,7 @@ MAX_YAML_BYTES = 100_000
 FORMER_NAMES = {
     "centre": "center",
     "net_lattice": "network_lattice",
+    "net": "network",
     "optimiser": "optimizer",
     "stylise": "stylize",
     "stylised": "stylized",

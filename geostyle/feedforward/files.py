@@ -31,7 +31,7 @@ def save_network(path: str | Path, net: FastNet | TextureNet, **about: Any) -> N
         for k, v in net.state_dict().items()
         if not k.endswith("num_batches_tracked")
     }
-    save_checkpoint(path, tensors, {"net": to_dict(net.settings), **about}, kind)
+    save_checkpoint(path, tensors, {"network": to_dict(net.settings), **about}, kind)
 
 
 def load_fast(path: str | Path, *, name: str = "model") -> tuple[FastNet, dict[str, Any]]:
@@ -81,9 +81,9 @@ def _load(path: str | Path, kind: str, name: str) -> tuple[FastNet | TextureNet,
         net: FastNet | TextureNet
         if kind == FAST:
             # Files from before there was noise do not name it.
-            net = FastNet(FastNetSettings(**{"noise": False, **about.pop("net")}))
+            net = FastNet(FastNetSettings(**{"noise": False, **about.pop("network")}))
         else:
-            net = TextureNet(TextureNetSettings(**about.pop("net")))
+            net = TextureNet(TextureNetSettings(**about.pop("network")))
         tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
         counts = {k: v for k, v in net.state_dict().items() if k.endswith("num_batches_tracked")}
         net.load_state_dict({**tensors, **counts}, strict=True)

@@ -163,7 +163,7 @@ def load_geometry_network(path: Path) -> LoadedNetwork:
 def _load(path: Path, changed_ns: int) -> LoadedNetwork:
     tensors, stored = load_checkpoint(path, KIND, name="geonet")
     try:
-        own = stored["network"] if "network" in stored else stored["net"]  # of earlier versions
+        own = stored["network"]
         network = GeometryNetwork(NetworkSettings(**own), stored["cells"])
         network.load_state_dict(tensors, strict=True)
         features = stored["features"]

@@ -98,7 +98,7 @@ def test_training_leaves_a_network_and_goes_on_when_asked(
     given = ["--tex-style", style, "--images", photos, "--weights", tiny_weights, *SMALL, *shape]
     assert verb(name, *given) == 0
     run = tmp_path / "runs" / f"00001-{name}"
-    always = {"settings.yaml", "environment.json", "metrics.jsonl", "preview.png"}
+    always = {"settings.yaml", "environment.json", "metrics.jsonl", "preview.png", "metrics.png"}
     skipped = {"skipped.json"} if (run / "skipped.json").exists() else set()
     assert files(run) == always | skipped | {"state.safetensors", network}
     lines = read_metrics(run / "metrics.jsonl")
@@ -259,12 +259,13 @@ def test_paintings_of_a_texture_network(
 
 
 def test_the_shipped_settings_are_valid() -> None:
-    for path in (ROOT / "configs").glob("fast_*.yaml"):
+    folder = ROOT / "configs" / "feedforward"
+    for path in folder.glob("fast*.yaml"):
         resolve(FastTrainSettings, path)
-    for path in (ROOT / "configs").glob("texnet_*.yaml"):
+    for path in folder.glob("texnet*.yaml"):
         resolve(TextureTrainSettings, path)
-    paper = resolve(TextureTrainSettings, ROOT / "configs" / "texnet_ulyanov2016.yaml")
-    assert (paper.batch, paper.steps, paper.lr, paper.net.scales) == (16, 2000, 0.1, 5)
+    paper = resolve(TextureTrainSettings, folder / "texnet_ulyanov2016.yaml")
+    assert (paper.batch, paper.steps, paper.lr, paper.network.scales) == (16, 2000, 0.1, 5)
 
 
 def test_bundled_networks_work_out_of_the_box(verb: Verb, photos: Path, tmp_path: Path) -> None:

@@ -50,9 +50,9 @@ def test_what_is_no_such_network_is_refused_in_one_line(tmp_path: Path) -> None:
     for changed, shape in (
         ({k: v for k, v in tensors.items() if k != "out.bias"}, config),
         ({**tensors, "out.bias": torch.full((3,), torch.nan).half()}, config),
-        (tensors, {"net": {**config["net"], "widths": [4, 8]}}),
-        (tensors, {"net": {**config["net"], "color": 1}}),
-        (tensors, {"net": {**config["net"], "widths": [4]}}),
+        (tensors, {"network": {**config["network"], "widths": [4, 8]}}),
+        (tensors, {"network": {**config["network"], "color": 1}}),
+        (tensors, {"network": {**config["network"], "widths": [4]}}),
         (tensors, {}),
     ):
         save_checkpoint(path, changed, shape, FAST)

@@ -24,7 +24,7 @@ from geostyle.cli import _unfinished
 from geostyle.cli import run as run_verb
 from geostyle.cli import transfer as transfer_verb
 from geostyle.cli.batch import BatchJob, done_before
-from geostyle.data.generate import MakeSettings
+from geostyle.data.make_settings import MakeSettings
 from geostyle.data.manifest import read_manifest
 from geostyle.data.pairs import CorrelationCache, PairSet
 from geostyle.evaluation.keypoints import read_pf_pascal, read_pf_willow, read_spair
