@@ -1,9 +1,9 @@
-"""What a transfer keeps in its run folder while it paints, so that it can be resumed.
+"""State that a transfer keeps in its run folder while it paints, so that it can be resumed.
 
     .unfinished/canvas.safetensors       the picture to repaint, unrounded
-    .unfinished/levels.safetensors       the levels that are finished
+    .unfinished/levels.safetensors       the finished levels
 
-The folder goes when the run is complete.
+The folder is removed when the run is complete.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor
 from geostyle.errors import InputError
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.io.runs import RunFolder
+from geostyle.pipeline import Resume
 from geostyle.texture import Finished, state
 
 FOLDER = ".unfinished"
@@ -27,31 +28,29 @@ def is_complete(run: RunFolder) -> bool:
     return run.file("report.html").is_file() and not run.file(FOLDER).exists()
 
 
-def save_canvas(run: RunFolder, canvas: Tensor, shares: Tensor | None = None) -> None:
-    """Note that geometry is done, the picture (1, 3, H, W) it ended with, and who paints where.
-
-    Args: shares, (n, 1, H, W), of each texture style in each pixel where there are masks.
-    """
+def save_canvas(run: RunFolder, canvas: Tensor, masks: Tensor | None = None) -> None:
+    """Save the warped content (1, 3, H, W) and the placed masks (n, 1, H, W), where there are."""
     if not run.file(CANVAS).is_file():
-        tensors = {"image": canvas} if shares is None else {"image": canvas, "shares": shares}
+        tensors = {"image": canvas} if masks is None else {"image": canvas, "masks": masks}
         save_checkpoint(run.file(CANVAS), tensors, {}, CANVAS_KIND)
 
 
-def load_canvas(run: RunFolder) -> tuple[Tensor | None, Tensor | None]:
-    """What `save_canvas` was given; None twice where geometry is still to be done.
+def load_canvas(run: RunFolder) -> Resume | None:
+    """The state that `save_canvas` saved; None where geometry is still to be done.
 
     Raises: InputError where it is damaged.
     """
     if not run.file(CANVAS).is_file():
-        return None, None
+        return None
     tensors, _ = load_checkpoint(run.file(CANVAS), CANVAS_KIND, name="resume")
-    if not {"image"} <= set(tensors) <= {"image", "shares"}:
+    masks = tensors.pop("masks", tensors.pop("shares", None))  # the latter in runs of version 0.1
+    if set(tensors) != {"image"}:
         raise InputError(f"resume: expected a picture in {str(run.file(CANVAS))!r}, got none")
-    return tensors["image"], tensors.get("shares")
+    return Resume(tensors["image"], masks)
 
 
 def save_levels(run: RunFolder, finished: Finished) -> None:
-    """Keep the finished levels."""
+    """Save the finished levels."""
     state.save_levels(run.file(LEVELS), finished)
 
 
@@ -68,6 +67,6 @@ def load_levels(run: RunFolder) -> Finished | None:
 
 
 def clear(run: RunFolder) -> None:
-    """Note that the run is complete."""
-    run.file(LEVELS).unlink(missing_ok=True)  # first: levels without their canvas would mislead
+    """Mark the run as complete."""
+    run.file(LEVELS).unlink(missing_ok=True)  # first: levels are of no use without their canvas
     shutil.rmtree(run.file(FOLDER), ignore_errors=True)

@@ -17,8 +17,8 @@ from geostyle.errors import InputError
 from geostyle.io.images import save_picture
 from geostyle.io.runs import write_json
 from geostyle.report.html import save_sheet
-from geostyle.texture import TextureSettings, transfer_texture
-from geostyle.texture.objective import mixture_shares
+from geostyle.texture import PaintOptions, TextureSettings, transfer_texture
+from geostyle.texture.objective import normalized_weights
 from geostyle.texture.synthesis import SynthesisSettings, fade_weights, gram_errors, synthesize
 
 
@@ -66,7 +66,7 @@ class Job:
         """One mixture a picture."""
         if self.fade:
             return fade_weights(len(self.exemplars), self.fade)
-        return [tuple(mixture_shares(self.mixture, len(self.exemplars)))]
+        return [tuple(normalized_weights(self.mixture, len(self.exemplars)))]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -118,7 +118,7 @@ def main(argv: Sequence[str]) -> int:
                 else:
                     result = transfer_texture(
                         content.to(extractor.mean), exemplars, extractor, texture,
-                        mixture=weights, seed=seed, callback=callback,
+                        PaintOptions(tex_weights=weights, seed=seed), callback=callback,
                     )  # fmt: skip
                 name = f"fade-{i + 1:02d}.png" if job.fade else "result.png"
                 save_picture(result.image, run.file(name))

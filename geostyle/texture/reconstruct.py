@@ -12,7 +12,7 @@ from geostyle.config import check, setting
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
 from geostyle.texture.losses import relative_error
-from geostyle.texture.objective import TextureObjective
+from geostyle.texture.objective import LossSettings, TextureObjective
 from geostyle.texture.pyramid import Progress, TextureResult
 from geostyle.texture.synthesis import SynthesisSettings, synthesize
 
@@ -74,7 +74,10 @@ def reconstruct(
         # Coarser pictures would tell more of the picture than the layer keeps.
         sum(settings.descent.iterations),
         lambda: TextureObjective(
-            extractor, [], picture, style_weight=0.0, content_weight=1.0, content_layer=layers
+            extractor,
+            [],
+            picture,
+            LossSettings(style_weight=0.0, content_weight=1.0, content_layers=layers),
         ),
     )
     start = white_noise(size, seed, picture)

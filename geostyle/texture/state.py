@@ -1,4 +1,4 @@
-"""The finished levels of a transfer on disk, for one that was cut short to go on from."""
+"""The finished levels of a transfer on disk, from which an interrupted one is resumed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KIND = "texture-levels"
 
 
 def save_levels(path: str | Path, finished: Finished) -> None:
-    """Write finished levels, whole or not at all; read back they are the same bit for bit."""
+    """Write finished levels, whole or not at all; `load_levels` returns the same bit for bit."""
     history = [
         {"size": list(level.size), "steps": [list(astuple(step)) for step in level.steps]}
         for level in finished.history
@@ -24,7 +24,7 @@ def save_levels(path: str | Path, finished: Finished) -> None:
 
 
 def load_levels(path: str | Path) -> Finished:
-    """Read what `save_levels` wrote.
+    """Read a file that `save_levels` wrote.
 
     Raises: InputError where the file is damaged.
     """

@@ -19,7 +19,7 @@ from geostyle.errors import InputError
 from geostyle.features.extractor import PADDINGS, FeatureExtractor
 from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
 from geostyle.texture.losses import gram
-from geostyle.texture.objective import TextureObjective, mixture_shares
+from geostyle.texture.objective import LossSettings, TextureObjective, normalized_weights
 from geostyle.texture.optimizer import Objective
 from geostyle.texture.pyramid import Progress, TextureResult
 from geostyle.texture.schedule import MIN_SIDE_PX, level_sizes
@@ -106,7 +106,7 @@ def synthesize(
     """
     settings = settings or SynthesisSettings()
     pictures = [exemplars] if isinstance(exemplars, Tensor) else list(exemplars)
-    shares = mixture_shares(mixture, len(pictures))
+    shares = normalized_weights(mixture, len(pictures))
     full = check_size(size or (pictures[0].shape[-2], pictures[0].shape[-1]))
     painter = with_padding(extractor, "circular" if settings.tile else settings.padding)
     # A tile has no border: its exemplar, which has, is continued by reflection.
@@ -127,8 +127,9 @@ def synthesize(
 
         def objective() -> Objective:
             scaled = [resize(picture, _scaled(picture, factor, smallest)) for picture in pictures]
+            losses = LossSettings(style_layers=settings.layers)
             return TextureObjective(
-                painter, scaled, None, mixture=shares, style_layers=settings.layers, reader=reader
+                painter, scaled, None, losses, tex_weights=shares, reader=reader
             )
 
         return Level(canvas, iterations[number], objective)
@@ -199,7 +200,7 @@ def gram_errors(
     """
     pictures = [exemplars] if isinstance(exemplars, Tensor) else list(exemplars)
     goal: dict[str, Tensor] = {}
-    for share, picture in zip(mixture_shares(mixture, len(pictures)), pictures, strict=True):
+    for share, picture in zip(normalized_weights(mixture, len(pictures)), pictures, strict=True):
         for layer, found in extractor(picture, layers).items():
             goal[layer] = goal.get(layer, 0) + share * gram(found)
     own = extractor(image.clamp(0, 1), layers)

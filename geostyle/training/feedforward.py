@@ -26,7 +26,7 @@ from geostyle.feedforward.texture_network import TextureNet
 from geostyle.io.checkpoint import tensor_hash
 from geostyle.io.images import fit_size, load_picture
 from geostyle.texture.losses import total_variation
-from geostyle.texture.objective import TextureObjective
+from geostyle.texture.objective import LossSettings, TextureObjective
 from geostyle.texture.optimizer import RANGE_PENALTY
 from geostyle.training.learner import Learner
 
@@ -119,8 +119,7 @@ class PainterTrainer(Learner):
             extractor,
             [style.to(self.device)],
             None,
-            style_weight=settings.style_weight,
-            content_weight=settings.content_weight,
+            LossSettings(settings.style_weight, content_weight=settings.content_weight),
         )
         self.features = {"name": extractor.name, "hash": extractor.weights_hash}
         self.style_hash = tensor_hash({"style": style})[:16]

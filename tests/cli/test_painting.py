@@ -189,7 +189,7 @@ def test_ctrl_c_saves_what_there_is(
         ("reconstruct", ["a.png", "--what", "stile"], "did you mean 'style'"),
         ("reconstruct", ["a.png", "--layer", "conv4_2"], "conv4_2"),
         ("mix", ["a.png"], "exemplars: expected two or more, got 1"),
-        ("mix", ["a.png", "b.png", "--mixture", "1"], "mixture: expected 2"),
+        ("mix", ["a.png", "b.png", "--mixture", "1"], "tex_weights: expected 2"),
         ("mix", ["a.png", "b.png", "--fade", "1"], "fade: expected at least 2"),
         ("mix", ["a.png", "b.png", "--fade", "3", "--mixture", "1", "1"], "either --fade"),
         ("neural-style", ["--content", "a.png"], "tex_style: expected a picture file, got none"),
