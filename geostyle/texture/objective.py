@@ -258,7 +258,8 @@ def mixture_shares(mixture: Sequence[float] | None, n_styles: int) -> list[float
     weights = [1.0] * n_styles if mixture is None else list(mixture)
     if not weights or len(weights) != n_styles or min(weights) < 0 or sum(weights) <= 0:
         raise InputError(
-            f"mixture: expected {n_styles} non-negative weights, one a texture style, got {weights}"
+            f"tex_weights: expected {n_styles} non-negative weights, one for each texture style, "
+            f"got {weights}"
         )
     return [weight / sum(weights) for weight in weights]
 

@@ -94,7 +94,7 @@ def test_a_mixture_of_one_is_that_style(extractor: FeatureExtractor) -> None:
     assert torch.allclose(alone, mixed, atol=1e-5)
     assert not torch.allclose(alone, half, atol=1e-3)
     for bad in ([1.0], [1.0, -1.0], [0.0, 0.0]):
-        with pytest.raises(InputError, match="^mixture: expected 2 non-negative weights"):
+        with pytest.raises(InputError, match="^tex_weights: expected 2 non-negative weights"):
             transfer_texture(content, [a, b], extractor, TINY, mixture=bad)
 
 
