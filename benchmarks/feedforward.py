@@ -48,8 +48,7 @@ from geostyle.feedforward.files import (  # noqa: E402
     FAST,
     TEXTURE,
     bundled,
-    load_fast,
-    load_texture_net,
+    load_network,
 )
 from geostyle.io.images import fit_size, list_pictures, load_picture, save_picture  # noqa: E402
 from geostyle.io.runs import environment, write_json  # noqa: E402
@@ -132,7 +131,7 @@ def measure_fast(
     path: Path, photo: Path, settings: Settings, vgg: FeatureExtractor, lite: FeatureExtractor
 ) -> dict[str, Any]:
     """One network on one photograph, and the optimization on the same."""
-    net, about = load_fast(path)
+    net, about = load_network(path, FAST)
     device = resolve_device("cpu")
     net = net.compute_in(resolve_precision(settings.precision, device))
     full = load_picture(photo, name="photos")
@@ -178,7 +177,7 @@ def measure_fast(
 
 def measure_texture(path: Path, settings: Settings, vgg: FeatureExtractor) -> dict[str, Any]:
     """One texture network, and the synthesis of the same texture."""
-    net, about = load_texture_net(path)
+    net, about = load_network(path, TEXTURE)
     full = load_picture(named(settings.textures, about), name="textures")
     exemplar_px = about["training"]["style_px"]
     exemplar = resize(full.tensor, fit_size(full.size, exemplar_px)).clamp(0, 1)

@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from geostyle.cli import EXIT_INTERRUPTED, _painting
-from geostyle.cli._painting import NetworkSettings, panel
-from geostyle.config import check, dump_yaml, setting
+from geostyle.cli._painting import (
+    Callback,
+    Inputs,
+    NetworkSettings,
+    Painted,
+    PaintingJob,
+    read,
+    run_job,
+)
+from geostyle.config import setting
 from geostyle.errors import InputError
-from geostyle.io.images import save_picture
-from geostyle.io.runs import write_json
-from geostyle.report.html import Panel, save_sheet
+from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.neural_style import (
     PAPER_RATIOS,
     NeuralStyleSettings,
@@ -26,8 +30,8 @@ from geostyle.texture.neural_style import (
 
 
 @dataclass(frozen=True)
-class Job:
-    """What one run is made of."""
+class Job(PaintingJob):
+    """Settings of one run."""
 
     content: Path | None = setting(None, help="picture to repaint")
     tex_style: Path | None = setting(None, help="picture whose style it is repainted in")
@@ -41,59 +45,49 @@ class Job:
     style: NeuralStyleSettings = setting(NeuralStyleSettings())
 
     def __post_init__(self) -> None:
-        check(self)
+        super().__post_init__()
         if not self.ratios:
             raise InputError("ratios: expected at least one value of α/β, got none")
 
+    def read(self) -> Inputs:
+        content = read(self.content, "content", self.size_px)
+        return {
+            "content": content,
+            "tex_style": read(self.tex_style, "tex_style", max(content.shape[-2:])),
+        }
+
+    def plan(self, network: FeatureExtractor) -> tuple[int, Sequence[int]]:
+        for layer in (*self.style.style_layers, self.style.content_layer):
+            network.channels(layer)
+        n_pictures = len(self.style.style_layers) * len(self.ratios) if self.sheet else 1
+        return n_pictures, self.style.descent.iterations
+
+    def paint(
+        self, inputs: Inputs, network: FeatureExtractor, callback: Callback
+    ) -> Iterator[Painted]:
+        settings, seed = self.style, self.network.seed
+        content, tex_style = (picture.to(network.mean) for picture in inputs.values())
+        if self.sheet:
+            results = neural_style_sheet(
+                content, tex_style, network, settings,
+                ratios=self.ratios, seed=seed, callback=callback,
+            )  # fmt: skip
+        else:
+            done = neural_style(content, tex_style, network, settings, seed=seed, callback=callback)
+            results = iter([((settings.style_layers[-1], settings.alpha_over_beta), done)])
+        for (layer, ratio), result in results:
+            best = min(result.history[-1].steps, key=lambda step: step.total, default=None)
+            figures = {
+                "alpha_over_beta": ratio,
+                "to_layer": layer,
+                "content": best and best.content,
+                "style": best and best.style,
+            }
+            name = f"{layer}-{ratio:g}.png" if self.sheet else "result.png"
+            title = f"to {layer}" if self.sheet else "result"
+            yield Painted(name, result.image, title, f"α/β {ratio:g}", figures, row=layer)
+
 
 def main(argv: Sequence[str]) -> int:
-    """Repaint; 0 when done, 130 when Ctrl-C cut it short."""
-    job, dry_run = _painting.parse(
-        "neural-style",
-        "Transfer style as first published: white noise, one scale, L-BFGS, the α/β dial.",
-        Job,
-        argv,
-    )
-    settings, seed = job.style, job.network.seed
-    content = _painting.read(job.content, "content", job.size_px)
-    tex_style = _painting.read(job.tex_style, "tex_style", max(content.shape[-2:]))
-    extractor = job.network.load()
-    print("settings:", *dump_yaml(job).splitlines(), sep="\n  ")
-    for layer in (*settings.style_layers, settings.content_layer):
-        extractor.channels(layer)  # refuses what the network has not, before the work
-    if dry_run:
-        return 0
-    pair = content.to(extractor.mean), tex_style.to(extractor.mean)
-    inputs = {"content": content, "tex_style": tex_style}
-    n_pictures = len(settings.style_layers) * len(job.ratios) if job.sheet else 1
-    with _painting.run_folder("neural-style", job, job.output, job.network, inputs) as run:
-        sources = [panel(run.file(f"inputs/{name}.png"), name) for name in inputs]
-        rows: dict[str, list[Panel]] = {}
-        figures, interrupted = dict[str, Any](), False
-        with _painting.progress(run, n_pictures, settings.descent.iterations) as callback:
-            if job.sheet:
-                results = neural_style_sheet(
-                    *pair, extractor, settings, ratios=job.ratios, seed=seed, callback=callback
-                )
-            else:
-                done = neural_style(*pair, extractor, settings, seed=seed, callback=callback)
-                results = iter([((settings.style_layers[-1], settings.alpha_over_beta), done)])
-            for (layer, ratio), result in results:
-                name = f"{layer}-{ratio:g}.png" if job.sheet else "result.png"
-                save_picture(result.image, run.file(name))
-                best = min(result.history[-1].steps, key=lambda step: step.total, default=None)
-                figures[name] = {
-                    "alpha_over_beta": ratio,
-                    "to_layer": layer,
-                    "content": best and best.content,
-                    "style": best and best.style,
-                }
-                title = f"to {layer}" if job.sheet else "result"
-                rows.setdefault(layer, []).append(panel(run.file(name), title, f"α/β {ratio:g}"))
-                interrupted = result.interrupted
-        write_json(run.file("result.json"), {"interrupted": interrupted, **figures})
-        sheet = [sources, *rows.values()] if job.sheet else [[*sources, *rows.popitem()[1]]]
-        save_sheet(sheet, run.file("contact_sheet.png"), joined=not job.sheet)
-    print(f"{'interrupted; the best so far' if interrupted else 'result'}: {run.file(name)}")
-    print(f"sheet: {run.file('contact_sheet.png')}")
-    return EXIT_INTERRUPTED if interrupted else 0
+    """Repaint; 0 when done, 130 where Ctrl-C cut it short."""
+    return run_job("neural-style", __doc__, Job, argv)

@@ -5,17 +5,23 @@ One layer, all layers up to it, or with ``--sheet`` every depth, content above s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from geostyle.cli import EXIT_INTERRUPTED, _painting
-from geostyle.cli._painting import NetworkSettings, panel, per_cent
-from geostyle.config import check, dump_yaml, setting
-from geostyle.io.images import save_picture
-from geostyle.io.runs import write_json
-from geostyle.report.html import save_sheet
+from geostyle.cli._painting import (
+    Callback,
+    Inputs,
+    NetworkSettings,
+    Painted,
+    PaintingJob,
+    mean_per_cent,
+    read,
+    run_job,
+)
+from geostyle.config import setting
+from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,
     block_layers,
@@ -27,8 +33,8 @@ from geostyle.texture.synthesis import gram_errors
 
 
 @dataclass(frozen=True)
-class Job:
-    """What one run is made of."""
+class Job(PaintingJob):
+    """Settings of one run."""
 
     picture: Path | None = setting(None, help="picture to reconstruct")
     size_px: int | None = setting(
@@ -41,61 +47,34 @@ class Job:
     network: NetworkSettings = setting(NetworkSettings())
     reconstruction: ReconstructionSettings = setting(ReconstructionSettings())
 
-    def __post_init__(self) -> None:
-        check(self)
+    def read(self) -> Inputs:
+        return {"picture": read(self.picture, "picture", self.size_px)}
+
+    def plan(self, network: FeatureExtractor) -> tuple[int, Sequence[int]]:
+        settings = self.reconstruction
+        settings.layers(network)
+        n_pictures = 2 * len(block_layers(network, settings.layer)) if self.sheet else 1
+        return n_pictures, settings.descent.iterations
+
+    def paint(
+        self, inputs: Inputs, network: FeatureExtractor, callback: Callback
+    ) -> Iterator[Painted]:
+        picture = inputs["picture"].to(network.mean)
+        method: Any = reconstruct_layers if self.sheet else reconstruct
+        for what in ("content", "style") if self.sheet else (self.reconstruction.what,):
+            settings = replace(self.reconstruction, what=what)
+            done = method(picture, network, settings, seed=self.network.seed, callback=callback)
+            for layer, result in done if self.sheet else [(settings.layer, done)]:
+                name = f"{what}-{layer}.png" if self.sheet else "result.png"
+                used = replace(settings, layer=layer).layers(network)
+                measure = gram_errors if what == "style" else feature_errors
+                errors = measure(result.image, picture, network, used)
+                title = f"{what}, {'to ' if len(used) > 1 else ''}{layer}"
+                figures = {"what": what, "error": errors}
+                note = f"error {mean_per_cent(errors)}"
+                yield Painted(name, result.image, title, note, figures, row=what)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Reconstruct; 0 when done, 130 when Ctrl-C cut it short."""
-    job, dry_run = _painting.parse(
-        "reconstruct",
-        "Reconstruct a picture's content or style, from noise, from what layers keep of it.",
-        Job,
-        argv,
-        picture="?",
-    )
-    settings, seed = job.reconstruction, job.network.seed
-    source = _painting.read(job.picture, "picture", job.size_px)
-    extractor = job.network.load()
-    print("settings:", *dump_yaml(job).splitlines(), sep="\n  ")
-    settings.layers(extractor)  # refuses a layer the network has not, before the work
-    if dry_run:
-        return 0
-    picture = source.to(extractor.mean)
-    kinds = ["content", "style"] if job.sheet else [settings.what]
-    n_pictures = 2 * len(block_layers(extractor, settings.layer)) if job.sheet else 1
-    with _painting.run_folder(
-        "reconstruct", job, job.output, job.network, {"picture": source}
-    ) as run:
-        original = panel(run.file("inputs/picture.png"), "picture")
-        rows, figures, interrupted = [], dict[str, Any](), False
-        with _painting.progress(run, n_pictures, settings.descent.iterations) as callback:
-            for what in kinds:
-                own = replace(settings, what=what)
-                if job.sheet:
-                    results = reconstruct_layers(
-                        picture, extractor, own, seed=seed, callback=callback
-                    )
-                else:
-                    done = reconstruct(picture, extractor, own, seed=seed, callback=callback)
-                    results = iter([(settings.layer, done)])
-                row = [original]
-                for layer, result in results:
-                    name = f"{what}-{layer}.png" if job.sheet else "result.png"
-                    save_picture(result.image, run.file(name))
-                    used = replace(own, layer=layer).layers(extractor)
-                    measure = gram_errors if what == "style" else feature_errors
-                    errors = measure(result.image, picture, extractor, used)
-                    figures[name] = {"what": what, "error": errors}
-                    note = f"error {per_cent(sum(errors.values()) / len(errors))}"
-                    reach = "to " if len(used) > 1 else ""
-                    row.append(panel(run.file(name), f"{what}, {reach}{layer}", note))
-                    interrupted = result.interrupted
-                rows.append(row)
-                if interrupted:
-                    break
-        write_json(run.file("result.json"), {"interrupted": interrupted, **figures})
-        save_sheet(rows, run.file("contact_sheet.png"), joined=not job.sheet)
-    print(f"{'interrupted; the best so far' if interrupted else 'result'}: {run.file(name)}")
-    print(f"sheet: {run.file('contact_sheet.png')}")
-    return EXIT_INTERRUPTED if interrupted else 0
+    """Reconstruct; 0 when done, 130 where Ctrl-C cut it short."""
+    return run_job("reconstruct", __doc__, Job, argv, picture="?")

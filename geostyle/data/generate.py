@@ -40,8 +40,8 @@ from geostyle.data.manifest import (
 from geostyle.device import resolve_device, resolve_precision
 from geostyle.errors import GeostyleError, InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
-from geostyle.feedforward.fast_network import FastNet, noise_place
-from geostyle.feedforward.files import FAST, MAKERS, SUFFIX, bundled, load_fast
+from geostyle.feedforward.fast_network import FastNetwork, noise_place
+from geostyle.feedforward.files import FAST, SUFFIX, bundled, load_network
 from geostyle.io.images import list_pictures, load_picture, save_picture
 from geostyle.io.runs import RunFolder, make_folder, write_json, write_text
 from geostyle.texture import TextureSettings, transfer_texture
@@ -155,11 +155,11 @@ class Generator:
         self.paintings = Pool(_paintings(settings), "styles") if optimize else None
         self.networks = Pool(_networks(settings), "networks", 1) if fast else None
         self.device = resolve_device(settings.device)
-        self.painters: dict[str, FastNet] = {}
+        self.painters: dict[str, FastNetwork] = {}
         if self.networks is not None:
             dtype = resolve_precision(settings.precision, self.device)
             for name, path in self.networks.paths.items():
-                net, _ = load_fast(path, name="networks")
+                net, _ = load_network(path, FAST, name="networks")
                 self.painters[name] = net.compute_in(dtype).to(self.device)
         self.extractor: FeatureExtractor | None = None
         if optimize:
@@ -479,7 +479,7 @@ def _networks(settings: MakeSettings) -> dict[str, Path]:
     if not settings.networks:
         own = bundled(FAST)
         if not own:
-            raise InputError(f"networks: expected files as {MAKERS[FAST]} writes them, got none")
+            raise InputError(f"networks: expected files as {FAST.maker} writes them, got none")
         return own
     found: dict[str, Path] = {}
     for given in settings.networks:

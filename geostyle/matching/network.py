@@ -148,7 +148,7 @@ def correlate_squares(source: Tensor, target: Tensor, settings: NetSettings) -> 
 
 def save_geonet(path: Path, tensors: dict[str, Tensor], settings: NetSettings, **more: Any) -> None:
     """Write a network's `tensors` with its settings; `more` (JSON types) goes into the config."""
-    save_checkpoint(path, tensors, {"net": config.to_dict(settings), **more}, KIND)
+    save_checkpoint(path, tensors, {"network": config.to_dict(settings), **more}, KIND)
 
 
 def load_geonet(path: Path) -> Trained:
@@ -164,7 +164,7 @@ def load_geonet(path: Path) -> Trained:
 def _load(path: Path, changed_ns: int) -> Trained:
     tensors, stored = load_checkpoint(path, KIND, name="geonet")
     try:
-        settings = NetSettings(**stored["net"])
+        settings = NetSettings(**stored["network"])
         net = GeoNet(settings, stored["cells"])
         net.load_state_dict(tensors, strict=True)
         trained = Trained(net.eval().requires_grad_(False), *_features_of(stored))

@@ -22,7 +22,7 @@ PAPER_RATIOS = (1e-5, 1e-4, 1e-3, 1e-2)
 
 @dataclass(frozen=True)
 class NeuralStyleSettings:
-    """The paper's recipe and its dial."""
+    """Settings of style transfer as published; the defaults are the paper's."""
 
     alpha_over_beta: float = setting(
         1e-3, min=0.0, max=1e6, help="content weight over style weight"
@@ -31,7 +31,7 @@ class NeuralStyleSettings:
         STYLE_LAYERS, help="layers of the style loss, 1 / their number each"
     )
     content_layer: str = setting(CONTENT_LAYER, help="layer of the content loss")
-    init: str = setting("noise", choices=("noise", "content"), help="where it starts")
+    init: str = setting("noise", choices=("noise", "content"), help="picture to start from")
     descent: DescentSettings = setting(DescentSettings(iterations=(500,)))
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class NeuralStyleSettings:
 def neural_style(
     content: Tensor,
     tex_style: Tensor,
-    extractor: FeatureExtractor,
+    network: FeatureExtractor,
     settings: NeuralStyleSettings | None = None,
     *,
     seed: int = 0,
@@ -59,7 +59,7 @@ def neural_style(
     Args:
         content, tex_style: (1, 3, H, W) and (1, 3, h, w), sRGB in [0, 1]; the style is resized to
             the content's size, as in the paper.
-        extractor: the network; the paper prefers average pooling.
+        network: gives the features; the paper prefers average pooling.
         settings: see `NeuralStyleSettings`.
         seed: of the noise.
         callback: called after every step; raising KeyboardInterrupt in it ends the run with the
@@ -75,7 +75,7 @@ def neural_style(
         size,
         settings.descent.iterations[0],
         lambda: PublishedObjective(
-            extractor,
+            network,
             content,
             resize(tex_style, size),
             alpha=settings.alpha_over_beta,
@@ -90,18 +90,17 @@ def neural_style(
 def neural_style_sheet(
     content: Tensor,
     tex_style: Tensor,
-    extractor: FeatureExtractor,
+    network: FeatureExtractor,
     settings: NeuralStyleSettings | None = None,
     *,
     ratios: Sequence[float] = PAPER_RATIOS,
     seed: int = 0,
     callback: Callable[[Progress], None] | None = None,
 ) -> Iterator[tuple[tuple[str, float], TextureResult]]:
-    """The paper's figure 3: style from ever more layers (down), ever more content (across).
+    """Make the paper's figure 3: more style layers from row to row, more content across.
 
     Args: as for `neural_style`; `ratios` are the values of α/β.
-    Yields: (deepest style layer, ratio) and the picture, row by row; an interrupted one is the
-        last.
+    Yields: (deepest style layer, ratio) and the result, row by row; none after an interrupt.
     """
     settings = settings or NeuralStyleSettings()
     for depth, layer in enumerate(settings.style_layers, start=1):
@@ -109,7 +108,7 @@ def neural_style_sheet(
             own = replace(
                 settings, style_layers=settings.style_layers[:depth], alpha_over_beta=ratio
             )
-            done = neural_style(content, tex_style, extractor, own, seed=seed, callback=callback)
+            done = neural_style(content, tex_style, network, own, seed=seed, callback=callback)
             yield (layer, ratio), done
             if done.interrupted:
                 return

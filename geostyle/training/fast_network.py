@@ -9,7 +9,7 @@ from torch import nn
 
 from geostyle.config import setting
 from geostyle.data.photographs import Photographs
-from geostyle.feedforward.fast_network import FastNet, FastNetSettings, noise_place
+from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place
 from geostyle.training.feedforward import Drawn, PainterSettings, PainterTrainer
 from geostyle.training.learner import schedule
 
@@ -23,7 +23,7 @@ class FastTrainSettings(PainterSettings):
 
     images: Path | None = setting(None, help="folder of photographs; default: bundled pictures")
     warmup: int = setting(50, min=0, help="steps until the largest learning rate")
-    net: FastNetSettings = setting(FastNetSettings())
+    network: FastNetworkSettings = setting(FastNetworkSettings())
 
 
 class FastTrainer(PainterTrainer):
@@ -42,7 +42,7 @@ class FastTrainer(PainterTrainer):
         super().__init__(settings)
 
     def make(self) -> nn.Module:
-        return FastNet(self.settings.net)
+        return FastNetwork(self.settings.network)
 
     def draw(self, step: int) -> Drawn:
         crops = self.photographs.batch(step * self.settings.batch, self.settings.batch)

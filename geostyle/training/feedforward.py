@@ -20,9 +20,9 @@ from geostyle.data.photographs import Photographs
 from geostyle.device import resolve_device, resolve_precision, seed_everything
 from geostyle.errors import InputError
 from geostyle.features.extractor import load_features
-from geostyle.feedforward.fast_network import FastNet
+from geostyle.feedforward.fast_network import FastNetwork
 from geostyle.feedforward.files import save_network
-from geostyle.feedforward.texture_network import TextureNet
+from geostyle.feedforward.texture_network import TextureNetwork
 from geostyle.io.checkpoint import tensor_hash
 from geostyle.io.images import fit_size, load_picture
 from geostyle.texture.losses import total_variation
@@ -215,7 +215,7 @@ class PainterTrainer(Learner):
     def save_net(self, path: Path) -> None:
         """Write the averaged network."""
         net = self.averaged()
-        assert isinstance(net, (FastNet, TextureNet))
+        assert isinstance(net, (FastNetwork, TextureNetwork))
         save_network(path, net, **self.about())
 
     def save(self, path: Path) -> None:

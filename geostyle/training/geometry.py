@@ -67,7 +67,7 @@ class TrainSettings:
 
     data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make.py writes it")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
-    net: NetSettings = setting(NetSettings())
+    network: NetSettings = setting(NetSettings())
     features: str = setting(
         "lite", choices=("lite", "vgg19", "vgg16"), help="network whose features are correlated"
     )
@@ -164,12 +164,12 @@ class Trainer(Learner):
         self.features = {"name": extractor.name, "hash": extractor.weights_hash}
         self.extractor: FeatureExtractor | None = extractor if settings.fresh else None
         self.caches = {
-            pairs: CorrelationCache(pairs, extractor, settings.net)
+            pairs: CorrelationCache(pairs, extractor, settings.network)
             for pairs in (self.train_set, self.val_set)
         }
 
         seed_everything(settings.seed)
-        self.net = GeoNet(settings.net, cells_of(settings.net, extractor)).to(self.device)
+        self.net = GeoNet(settings.network, cells_of(settings.network, extractor)).to(self.device)
         self.model: nn.Module = self.net
         if self.processes.world > 1:
             self.model = DistributedDataParallel(self.net)
@@ -291,10 +291,12 @@ class Trainer(Learner):
             kind_name = self.train_set.targets[kind]
             content, target, truth = self.train_set.fresh(index, kind_name, rng)
             source, goal = (
-                describe_square(picture, self.extractor, self.settings.net)
+                describe_square(picture, self.extractor, self.settings.network)
                 for picture in (content, target)
             )
-            batch.correlation[place] = correlate_squares(source, goal, self.settings.net)[0].cpu()
+            batch.correlation[place] = correlate_squares(source, goal, self.settings.network)[
+                0
+            ].cpu()
             batch.truth[place] = truth[0]
             if batch.content is not None and batch.target is not None:
                 size = (batch.content.shape[-2], batch.content.shape[-1])
@@ -318,7 +320,7 @@ class Trainer(Learner):
 
     def averaged(self) -> GeoNet:
         """The network with the averaged weights, for use."""
-        net = GeoNet(self.settings.net, self.net.cells).to(self.device)
+        net = GeoNet(self.settings.network, self.net.cells).to(self.device)
         net.load_state_dict(self.average)
         return net.eval()
 
@@ -327,7 +329,7 @@ class Trainer(Learner):
         save_geonet(
             path,
             self.average,
-            self.settings.net,
+            self.settings.network,
             cells=self.net.cells,
             features=self.features,
             training={"steps": self.step, "seed": self.settings.seed, "val": self.best},

@@ -10,7 +10,11 @@ from torch import Tensor, nn
 
 from geostyle.config import setting
 from geostyle.data.photographs import VALIDATION_SEED, Photographs
-from geostyle.feedforward.texture_network import TextureNet, TextureNetSettings, noise_pyramid
+from geostyle.feedforward.texture_network import (
+    TextureNetwork,
+    TextureNetworkSettings,
+    noise_pyramid,
+)
 from geostyle.training.feedforward import Drawn, PainterSettings, PainterTrainer
 
 VALIDATION_PICTURES = 4
@@ -34,7 +38,7 @@ class TextureTrainSettings(PainterSettings):
     decay: float = setting(0.7, min=0.0, max=1.0, help="factor by which the rate falls")
     decay_from: int = setting(1000, min=0, help="step of its first fall")
     decay_every: int = setting(200, min=1, help="steps between its falls")
-    net: TextureNetSettings = setting(TextureNetSettings())
+    network: TextureNetworkSettings = setting(TextureNetworkSettings())
 
 
 class TextureTrainer(PainterTrainer):
@@ -50,12 +54,12 @@ class TextureTrainer(PainterTrainer):
     settings: TextureTrainSettings
 
     def __init__(self, settings: TextureTrainSettings) -> None:
-        if settings.net.mode == "stylize":
+        if settings.network.mode == "stylize":
             self.photographs = Photographs(settings.images, settings.crop_px, settings.seed)
         super().__init__(settings)
 
     def make(self) -> nn.Module:
-        return TextureNet(self.settings.net)
+        return TextureNetwork(self.settings.network)
 
     def draw(self, step: int) -> Drawn:
         count = self.settings.batch
@@ -72,7 +76,7 @@ class TextureTrainer(PainterTrainer):
         side = self.settings.crop_px
         numbers = range(first, first + count)
         seeds = [int(np.random.default_rng((seed, n)).integers(2**63)) for n in numbers]
-        return Drawn((noise_pyramid((side, side), self.settings.net, seeds), content), content)
+        return Drawn((noise_pyramid((side, side), self.settings.network, seeds), content), content)
 
     def rate(self, step: int) -> float:
         settings = self.settings
@@ -81,8 +85,8 @@ class TextureTrainer(PainterTrainer):
 
     def averaged(self) -> nn.Module:
         net = super().averaged()
-        assert isinstance(net, TextureNet)
-        if self.settings.net.norm == "batch":
+        assert isinstance(net, TextureNetwork)
+        if self.settings.network.norm == "batch":
             drawn = [self.draw(CALIBRATION_FROM + i) for i in range(CALIBRATION_BATCHES)]
             net.calibrate([d.to(self.device).inputs for d in drawn])
         return net

@@ -116,10 +116,10 @@ def test_reconstruct_one_layer_and_all(verb: Verb, pictures: dict[str, Path]) ->
 
 def test_mix_and_fade(verb: Verb, pictures: dict[str, Path]) -> None:
     all_three = [pictures[name] for name in "abc"]
-    status, run = verb("mix", *all_three, "--mixture", 1, 2, 1, "--size", 24, "--iterations", 1)
+    status, run = verb("mix", *all_three, "--tex-weights", 1, 2, 1, "--size", 24, "--iterations", 1)
     assert status == 0 and size(run / "result.png") == (24, 24)
     result = json.loads((run / "result.json").read_text())["result.png"]
-    assert result["mixture"] == [0.25, 0.5, 0.25]
+    assert result["tex_weights"] == [0.25, 0.5, 0.25]
     status, run = verb("mix", *all_three, "--fade", 5, "--size", "24x32", "--iterations", 1)
     assert status == 0
     assert {f"fade-{i:02d}.png" for i in range(1, 6)} < files(run)
@@ -189,9 +189,9 @@ def test_ctrl_c_saves_what_there_is(
         ("reconstruct", ["a.png", "--what", "stile"], "did you mean 'style'"),
         ("reconstruct", ["a.png", "--layer", "conv4_2"], "conv4_2"),
         ("mix", ["a.png"], "exemplars: expected two or more, got 1"),
-        ("mix", ["a.png", "b.png", "--mixture", "1"], "tex_weights: expected 2"),
+        ("mix", ["a.png", "b.png", "--tex-weights", "1"], "tex_weights: expected 2"),
         ("mix", ["a.png", "b.png", "--fade", "1"], "fade: expected at least 2"),
-        ("mix", ["a.png", "b.png", "--fade", "3", "--mixture", "1", "1"], "either --fade"),
+        ("mix", ["a.png", "b.png", "--fade", "3", "--tex-weights", "1", "1"], "either --fade"),
         ("neural-style", ["--content", "a.png"], "tex_style: expected a picture file, got none"),
         ("neural-style", ["--iterations", "3", "4"], "single scale"),
     ],

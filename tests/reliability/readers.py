@@ -30,7 +30,7 @@ from geostyle.data.pairs import CorrelationCache, PairSet
 from geostyle.evaluation.keypoints import read_pf_pascal, read_pf_willow, read_spair
 from geostyle.features import extractor as features
 from geostyle.features.extractor import load_features
-from geostyle.feedforward.files import load_fast, load_texture_net
+from geostyle.feedforward.files import FAST, TEXTURE, load_network
 from geostyle.io.checkpoint import load_checkpoint
 from geostyle.io.images import as_mask, load_picture
 from geostyle.io.originals import original_paths
@@ -82,7 +82,7 @@ def readers(work: Path) -> list[Reader]:
         Reader("network geonet", ".safetensors", [_only(work, "geonet")], load_geonet, 0.5),
         Reader("network fast", ".safetensors", [_only(work, "fast", "fast-train")], _fast, 0.5),
         Reader("network texnet", ".safetensors", [_only(work, "texnet", "texnet-train")],
-               load_texture_net, 0.5),
+               _texnet, 0.5),
         Reader("training state", ".safetensors", [_only(work, "state")], _state, 0.5),
         Reader("finished levels", ".safetensors", [levels.read_bytes()], _levels, 0.5),
         Reader("canvas", ".safetensors", [canvas.read_bytes()], _canvas, 0.5),
@@ -173,8 +173,12 @@ def _lite(path: Path) -> None:
 
 
 def _fast(path: Path) -> None:
-    net, _ = load_fast(path)
+    net, _ = load_network(path, FAST)
     _finite(net(torch.rand(1, 3, 20, 24)))
+
+
+def _texnet(path: Path) -> None:
+    load_network(path, TEXTURE)
 
 
 def _state(path: Path) -> None:

@@ -13,7 +13,7 @@ from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture.descent import DescentSettings, resize_tile
 from geostyle.texture.losses import gram
-from geostyle.texture.objective import LossSettings, TextureObjective, normalized_weights
+from geostyle.texture.objective import TextureObjective, normalized_weights
 from geostyle.texture.pyramid import Progress
 from geostyle.texture.synthesis import (
     SynthesisSettings,
@@ -179,17 +179,17 @@ def test_a_mixture_averages_gram_matrices(network: FeatureExtractor) -> None:
 def test_the_ends_of_a_mixture_are_the_textures_themselves(network: FeatureExtractor) -> None:
     pair = [blobs(6), blobs(7)]
     alone = synthesize(pair[1], network, QUICK, size=(32, 32))
-    mixed = synthesize(pair, network, QUICK, size=(32, 32), mixture=[0, 1])
+    mixed = synthesize(pair, network, QUICK, size=(32, 32), tex_weights=[0, 1])
     torch.testing.assert_close(mixed.image, alone.image, atol=1e-4, rtol=0)
     half = synthesize(pair, network, QUICK, size=(32, 32)).image
     to_half = gram_errors(half, pair, network, QUICK.layers)["relu1_1"]
-    assert to_half < gram_errors(half, pair, network, QUICK.layers, mixture=[0, 1])["relu1_1"]
+    assert to_half < gram_errors(half, pair, network, QUICK.layers, tex_weights=[0, 1])["relu1_1"]
 
 
 @pytest.mark.parametrize("mixture", [[1.0], [1.0, -1.0], [0.0, 0.0], [1, 1, 1]])
 def test_unusable_mixtures_are_refused(network: FeatureExtractor, mixture: list[float]) -> None:
     with pytest.raises(InputError, match="tex_weights: expected 2 non-negative"):
-        synthesize([blobs(0), blobs(1)], network, QUICK, mixture=mixture)
+        synthesize([blobs(0), blobs(1)], network, QUICK, tex_weights=mixture)
     assert normalized_weights(None, 2) == [0.5, 0.5]
 
 

@@ -37,7 +37,7 @@ def settings(tiny_pairs: Path, tiny_weights: Path, tmp_path: Path) -> TrainSetti
     return TrainSettings(
         data=tiny_pairs,
         output=tmp_path / "runs",
-        net=NetSettings(match_px=176, width=16, net_lattice=3),
+        network=NetSettings(match_px=176, width=16, net_lattice=3),
         weights=tiny_weights,
         steps=60,
         batch=4,
@@ -79,7 +79,7 @@ def test_grid_errors_are_pixels_at_240() -> None:
 
 
 def test_validation_of_no_warp_is_doing_nothing(settings: TrainSettings) -> None:
-    net = dataclasses.replace(settings.net, head="linear")  # which starts as no warp
+    net = dataclasses.replace(settings.network, head="linear")  # which starts as no warp
     figures = ready(dataclasses.replace(settings, net=net)).validate()
     assert figures["val"] == pytest.approx(1, abs=1e-6)
     assert figures["val_stylized"] == figures["val_plain"] == pytest.approx(1, abs=1e-6)
