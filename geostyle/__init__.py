@@ -26,8 +26,8 @@ __version__ = "0.1.0"
 _HOME = {
     "GeostyleError": "errors",
     "InputError": "errors",
-    "load_picture": "images",
-    "save_picture": "images",
+    "load_picture": "io.images",
+    "save_picture": "io.images",
     "TransferResult": "pipeline",
     "TransferSettings": "pipeline",
     "estimate_warp": "pipeline",

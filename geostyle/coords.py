@@ -113,7 +113,7 @@ def sample(image: Tensor, grid: Tensor, mode: str = "bilinear", padding: str = "
 
     Args:
         mode: "bilinear", "bicubic" (values may overshoot) or "nearest".
-        padding: of the picture outside [-1, 1], "border", "zeros" or "reflection" (about the edges).
+        padding: "border", "zeros" or "reflection" (about the edges), outside [-1, 1].
 
     Returns: (B, C, h, w) in the image's dtype.
     """

@@ -13,7 +13,7 @@ def main(argv: Sequence[str]) -> int:
     """Draw both from the files of the folder, without computing anything again."""
     parser = Parser(
         prog="geostyle report",
-        description="Draw the contact sheet and the report of a transfer's run folder again.",
+        description="Draw a transfer's sheet and report again.",
     )
     parser.add_argument("run", type=Path, help="run folder, such as runs/00001-transfer")
     print(write_report(parser.parse_args(argv).run))
