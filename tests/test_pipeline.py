@@ -20,16 +20,9 @@ from geostyle.io.images import save_picture
 from geostyle.pipeline import TransferSettings
 from geostyle.texture import Progress, TextureSettings
 from geostyle.warps import WarpParameters, fold_mask
+from tests.pictures import picture
 
-
-def picture(size: tuple[int, int], seed: int) -> Tensor:
-    """A smooth random picture with values that 8 bits hold exactly."""
-    generator = torch.Generator().manual_seed(seed)
-    smooth = resize(torch.rand(1, 3, 6, 6, generator=generator), size)
-    return (smooth * 255).round() / 255
-
-
-CONTENT, GEO, TEX = picture((60, 84), 1), picture((72, 50), 2), picture((40, 40), 3)
+CONTENT, GEO, TEX = picture(1, 60, 84), picture(2, 72, 50), picture(3, 40, 40)
 
 
 def shift(amount: float, size: tuple[int, int] = (60, 84)) -> WarpParameters:
@@ -216,7 +209,7 @@ def test_the_front_door_offers_what_it_lists() -> None:
 
 
 def test_several_textures_are_mixed_by_weight(quick: dict[str, Any]) -> None:
-    other = picture((40, 48), 4)
+    other = picture(4, 40, 48)
     alone = geostyle.transfer(CONTENT, tex_style=TEX, **quick).tensor
     first = geostyle.transfer(CONTENT, tex_style=[TEX, other], tex_weights=[1, 0], **quick).tensor
     torch.testing.assert_close(first, alone, atol=1e-5, rtol=0)

@@ -39,7 +39,7 @@ class Pairs:
             raise InputError("list: expected either --list, or both --content and --geo-style")
 
 
-def run(argv: Sequence[str]) -> int:
+def run(benchmark: str, argv: Sequence[str]) -> int:
     """Warp every pair; write pages, and a theta and a record of each."""
     settings, args = config.parse(
         Pairs,

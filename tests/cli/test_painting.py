@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -17,6 +16,7 @@ from geostyle.cli import verbs
 from geostyle.cli._painting import parse_size
 from geostyle.errors import InputError
 from geostyle.io.runs import RunFolder, read_metrics
+from tests.pictures import picture_file
 
 ROOT = Path(__file__).resolve().parents[2]
 Verb = Callable[..., tuple[int, Path | None]]
@@ -24,12 +24,11 @@ Verb = Callable[..., tuple[int, Path | None]]
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> dict[str, Path]:
-    found = {}
-    for seed, (name, size) in enumerate({"a": (40, 48), "b": (36, 36), "c": (32, 64)}.items()):
-        small = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
-        found[name] = tmp_path / f"{name}.png"
-        Image.fromarray(small).resize(size[::-1], Image.Resampling.BICUBIC).save(found[name])
-    return found
+    sizes = {"a": (40, 48), "b": (36, 36), "c": (32, 64)}
+    return {
+        name: picture_file(tmp_path / f"{name}.png", size, seed)
+        for seed, (name, size) in enumerate(sizes.items())
+    }
 
 
 @pytest.fixture

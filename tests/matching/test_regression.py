@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from geostyle.coords import base_grid, resize, sample
+from geostyle.coords import base_grid, sample
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.images import load_picture
@@ -22,6 +22,7 @@ from geostyle.matching.description import networks_of
 from geostyle.matching.network import GeoNet, NetSettings, Trained, load_geonet, save_geonet
 from geostyle.warps.affine import Affine
 from geostyle.warps.grid import warp_image
+from tests.pictures import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = NetSettings(geometry="affine", width=16, match_px=176, head="linear")
@@ -44,11 +45,6 @@ def geonet(tmp_path_factory: pytest.TempPathFactory, extractor: FeatureExtractor
     return path
 
 
-def picture(seed: int, size: tuple[int, int]) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return resize(torch.rand(1, 3, 6, 6, generator=generator), size).clamp(0, 1)
-
-
 def settings(geonet: Path | None, **changes: object) -> GeometrySettings:
     paths = () if geonet is None else (geonet,)
     values = {"estimator": "regression", "geonet": paths, "fade": False, **changes}
@@ -59,7 +55,7 @@ def test_in_the_styles_frame_it_is_the_networks_answer(
     extractor: FeatureExtractor, geonet: Path
 ) -> None:
     chosen = settings(geonet, frame="geo", geometry="affine")
-    estimate = estimate_warp(picture(0, (96, 128)), picture(1, (120, 80)), extractor, chosen)
+    estimate = estimate_warp(picture(0, 96, 128), picture(1, 120, 80), extractor, chosen)
     assert estimate.parameters.family == "affine"
     assert torch.allclose(estimate.parameters.theta, SHIFT, atol=1e-6)
     assert estimate.parameters.output_size == (120, 80)
@@ -72,7 +68,7 @@ def test_on_the_contents_canvas_the_style_keeps_its_place(
     extractor: FeatureExtractor, geonet: Path, geometry: str
 ) -> None:
     """What the style's point p shows is shown where p lies on the canvas, in every family."""
-    content, style = picture(0, (96, 96)), picture(1, (48, 96))
+    content, style = picture(0, 96, 96), picture(1, 48, 96)
     chosen = settings(geonet, geometry=geometry)
     estimate = estimate_warp(content, style, extractor, chosen)
     points = torch.tensor([[0.0, 0.0], [0.4, -0.3], [-0.5, 0.6]])
@@ -86,7 +82,7 @@ def test_on_the_contents_canvas_the_style_keeps_its_place(
 
 def test_a_pair_that_shares_nothing_fades(extractor: FeatureExtractor, geonet: Path) -> None:
     # The network's answers there and back are the same shift, which never returns.
-    content = picture(0, (96, 96))
+    content = picture(0, 96, 96)
     estimate = estimate_warp(content, content, extractor, settings(geonet, fade=True))
     assert estimate.confidence < 0.2
     assert "share little geometry" in estimate.message
@@ -100,7 +96,7 @@ def test_an_identical_pair_is_trusted(tmp_path: Path) -> None:
     net = GeoNet(SETTINGS, 11)
     features = {"name": "lite", "hash": extractor.weights_hash}
     save_geonet(tmp_path / "n", net.state_dict(), SETTINGS, cells=11, features=features)
-    content = picture(3, (176, 176))
+    content = picture(3, 176, 176)
     estimate = estimate_warp(content, content, extractor, settings(tmp_path / "n"))
     assert estimate.confidence > 0.3
     shifted = sample(content, base_grid((176, 176))[None] + 0.5, padding="reflection")
@@ -110,7 +106,7 @@ def test_an_identical_pair_is_trusted(tmp_path: Path) -> None:
 
 def test_descriptions_serve_all_estimators(extractor: FeatureExtractor, geonet: Path) -> None:
     chosen = GeometrySettings(frame="geo", estimator="robust")
-    a, b = (describe(picture(s, (96, 96)), extractor, chosen) for s in (0, 1))
+    a, b = (describe(picture(s, 96, 96), extractor, chosen) for s in (0, 1))
     regression = settings(geonet, frame="geo", geometry="affine")
     assert torch.allclose(estimate_from(a, b, regression).parameters.theta, SHIFT, atol=1e-6)
     assert estimate_from(a, b, chosen).parameters.family == "affine+tps"
@@ -128,7 +124,7 @@ def test_a_second_network_sees_the_content_as_the_first_warps_it(
         return before(description, network)
 
     monkeypatch.setattr(Description, "squares", spy)
-    content, style = picture(0, (176, 176)), picture(1, (176, 176))
+    content, style = picture(0, 176, 176), picture(1, 176, 176)
     chosen = GeometrySettings(
         estimator="regression", geonet=(geonet, geonet), frame="geo", geometry="affine", fade=False
     )
@@ -142,7 +138,7 @@ def test_a_second_network_sees_the_content_as_the_first_warps_it(
 
 
 def test_what_is_missing_is_said(extractor: FeatureExtractor, tmp_path: Path) -> None:
-    content = picture(0, (96, 96))
+    content = picture(0, 96, 96)
     net = GeoNet(SETTINGS, 11)
     features = {"name": "vgg19", "hash": ""}
     save_geonet(tmp_path / "n", net.state_dict(), SETTINGS, cells=11, features=features)

@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch import Tensor
 
-from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.io.images import to_uint8
 from geostyle.pipeline import Pipeline, TransferSettings, warp
@@ -24,14 +22,9 @@ from geostyle.report.animation import (
 )
 from geostyle.texture import PaintOptions, Progress, TextureSettings
 from geostyle.warps import WarpParameters
+from tests.pictures import picture
 
-
-def picture(size: tuple[int, int], seed: int) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return resize(torch.rand(1, 3, 6, 6, generator=generator), size)
-
-
-CONTENT = picture((48, 64), 1)
+CONTENT = picture(1, 48, 64)
 SHIFT = WarpParameters("affine", 4, torch.tensor([0, 0, 0.2, 0, 0, 0.0]), (48, 64), (48, 64))
 
 
@@ -61,7 +54,7 @@ def test_a_texture_grows_from_the_canvas_to_the_result(tiny_weights: Path) -> No
         precision="float32",
         texture=TextureSettings(iterations=(10, 10)),
     )
-    pipe, styles = Pipeline(settings), [picture((40, 40), 2)]
+    pipe, styles = Pipeline(settings), [picture(2, 40, 40)]
     result = pipe(CONTENT, tex_style=styles)
     frames = texture_frames(pipe, result, styles, PaintOptions(), (48, 64), 5)
     assert len(frames) == 5

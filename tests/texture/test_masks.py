@@ -13,15 +13,12 @@ from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture.losses import gram
 from geostyle.texture.masks import keep_unmasked, normalized_masks
 from geostyle.texture.objective import LossSettings, TextureObjective
+from tests.pictures import noise
 
 
 @pytest.fixture(scope="module")
 def extractor(tiny_weights: Path) -> FeatureExtractor:
     return load_features("lite", weights=tiny_weights)
-
-
-def picture(seed: int, height: int = 48, width: int = 64) -> Tensor:
-    return torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
 def half(height: int = 48, width: int = 64) -> Tensor:
@@ -62,7 +59,7 @@ def test_a_style_that_paints_nowhere_is_refused() -> None:
 
 
 def test_a_weighted_gram_matrix_is_that_of_the_weighted_positions() -> None:
-    features = picture(0).double()
+    features = noise(0, 48, 64).double()
     part = gram(features, half().double())
     torch.testing.assert_close(part, gram(features[..., :32]))
     pixels = features.requires_grad_(True)
@@ -72,7 +69,7 @@ def test_a_weighted_gram_matrix_is_that_of_the_weighted_positions() -> None:
 
 
 def test_masks_that_are_even_change_nothing(extractor: FeatureExtractor) -> None:
-    image, content, a, b = picture(0), picture(1), picture(2, 32, 32), picture(3, 32, 32)
+    image, content, a, b = noise(0, 48, 64), noise(1, 48, 64), noise(2, 32, 32), noise(3, 32, 32)
     losses = LossSettings(moment_weight=0.5)
     alone = [TextureObjective(extractor, [s], content, losses)(image) for s in (a, b)]
     even = torch.ones(2, 1, 48, 64) * torch.tensor([0.75, 0.25]).view(2, 1, 1, 1)
@@ -82,23 +79,27 @@ def test_masks_that_are_even_change_nothing(extractor: FeatureExtractor) -> None
 
 
 def test_a_style_pulls_only_at_its_own_region(extractor: FeatureExtractor) -> None:
-    layers, image = ["relu1_1", "relu2_1"], picture(0)
+    layers, image = ["relu1_1", "relu2_1"], noise(0, 48, 64)
     masks = [half(), 1 - half()]
 
     def gradient(right: Tensor) -> Tensor:
         objective = TextureObjective(
-            extractor, [picture(2), right], None, LossSettings(style_layers=layers), masks=masks
+            extractor,
+            [noise(2, 48, 64), right],
+            None,
+            LossSettings(style_layers=layers),
+            masks=masks,
         )
         pixels = image.clone().requires_grad_(True)
         (found,) = torch.autograd.grad(objective(pixels)[0], pixels)
         return found
 
-    change = (gradient(picture(3)) - gradient(picture(4) ** 3)).abs().amax((0, 1, 2))
+    change = (gradient(noise(3, 48, 64)) - gradient(noise(4, 48, 64) ** 3)).abs().amax((0, 1, 2))
     assert change[:24].max() == 0 and change[40:].min() > 0
 
 
 def test_no_pixel_is_painted_harder_for_a_small_region(extractor: FeatureExtractor) -> None:
-    tile, style = picture(0, 48, 16), picture(2)
+    tile, style = noise(0, 48, 16), noise(2, 48, 64)
     narrow = torch.zeros(1, 1, 48, 64)
     narrow[..., :16] = 1
 
@@ -111,11 +112,13 @@ def test_no_pixel_is_painted_harder_for_a_small_region(extractor: FeatureExtract
 
     # Area forgotten would be four times as much; borders make a difference of a fifth.
     whole = strength([style], None)
-    assert strength([style, picture(3)], [narrow, 1 - narrow]) == pytest.approx(whole, rel=0.3)
+    assert strength([style, noise(3, 48, 64)], [narrow, 1 - narrow]) == pytest.approx(
+        whole, rel=0.3
+    )
 
 
 def test_what_is_black_is_not_painted() -> None:
-    image, content = picture(0), picture(1)
+    image, content = noise(0, 48, 64), noise(1, 48, 64)
     kept = keep_unmasked(image, content, normalized_masks([half()], 1, (48, 64)))
     assert torch.equal(kept[..., :32], image[..., :32])
     assert torch.equal(kept[..., 32:], content[..., 32:])

@@ -31,6 +31,7 @@ from geostyle.texture.memory import (
 from geostyle.texture.objective import TextureObjective
 from geostyle.texture.schedule import level_sizes
 from geostyle.texture.tiles import Tiling
+from tests.pictures import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -128,11 +129,6 @@ def test_smaller_tiles_end_somewhere() -> None:
     assert tried[0] == (2048, 2) and tried[-1] == (256, 5)
     assert len(tried) == len(set(tried)) and tried == sorted(tried, key=lambda t: (-t[0], t[1]))
     assert smaller_tiles(TextureSettings(tile_px=60), (40, 60)) is None
-
-
-def picture(seed: int, height: int, width: int) -> Tensor:
-    noise = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.interpolate(noise, (height, width), mode="bicubic").clamp(0, 1)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
@@ -20,6 +19,7 @@ from geostyle.texture import (
     transfer_texture,
 )
 from geostyle.texture.schedule import style_size
+from tests.pictures import picture
 
 TINY = TextureSettings(iterations=(4, 3, 2))
 
@@ -27,12 +27,6 @@ TINY = TextureSettings(iterations=(4, 3, 2))
 @pytest.fixture(scope="module")
 def extractor(tiny_weights: Path) -> FeatureExtractor:
     return load_features("lite", weights=tiny_weights)
-
-
-def picture(seed: int, height: int, width: int) -> Tensor:
-    """A smooth random picture (noise has no coarse level)."""
-    noise = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.interpolate(noise, (height, width), mode="bicubic").clamp(0, 1)
 
 
 def test_levels_double() -> None:

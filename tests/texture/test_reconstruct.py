@@ -26,6 +26,7 @@ from geostyle.texture.reconstruct import (
     reconstruct_layers,
 )
 from geostyle.texture.synthesis import gram_errors
+from tests import pictures
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,7 @@ def network(tiny_weights: Path) -> FeatureExtractor:
 
 @pytest.fixture
 def picture() -> Tensor:
-    coarse = torch.rand(1, 3, 5, 6, generator=torch.Generator().manual_seed(0))
-    return resize(coarse, (32, 40)).clamp(0, 1)
+    return pictures.picture(0, 32, 40)
 
 
 def steps(n: int) -> DescentSettings:

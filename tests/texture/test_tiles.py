@@ -14,6 +14,7 @@ from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.images import load_picture
 from geostyle.texture.objective import LossSettings, TextureObjective
 from geostyle.texture.tiles import Tiling, _cut_side, maps_of
+from tests.pictures import noise
 
 
 def small_network(name: str = "lite", padding: str = "zeros") -> FeatureExtractor:
@@ -24,10 +25,6 @@ def small_network(name: str = "lite", padding: str = "zeros") -> FeatureExtracto
     for conv in network.convs.values():
         torch.nn.init.kaiming_normal_(conv.weight)  # type: ignore[arg-type]
     return network.requires_grad_(False)
-
-
-def picture(seed: int, *size: int) -> Tensor:
-    return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
 def gradient(objective: TextureObjective, image: Tensor) -> tuple[list[float], Tensor]:
@@ -60,7 +57,7 @@ TERMS: dict[str, dict[str, Any]] = {
 def test_every_term_has_the_same_gradient(terms: dict[str, Any], blocks: int) -> None:
     network = small_network()
     # Sides that no stride divides; tiles narrower than what the deepest layer sees.
-    content, style, image = picture(0, 150, 203), picture(1, 130, 90), picture(2, 150, 203)
+    content, style, image = noise(0, 150, 203), noise(1, 130, 90), noise(2, 150, 203)
     losses = LossSettings(**terms)
     whole = TextureObjective(network, [style], content, losses)
     cut = TextureObjective(network, [style], content, losses, tiling=Tiling(48, blocks))
@@ -70,9 +67,9 @@ def test_every_term_has_the_same_gradient(terms: dict[str, Any], blocks: int) ->
 @pytest.mark.parametrize("blocks", [2, 5])
 def test_masks_and_mixtures_are_cut_with_the_picture(blocks: int) -> None:
     network = small_network()
-    content, image = picture(0, 100, 130), picture(2, 100, 130)
-    styles = [picture(1, 90, 60), picture(3, 60, 100)]
-    mask = picture(4, 100, 130)[:, :1]
+    content, image = noise(0, 100, 130), noise(2, 100, 130)
+    styles = [noise(1, 90, 60), noise(3, 60, 100)]
+    mask = noise(4, 100, 130)[:, :1]
     cases: list[tuple[float, dict[str, Any]]] = [
         (0.3, {"masks": [mask, 1 - mask]}),
         (0.0, {"tex_weights": [1, 3]}),
@@ -86,7 +83,7 @@ def test_masks_and_mixtures_are_cut_with_the_picture(blocks: int) -> None:
 
 def test_a_mask_confines_a_texture_to_its_region() -> None:
     network = small_network()
-    styles, image = [picture(1, 64, 64), picture(3, 64, 64)], picture(2, 64, 128)
+    styles, image = [noise(1, 64, 64), noise(3, 64, 64)], noise(2, 64, 128)
     left = torch.zeros(1, 1, 64, 128)
     left[..., :64] = 1
     losses = LossSettings(style_layers=["relu1_1"])
@@ -106,7 +103,7 @@ def test_a_mask_confines_a_texture_to_its_region() -> None:
 @pytest.mark.parametrize("padding", ["reflect", "replicate", "circular"])
 def test_every_padding(padding: str) -> None:
     network = small_network("vgg19", padding)
-    content, style, image = picture(0, 96, 128), picture(1, 96, 96), picture(2, 96, 128)
+    content, style, image = noise(0, 96, 128), noise(1, 96, 96), noise(2, 96, 128)
     assert_alike(
         TextureObjective(network, [style], content),
         TextureObjective(network, [style], content, tiling=Tiling(40, 3)),
@@ -116,7 +113,7 @@ def test_every_padding(padding: str) -> None:
 
 def test_maps_are_put_together_and_a_batch_is_cut_alike() -> None:
     network = small_network()
-    pair = torch.cat([picture(0, 97, 120), picture(1, 97, 120)])
+    pair = torch.cat([noise(0, 97, 120), noise(1, 97, 120)])
     layers = ["relu1_1", "relu3_2", "relu4_2"]
     whole = network(pair, layers)
     for blocks in (2, 3, 5):
