@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,6 @@ Inputs = dict[str, Tensor]  # pictures (1, 3, H, W) by name
 Callback = Callable[[Progress], None]
 DEFAULT_PX = 512
 SIDE_PX = (16, 32768)
-SHEET = "contact_sheet.png"
 
 
 @dataclass(frozen=True)
@@ -109,15 +109,19 @@ class PaintingJob(ABC):
         return vars(self)["network"].load()
 
     @abstractmethod
-    def plan(self, network: Any) -> tuple[int, Sequence[int]]:
-        """Return the number of pictures to paint, and the optimizer's steps at each level of one.
+    def plan(self, network: Any) -> Sequence[Any]:
+        """Return a description of each picture to paint, for `paint`.
 
         Raises: InputError for settings that the network cannot satisfy.
         """
 
+    def iterations(self) -> Sequence[int]:
+        """Return the optimizer's steps at each level of one picture; none without an optimizer."""
+        return ()
+
     @abstractmethod
-    def paint(self, inputs: Inputs, network: Any, callback: Callback) -> Iterator[Painted]:
-        """Paint one picture after the other; after an interrupted one, no more is asked for."""
+    def paint(self, one: Any, inputs: Inputs, network: Any, callback: Callback) -> Painted:
+        """Paint one of the pictures that were planned."""
 
 
 def run_job(
@@ -140,61 +144,53 @@ def run_job(
     inputs = job.read()
     network = job.load()
     print("settings:", *config.dump_yaml(job).splitlines(), sep="\n  ")
-    n_pictures, iterations = job.plan(network)
+    plan = job.plan(network)
     if args.dry_run:
         return 0
     settings = vars(job)
     seed = settings["seed"] if "seed" in settings else settings["network"].seed
     run = RunFolder.create(settings["output"], verb)
+    figures, rows = dict[str, Any](), dict[str, list[Panel]]()
+    seconds, interrupted = 0.0, False
     with run.lock():
         keep_originals(run, job)
         run.save_environment(verb=verb, seed=seed)
         run.save_settings(job)
         for name, picture in inputs.items():
             save_picture(picture, run.file(f"inputs/{name}.png"))
-        with progress(run, n_pictures, iterations) as (callback, stop_if_asked):
-            result, interrupted = save_all(
-                run, job.paint(inputs, network, callback), stop_if_asked, list(inputs), n_pictures
-            )
+        with progress(run, len(plan), job.iterations()) as (callback, stop_if_asked):
+            for one in plan:
+                started = time.monotonic()
+                painted = job.paint(one, inputs, network, callback)
+                seconds += time.monotonic() - started
+                figures[painted.name] = painted.figures
+                rows.setdefault(painted.row, []).extend(save(run, painted))
+                try:
+                    stop_if_asked()
+                except KeyboardInterrupt:
+                    interrupted = True
+                    break
+        write_json(run.file("result.json"), {"interrupted": interrupted, **figures})
+        sources = [panel(run.file(f"inputs/{name}.png"), name) for name in inputs]
+        if len(plan) > 1 and len(sources) > 1:
+            sheet = [sources, *rows.values()]
+        else:
+            sheet = [[*sources, *row] for row in rows.values() if row]
+        save_sheet(sheet, run.file("contact_sheet.png"), joined=len(plan) == 1)
     run.close()
+    result = run.file(list(figures)[-1])
     print(f"{'interrupted; the best so far' if interrupted else 'result'}: {result}")
-    print(f"sheet: {run.file(SHEET)}")
+    print(f"sheet: {run.file('contact_sheet.png')}")
+    print(f"painted: {len(figures)} in {seconds / len(figures):.3f} s each")
     return EXIT_INTERRUPTED if interrupted else 0
 
 
-def save_all(
-    run: RunFolder,
-    pictures: Iterator[Painted],
-    stop_if_asked: Callable[[], None],
-    inputs: Sequence[str],
-    n_pictures: int,
-) -> tuple[Path, bool]:
-    """Save pictures as they are painted, then result.json and the contact sheet.
-
-    Returns: the file of the last picture, and whether Ctrl-C cut the painting short.
-    """
-    figures, rows = dict[str, Any](), dict[str, list[Panel]]()
-    result, interrupted = run.path, False
-    for painted in pictures:
-        figures[painted.name], result = painted.figures, run.file(painted.name)
-        for one in filter(None, (painted, painted.derived)):
-            save_picture(one.image, run.file(one.name))
-            if one.title:
-                row = rows.setdefault(painted.row, [])
-                row.append(panel(run.file(one.name), one.title, one.note))
-        try:
-            stop_if_asked()
-        except KeyboardInterrupt:
-            interrupted = True
-            break
-    write_json(run.file("result.json"), {"interrupted": interrupted, **figures})
-    sources = [panel(run.file(f"inputs/{name}.png"), name) for name in inputs]
-    if n_pictures > 1 and len(sources) > 1:
-        sheet = [sources, *rows.values()]
-    else:
-        sheet = [[*sources, *row] for row in rows.values()]
-    save_sheet(sheet, run.file(SHEET), joined=n_pictures == 1)
-    return result, interrupted
+def save(run: RunFolder, painted: Painted) -> list[Panel]:
+    """Save a picture and what is derived from it; return their panels of the contact sheet."""
+    path = run.file(painted.name)
+    save_picture(painted.image, path)
+    panels = [panel(path, painted.title, painted.note)] if painted.title else []
+    return panels + (save(run, painted.derived) if painted.derived else [])
 
 
 def read(path: Path | None, name: str, size_px: int | None) -> Tensor:

@@ -5,7 +5,7 @@ Without ``--content`` the textures are mixed into a new one; with it, the conten
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,18 +84,41 @@ class Job(PaintingJob):
             pictures["content"] = read(self.content, "content", size[0] if size else None)
         return pictures
 
-    def plan(self, network: FeatureExtractor) -> tuple[int, Sequence[int]]:
+    def plan(self, network: FeatureExtractor) -> list[tuple[float, ...]]:
         for layer in self.synthesis.layers:
             network.channels(layer)
-        return len(self.weights()), self.synthesis.descent.iterations
+        return self.weights()
+
+    def iterations(self) -> Sequence[int]:
+        return self.synthesis.descent.iterations
 
     def paint(
-        self, inputs: Inputs, network: FeatureExtractor, callback: Callback
-    ) -> Iterator[Painted]:
-        settings, descent, seed = self.synthesis, self.synthesis.descent, self.network.seed
+        self, one: tuple[float, ...], inputs: Inputs, network: FeatureExtractor, callback: Callback
+    ) -> Painted:
         exemplars = [picture.to(network.mean) for picture in inputs.values()]
-        content = exemplars.pop() if "content" in inputs else None
-        texture = TextureSettings(
+        seed = self.network.seed
+        if "content" in inputs:
+            content = exemplars.pop()
+            image = transfer_texture(
+                content, exemplars, network, self.texture(), mixture=one, seed=seed,
+                callback=callback,
+            ).image  # fmt: skip
+        else:
+            image = synthesize(
+                exemplars, network, self.synthesis, size=parse_size(self.size), tex_weights=one,
+                seed=seed, callback=callback,
+            ).image  # fmt: skip
+        errors = gram_errors(image, exemplars, network, self.synthesis.layers, one)
+        number = self.weights().index(one) + 1
+        name = f"fade-{number:02d}.png" if self.fade else "result.png"
+        title = " : ".join(f"{100 * weight:.0f}" for weight in one)
+        figures = {"tex_weights": one, "gram_error": errors}
+        return Painted(name, image, title, f"Gram error {mean_per_cent(errors)}", figures)
+
+    def texture(self) -> TextureSettings:
+        """Return the settings under which a content is repainted."""
+        descent = self.synthesis.descent
+        return TextureSettings(
             content_weight=self.content_weight,
             iterations=descent.iterations,
             optimizer=descent.optimizer,
@@ -104,23 +127,6 @@ class Job(PaintingJob):
             plateau=descent.plateau,
             time_budget_s=descent.time_budget_s,
         )
-        for number, weights in enumerate(self.weights(), 1):
-            if content is None:
-                result = synthesize(
-                    exemplars, network, settings, size=parse_size(self.size), tex_weights=weights,
-                    seed=seed, callback=callback,
-                )  # fmt: skip
-            else:
-                result = transfer_texture(
-                    content, exemplars, network, texture,
-                    mixture=weights, seed=seed, callback=callback,
-                )  # fmt: skip
-            name = f"fade-{number:02d}.png" if self.fade else "result.png"
-            errors = gram_errors(result.image, exemplars, network, settings.layers, weights)
-            title = " : ".join(f"{100 * weight:.0f}" for weight in weights)
-            figures = {"tex_weights": weights, "gram_error": errors}
-            note = f"Gram error {mean_per_cent(errors)}"
-            yield Painted(name, result.image, title, note, figures)
 
 
 def main(argv: Sequence[str]) -> int:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from geostyle.texture.neural_style import (
     PAPER_RATIOS,
     NeuralStyleSettings,
     neural_style,
-    neural_style_sheet,
 )
 
 
@@ -56,36 +55,36 @@ class Job(PaintingJob):
             "tex_style": read(self.tex_style, "tex_style", max(content.shape[-2:])),
         }
 
-    def plan(self, network: FeatureExtractor) -> tuple[int, Sequence[int]]:
+    def plan(self, network: FeatureExtractor) -> list[NeuralStyleSettings]:
         for layer in (*self.style.style_layers, self.style.content_layer):
             network.channels(layer)
-        n_pictures = len(self.style.style_layers) * len(self.ratios) if self.sheet else 1
-        return n_pictures, self.style.descent.iterations
+        return self.style.sheet(self.ratios) if self.sheet else [self.style]
+
+    def iterations(self) -> Sequence[int]:
+        return self.style.descent.iterations
 
     def paint(
-        self, inputs: Inputs, network: FeatureExtractor, callback: Callback
-    ) -> Iterator[Painted]:
-        settings, seed = self.style, self.network.seed
+        self,
+        one: NeuralStyleSettings,
+        inputs: Inputs,
+        network: FeatureExtractor,
+        callback: Callback,
+    ) -> Painted:
         content, tex_style = (picture.to(network.mean) for picture in inputs.values())
-        if self.sheet:
-            results = neural_style_sheet(
-                content, tex_style, network, settings,
-                ratios=self.ratios, seed=seed, callback=callback,
-            )  # fmt: skip
-        else:
-            done = neural_style(content, tex_style, network, settings, seed=seed, callback=callback)
-            results = iter([((settings.style_layers[-1], settings.alpha_over_beta), done)])
-        for (layer, ratio), result in results:
-            best = min(result.history[-1].steps, key=lambda step: step.total, default=None)
-            figures = {
-                "alpha_over_beta": ratio,
-                "to_layer": layer,
-                "content": best and best.content,
-                "style": best and best.style,
-            }
-            name = f"{layer}-{ratio:g}.png" if self.sheet else "result.png"
-            title = f"to {layer}" if self.sheet else "result"
-            yield Painted(name, result.image, title, f"α/β {ratio:g}", figures, row=layer)
+        done = neural_style(
+            content, tex_style, network, one, seed=self.network.seed, callback=callback
+        )
+        layer, ratio = one.style_layers[-1], one.alpha_over_beta
+        best = min(done.history[-1].steps, key=lambda step: step.total, default=None)
+        figures = {
+            "alpha_over_beta": ratio,
+            "to_layer": layer,
+            "content": best and best.content,
+            "style": best and best.style,
+        }
+        name = f"{layer}-{ratio:g}.png" if self.sheet else "result.png"
+        title = f"to {layer}" if self.sheet else "result"
+        return Painted(name, done.image, title, f"α/β {ratio:g}", figures, row=layer)
 
 
 def main(argv: Sequence[str]) -> int:

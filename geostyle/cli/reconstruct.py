@@ -5,10 +5,9 @@ One layer, all layers up to it, or with ``--sheet`` every depth, content above s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from geostyle.cli._painting import (
     Callback,
@@ -24,10 +23,8 @@ from geostyle.config import setting
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,
-    block_layers,
     feature_errors,
     reconstruct,
-    reconstruct_layers,
 )
 from geostyle.texture.synthesis import gram_errors
 
@@ -50,29 +47,32 @@ class Job(PaintingJob):
     def read(self) -> Inputs:
         return {"picture": read(self.picture, "picture", self.size_px)}
 
-    def plan(self, network: FeatureExtractor) -> tuple[int, Sequence[int]]:
+    def plan(self, network: FeatureExtractor) -> list[ReconstructionSettings]:
         settings = self.reconstruction
         settings.layers(network)
-        n_pictures = 2 * len(block_layers(network, settings.layer)) if self.sheet else 1
-        return n_pictures, settings.descent.iterations
+        if not self.sheet:
+            return [settings]
+        kinds = (replace(settings, what=what) for what in ("content", "style"))
+        return [one for kind in kinds for one in kind.blocks(network)]
+
+    def iterations(self) -> Sequence[int]:
+        return self.reconstruction.descent.iterations
 
     def paint(
-        self, inputs: Inputs, network: FeatureExtractor, callback: Callback
-    ) -> Iterator[Painted]:
-        picture = inputs["picture"].to(network.mean)
-        method: Any = reconstruct_layers if self.sheet else reconstruct
-        for what in ("content", "style") if self.sheet else (self.reconstruction.what,):
-            settings = replace(self.reconstruction, what=what)
-            done = method(picture, network, settings, seed=self.network.seed, callback=callback)
-            for layer, result in done if self.sheet else [(settings.layer, done)]:
-                name = f"{what}-{layer}.png" if self.sheet else "result.png"
-                used = replace(settings, layer=layer).layers(network)
-                measure = gram_errors if what == "style" else feature_errors
-                errors = measure(result.image, picture, network, used)
-                title = f"{what}, {'to ' if len(used) > 1 else ''}{layer}"
-                figures = {"what": what, "error": errors}
-                note = f"error {mean_per_cent(errors)}"
-                yield Painted(name, result.image, title, note, figures, row=what)
+        self,
+        one: ReconstructionSettings,
+        inputs: Inputs,
+        network: FeatureExtractor,
+        callback: Callback,
+    ) -> Painted:
+        picture, layers = inputs["picture"].to(network.mean), one.layers(network)
+        image = reconstruct(picture, network, one, seed=self.network.seed, callback=callback).image
+        measure = gram_errors if one.what == "style" else feature_errors
+        errors = measure(image, picture, network, layers)
+        name = f"{one.what}-{one.layer}.png" if self.sheet else "result.png"
+        title = f"{one.what}, {'to ' if len(layers) > 1 else ''}{one.layer}"
+        figures = {"what": one.what, "error": errors}
+        return Painted(name, image, title, f"error {mean_per_cent(errors)}", figures, row=one.what)
 
 
 def main(argv: Sequence[str]) -> int:

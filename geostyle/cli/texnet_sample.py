@@ -5,8 +5,7 @@ A network of ``--mode stylize`` repaints ``--content`` instead, once for each se
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,25 +77,19 @@ class Job(PaintingJob):
         device = resolve_device(self.device)
         return network.to(device=device, dtype=resolve_precision(self.precision, device))
 
-    def plan(self, network: TextureNetwork) -> tuple[int, Sequence[int]]:
-        return self.count, ()
+    def plan(self, network: TextureNetwork) -> range:
+        return range(self.seed, self.seed + self.count)
 
     def paint(
-        self, inputs: Inputs, network: TextureNetwork, callback: Callback
-    ) -> Iterator[Painted]:
+        self, one: int, inputs: Inputs, network: TextureNetwork, callback: Callback
+    ) -> Painted:
         content, size = inputs.get("content"), parse_size(self.size)
-        if content is not None:
-            size = size_of(content)
         assert size is not None
-        seconds = 0.0
-        for number in range(self.count):
-            seed, started = self.seed + number, time.monotonic()
-            image = sample(network, size, seed, content)
-            seconds += time.monotonic() - started
-            title = f"seed {seed}" if number < SHOWN else ""
-            row = str(number // COLUMNS)
-            yield Painted(f"sample-{seed}.png", image, title, figures={"seed": seed}, row=row)
-        print(f"samples: {self.count} in {seconds / self.count:.3f} s each")
+        image = sample(network, size if content is None else size_of(content), one, content)
+        number = one - self.seed
+        title = f"seed {one}" if number < SHOWN else ""
+        row = str(number // COLUMNS)
+        return Painted(f"sample-{one}.png", image, title, figures={"seed": one}, row=row)
 
 
 @torch.inference_mode()
