@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -29,7 +30,6 @@ from geostyle.report.html import Panel, save_sheet
 from geostyle.texture import Progress
 from geostyle.texture.optimizer import NotFiniteError
 
-Inputs = dict[str, Tensor]  # pictures (1, 3, H, W) by name
 Callback = Callable[[Progress], None]
 DEFAULT_PX = 512
 SIDE_PX = (16, 32768)
@@ -59,12 +59,9 @@ class NetworkSettings:
         """Load the network and seed everything random."""
         seed_everything(self.seed)
         device = resolve_device(self.device)
+        dtype = resolve_precision(self.precision, device)
         return load_features(
-            self.features,
-            weights=self.weights,
-            pooling=self.pooling,
-            device=device,
-            dtype=resolve_precision(self.precision, device),
+            self.features, weights=self.weights, pooling=self.pooling, device=device, dtype=dtype
         )
 
 
@@ -90,6 +87,21 @@ class Painted:
     derived: Painted | None = None
 
 
+@dataclass(frozen=True)
+class Tools:
+    """Everything that a verb paints with.
+
+    Attributes:
+        inputs: the pictures that were read, on the network's device.
+        network: as it was loaded.
+        options: `seed` and `callback` of the functions that paint.
+    """
+
+    inputs: dict[str, Tensor]
+    network: Any
+    options: dict[str, Any]
+
+
 class PaintingJob(ABC):
     """Settings of a verb that paints, and the steps in which these verbs differ.
 
@@ -101,11 +113,11 @@ class PaintingJob(ABC):
         check(self)
 
     @abstractmethod
-    def read(self) -> Inputs:
-        """Read the pictures (1, 3, H, W) that the verb works on, by name."""
+    def read(self) -> dict[str, Tensor]:
+        """Return the pictures (1, 3, H, W) that the verb works on, by name."""
 
     def load(self) -> Any:
-        """Load the network."""
+        """Return the network."""
         return vars(self)["network"].load()
 
     @abstractmethod
@@ -115,12 +127,8 @@ class PaintingJob(ABC):
         Raises: InputError for settings that the network cannot satisfy.
         """
 
-    def iterations(self) -> Sequence[int]:
-        """Return the optimizer's steps at each level of one picture; none without an optimizer."""
-        return ()
-
     @abstractmethod
-    def paint(self, one: Any, inputs: Inputs, network: Any, callback: Callback) -> Painted:
+    def paint(self, one: Any, tools: Tools) -> Painted:
         """Paint one of the pictures that were planned."""
 
 
@@ -149,6 +157,8 @@ def run_job(
         return 0
     settings = vars(job)
     seed = settings["seed"] if "seed" in settings else settings["network"].seed
+    like = getattr(network, "mean", torch.zeros(1))
+    placed = {name: picture.to(like) for name, picture in inputs.items()}
     run = RunFolder.create(settings["output"], verb)
     figures, rows = dict[str, Any](), dict[str, list[Panel]]()
     seconds, interrupted = 0.0, False
@@ -158,10 +168,11 @@ def run_job(
         run.save_settings(job)
         for name, picture in inputs.items():
             save_picture(picture, run.file(f"inputs/{name}.png"))
-        with progress(run, len(plan), job.iterations()) as (callback, stop_if_asked):
+        with progress(run, len(plan), _iterations(job)) as (callback, stop_if_asked):
+            tools = Tools(placed, network, {"seed": seed, "callback": callback})
             for one in plan:
                 started = time.monotonic()
-                painted = job.paint(one, inputs, network, callback)
+                painted = job.paint(one, tools)
                 seconds += time.monotonic() - started
                 figures[painted.name] = painted.figures
                 rows.setdefault(painted.row, []).extend(save(run, painted))
@@ -185,12 +196,24 @@ def run_job(
     return EXIT_INTERRUPTED if interrupted else 0
 
 
+def _iterations(job: PaintingJob) -> list[int]:
+    """Return the optimizer's steps at each level of one picture; none without an optimizer."""
+    flat = config.flatten(config.to_dict(job))
+    return next((value for key, value in flat.items() if key.endswith("descent.iterations")), [])
+
+
 def save(run: RunFolder, painted: Painted) -> list[Panel]:
     """Save a picture and what is derived from it; return their panels of the contact sheet."""
     path = run.file(painted.name)
     save_picture(painted.image, path)
     panels = [panel(path, painted.title, painted.note)] if painted.title else []
     return panels + (save(run, painted.derived) if painted.derived else [])
+
+
+def long_side(flag: str, words: str) -> Any:
+    """Declare the setting of the long side at which a picture is read."""
+    text = f"long side {words}; default: its own, at most {DEFAULT_PX}"
+    return setting(None, flag=flag, min=SIDE_PX[0], max=SIDE_PX[1], help=text)
 
 
 def read(path: Path | None, name: str, size_px: int | None) -> Tensor:

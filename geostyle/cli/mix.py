@@ -9,17 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geostyle.cli._painting import (
-    Callback,
-    Inputs,
-    NetworkSettings,
-    Painted,
-    PaintingJob,
-    mean_per_cent,
-    parse_size,
-    read,
-    run_job,
-)
+from torch import Tensor
+
+from geostyle.cli import _painting
+from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
@@ -46,13 +39,7 @@ class Job(PaintingJob):
         help="WIDTHxHEIGHT of the result, or one number (with --content: its long side); "
         "default: the first texture's, or the content's, at most 512",
     )
-    exemplar_px: int | None = setting(
-        None,
-        flag="--exemplar-size",
-        min=16,
-        max=32768,
-        help="long side the textures are read at; default: their own, at most 512",
-    )
+    exemplar_px: int | None = _painting.long_side("--exemplar-size", "the textures are read at")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
     network: NetworkSettings = setting(NetworkSettings())
     synthesis: SynthesisSettings = setting(SynthesisSettings())
@@ -64,7 +51,7 @@ class Job(PaintingJob):
         if self.fade and self.tex_weights is not None:
             raise InputError("fade: expected either --fade or --tex-weights, got both")
         self.weights()
-        size = parse_size(self.size)
+        size = _painting.parse_size(self.size)
         if self.content is not None and size and size[0] != size[1]:
             raise InputError(f"size: expected one number with --content, got {self.size!r}")
 
@@ -74,14 +61,14 @@ class Job(PaintingJob):
             return fade_weights(len(self.exemplars), self.fade)
         return [tuple(mixture_shares(self.tex_weights, len(self.exemplars)))]
 
-    def read(self) -> Inputs:
+    def read(self) -> dict[str, Tensor]:
         pictures = {
-            f"exemplar-{i}": read(path, "exemplars", self.exemplar_px)
+            f"exemplar-{i}": _painting.read(path, "exemplars", self.exemplar_px)
             for i, path in enumerate(self.exemplars, 1)
         }
         if self.content is not None:
-            size = parse_size(self.size)
-            pictures["content"] = read(self.content, "content", size[0] if size else None)
+            size = _painting.parse_size(self.size)
+            pictures["content"] = _painting.read(self.content, "content", size[0] if size else None)
         return pictures
 
     def plan(self, network: FeatureExtractor) -> list[tuple[float, ...]]:
@@ -89,31 +76,24 @@ class Job(PaintingJob):
             network.channels(layer)
         return self.weights()
 
-    def iterations(self) -> Sequence[int]:
-        return self.synthesis.descent.iterations
-
-    def paint(
-        self, one: tuple[float, ...], inputs: Inputs, network: FeatureExtractor, callback: Callback
-    ) -> Painted:
-        exemplars = [picture.to(network.mean) for picture in inputs.values()]
-        seed = self.network.seed
-        if "content" in inputs:
-            content = exemplars.pop()
+    def paint(self, one: tuple[float, ...], tools: Tools) -> Painted:
+        exemplars, network = list(tools.inputs.values()), tools.network
+        if "content" in tools.inputs:
+            content, settings = exemplars.pop(), self.texture()
             image = transfer_texture(
-                content, exemplars, network, self.texture(), mixture=one, seed=seed,
-                callback=callback,
-            ).image  # fmt: skip
+                content, exemplars, network, settings, mixture=one, **tools.options
+            ).image
         else:
+            size = _painting.parse_size(self.size)
             image = synthesize(
-                exemplars, network, self.synthesis, size=parse_size(self.size), tex_weights=one,
-                seed=seed, callback=callback,
-            ).image  # fmt: skip
+                exemplars, network, self.synthesis, size=size, tex_weights=one, **tools.options
+            ).image
         errors = gram_errors(image, exemplars, network, self.synthesis.layers, one)
         number = self.weights().index(one) + 1
         name = f"fade-{number:02d}.png" if self.fade else "result.png"
         title = " : ".join(f"{100 * weight:.0f}" for weight in one)
         figures = {"tex_weights": one, "gram_error": errors}
-        return Painted(name, image, title, f"Gram error {mean_per_cent(errors)}", figures)
+        return Painted(name, image, title, f"Gram error {_painting.mean_per_cent(errors)}", figures)
 
     def texture(self) -> TextureSettings:
         """Return the settings under which a content is repainted."""
@@ -131,4 +111,4 @@ class Job(PaintingJob):
 
 def main(argv: Sequence[str]) -> int:
     """Mix; 0 when done, 130 where Ctrl-C cut it short."""
-    return run_job("mix", __doc__, Job, argv, exemplars="*")
+    return _painting.run_job("mix", __doc__, Job, argv, exemplars="*")

@@ -9,16 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from geostyle.cli._painting import (
-    Callback,
-    Inputs,
-    NetworkSettings,
-    Painted,
-    PaintingJob,
-    mean_per_cent,
-    read,
-    run_job,
-)
+from torch import Tensor
+
+from geostyle.cli import _painting
+from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.reconstruct import (
@@ -34,9 +28,7 @@ class Job(PaintingJob):
     """Settings of one run."""
 
     picture: Path | None = setting(None, help="picture to reconstruct")
-    size_px: int | None = setting(
-        None, flag="--size", min=16, max=32768, help="long side; default: its own, at most 512"
-    )
+    size_px: int | None = _painting.long_side("--size", "of the picture")
     sheet: bool = setting(
         False, help="content and style from every block's layer of the index of --layer"
     )
@@ -44,8 +36,8 @@ class Job(PaintingJob):
     network: NetworkSettings = setting(NetworkSettings())
     reconstruction: ReconstructionSettings = setting(ReconstructionSettings())
 
-    def read(self) -> Inputs:
-        return {"picture": read(self.picture, "picture", self.size_px)}
+    def read(self) -> dict[str, Tensor]:
+        return {"picture": _painting.read(self.picture, "picture", self.size_px)}
 
     def plan(self, network: FeatureExtractor) -> list[ReconstructionSettings]:
         settings = self.reconstruction
@@ -55,26 +47,19 @@ class Job(PaintingJob):
         kinds = (replace(settings, what=what) for what in ("content", "style"))
         return [one for kind in kinds for one in kind.blocks(network)]
 
-    def iterations(self) -> Sequence[int]:
-        return self.reconstruction.descent.iterations
-
-    def paint(
-        self,
-        one: ReconstructionSettings,
-        inputs: Inputs,
-        network: FeatureExtractor,
-        callback: Callback,
-    ) -> Painted:
-        picture, layers = inputs["picture"].to(network.mean), one.layers(network)
-        image = reconstruct(picture, network, one, seed=self.network.seed, callback=callback).image
+    def paint(self, one: ReconstructionSettings, tools: Tools) -> Painted:
+        picture, network = tools.inputs["picture"], tools.network
+        layers = one.layers(network)
+        image = reconstruct(picture, network, one, **tools.options).image
         measure = gram_errors if one.what == "style" else feature_errors
         errors = measure(image, picture, network, layers)
         name = f"{one.what}-{one.layer}.png" if self.sheet else "result.png"
         title = f"{one.what}, {'to ' if len(layers) > 1 else ''}{one.layer}"
         figures = {"what": one.what, "error": errors}
-        return Painted(name, image, title, f"error {mean_per_cent(errors)}", figures, row=one.what)
+        note = f"error {_painting.mean_per_cent(errors)}"
+        return Painted(name, image, title, note, figures, row=one.what)
 
 
 def main(argv: Sequence[str]) -> int:
     """Reconstruct; 0 when done, 130 where Ctrl-C cut it short."""
-    return run_job("reconstruct", __doc__, Job, argv, picture="?")
+    return _painting.run_job("reconstruct", __doc__, Job, argv, picture="?")

@@ -10,17 +10,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from geostyle.cli._painting import (
-    Callback,
-    Inputs,
-    NetworkSettings,
-    Painted,
-    PaintingJob,
-    mean_per_cent,
-    parse_size,
-    read,
-    run_job,
-)
+from torch import Tensor
+
+from geostyle.cli import _painting
+from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.synthesis import (
@@ -40,13 +33,7 @@ class Job(PaintingJob):
     size: str | None = setting(
         None, help="WIDTHxHEIGHT of the result, or one number; default: the exemplar's"
     )
-    exemplar_px: int | None = setting(
-        None,
-        flag="--exemplar-size",
-        min=16,
-        max=32768,
-        help="long side the exemplar is read at; default: its own, at most 512",
-    )
+    exemplar_px: int | None = _painting.long_side("--exemplar-size", "the exemplar is read at")
     depths: bool = setting(
         False, help="one picture for each depth, from the first of the layers alone to all of them"
     )
@@ -56,25 +43,21 @@ class Job(PaintingJob):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parse_size(self.size)
+        _painting.parse_size(self.size)
 
-    def read(self) -> Inputs:
-        return {"exemplar": read(self.exemplar, "exemplar", self.exemplar_px)}
+    def read(self) -> dict[str, Tensor]:
+        return {"exemplar": _painting.read(self.exemplar, "exemplar", self.exemplar_px)}
 
     def plan(self, network: FeatureExtractor) -> list[SynthesisSettings]:
         for layer in self.synthesis.layers:
             network.channels(layer)
         return self.synthesis.depths() if self.depths else [self.synthesis]
 
-    def iterations(self) -> Sequence[int]:
-        return self.synthesis.descent.iterations
-
-    def paint(
-        self, one: SynthesisSettings, inputs: Inputs, network: FeatureExtractor, callback: Callback
-    ) -> Painted:
-        exemplar, size = inputs["exemplar"].to(network.mean), parse_size(self.size)
-        seed, layer = self.network.seed, one.layers[-1]
-        image = synthesize(exemplar, network, one, size=size, seed=seed, callback=callback).image
+    def paint(self, one: SynthesisSettings, tools: Tools) -> Painted:
+        exemplar, network = tools.inputs["exemplar"], tools.network
+        size = _painting.parse_size(self.size)
+        layer = one.layers[-1]
+        image = synthesize(exemplar, network, one, size=size, **tools.options).image
         # A tile is measured as it is used: without borders.
         measured = with_padding(network, "circular" if one.tile else "zeros")
         errors = gram_errors(image, exemplar, measured, one.layers)
@@ -87,10 +70,10 @@ class Job(PaintingJob):
             note = f"seam {edge.ratio:.2f}"
             tiled = Painted(name, image.repeat(1, 1, 2, 2), "repeated", note)
         title = f"to {layer}" if self.depths else "result"
-        note = f"Gram error {mean_per_cent(errors)}"
+        note = f"Gram error {_painting.mean_per_cent(errors)}"
         return Painted(f"{stem}.png", image, title, note, figures, derived=tiled)
 
 
 def main(argv: Sequence[str]) -> int:
     """Synthesize; 0 when done, 130 where Ctrl-C cut it short."""
-    return run_job("texture", __doc__, Job, argv, exemplar="?")
+    return _painting.run_job("texture", __doc__, Job, argv, exemplar="?")

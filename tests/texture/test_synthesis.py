@@ -167,7 +167,7 @@ def test_fades_run_from_style_to_style() -> None:
 def test_a_mixture_averages_gram_matrices(network: FeatureExtractor) -> None:
     pair = [blobs(6, gray=0.35), blobs(7, (32, 32), gray=0.65)]
     objective = TextureObjective(
-        network, pair, None, tex_weights=[1, 3], style_layers=["relu1_1", "relu2_1"]
+        network, pair, None, mixture=[1, 3], style_layers=["relu1_1", "relu2_1"]
     )
     (region,) = objective.regions
     assert list(region.losses) == ["relu1_1", "relu2_1"]
