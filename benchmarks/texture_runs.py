@@ -21,11 +21,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from measuring import peak_memory_bytes  # noqa: E402
 from yardstick import METHODS, plain_transfer  # noqa: E402
 
-from geostyle import pipeline  # noqa: E402
 from geostyle.coords import resize, size_of  # noqa: E402
 from geostyle.features.extractor import FeatureExtractor, load_features  # noqa: E402
 from geostyle.io.images import fit_size, load_picture, save_picture  # noqa: E402
-from geostyle.pipeline import Networks, TransferSettings  # noqa: E402
+from geostyle.pipeline import Pipeline, TransferSettings  # noqa: E402
 from geostyle.texture import Progress, TextureSettings, schedule, score, style_size  # noqa: E402
 from geostyle.texture.objective import TextureObjective  # noqa: E402
 from geostyle.texture.schedule import finishing_steps  # noqa: E402
@@ -111,8 +110,8 @@ class Contenders:
             )
         return self._plain
 
-    def ours(self, features: str) -> tuple[TransferSettings, Networks]:
-        """Settings and networks of the main job, in the precision its default resolves to."""
+    def ours(self, features: str) -> Pipeline:
+        """The main job's pipeline, in the precision its default resolves to."""
         if features not in self._ours:
             settings = TransferSettings(
                 features=features,
@@ -121,15 +120,14 @@ class Contenders:
                 device=self.device,
                 texture=self.texture,
             )
-            networks = pipeline.load_networks(settings, geometry=False)
-            self.precisions[features] = networks.precision
-            settings = replace(settings, precision=networks.precision)
-            self._ours[features] = settings, networks
+            pipe = Pipeline(settings)
+            self.precisions[features] = pipe.networks(geometry=False).precision
+            self._ours[features] = pipe
         return self._ours[features]
 
     def precision(self, features: str) -> str:
         """What the default precision resolves to here."""
-        return self.ours(features)[0].precision
+        return self.ours(features).networks(geometry=False).precision
 
     def fingerprint(self, name: str) -> dict[str, Any]:
         """All that decides what contender `name` does to a given pair."""
@@ -180,9 +178,8 @@ class Contenders:
     def _watched(
         self, name: str, task: Task, objective: TextureObjective
     ) -> tuple[Tensor, list[dict[str, Any]], list[list[Any]]]:
-        settings, networks = self.ours(name)
-        full = size_of(task.content)
-        levels = schedule(full, networks.texture, settings.texture)
+        pipe, full = self.ours(name), size_of(task.content)
+        levels = schedule(full, pipe.networks().texture, pipe.settings.texture)
         points: list[list[Any]] = []
         best: list[Any] = [-1, 0.0, None]  # level, its lowest loss, that picture
         scoring, started = 0.0, time.perf_counter()
@@ -199,8 +196,8 @@ class Contenders:
                 points.append([p.level, done, float(total), now - started - scoring])
             scoring += time.perf_counter() - now
 
-        result = pipeline.paint(task.content, [task.style], settings, networks, watch)
-        told = [{"size": [*v.size], "network": v.extractor.name, "steps": v.steps} for v in levels]
+        result = pipe.painting(task.content, [task.style]).run(watch)
+        told = [{"size": [*v.size], "network": v.network.name, "steps": v.steps} for v in levels]
         return result.image, told, points
 
     def bursts(self, names: Sequence[str], task: Task, steps: int) -> dict[str, Any]:
@@ -218,25 +215,22 @@ class Contenders:
                 task.content, task.scaled, self.plain, METHODS[name], steps + 1
             )
             return [{"setup_s": 0.0, "step_s": _median_gap([seconds for _, seconds in seen])}]
-        settings, networks = self.ours(name)
-        finishing = finishing_steps(settings.texture, len(networks.texture))
+        pipe = self.ours(name)
+        texture = pipe.settings.texture
+        finishing = finishing_steps(texture, len(pipe.networks().texture))
         counts = [
             2 * steps if 0 < last < all_ else steps
-            for last, all_ in zip(finishing, settings.texture.iterations, strict=True)
+            for last, all_ in zip(finishing, texture.iterations, strict=True)
         ]
         short = replace(
-            settings.texture,
+            texture,
             iterations=tuple(counts),
             finish=tuple(steps if last else 0 for last in finishing),
         )
         stamps: dict[int, list[float]] = {}
         before = time.perf_counter()
-        pipeline.paint(
-            task.content,
-            [task.style],
-            replace(settings, texture=short),
-            networks,
-            lambda p: stamps.setdefault(p.level, []).append(time.perf_counter()),
+        pipe.painting(task.content, [task.style], settings=short).run(
+            lambda p: stamps.setdefault(p.level, []).append(time.perf_counter())
         )
         found = []
         for _, times in sorted(stamps.items()):

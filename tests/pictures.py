@@ -13,10 +13,14 @@ from geostyle.coords import resize
 
 
 def picture(seed: int, height: int, width: int) -> Tensor:
-    """Return a smooth random picture (1, 3, height, width) of values that 8 bits hold exactly."""
+    """Return a smooth random picture (1, 3, height, width) in [0, 1]."""
     generator = torch.Generator().manual_seed(seed)
-    smooth = resize(torch.rand(1, 3, 6, 6, generator=generator), (height, width))
-    return (smooth * 255).round() / 255
+    return resize(torch.rand(1, 3, 6, 6, generator=generator), (height, width))
+
+
+def in_8_bits(image: Tensor) -> Tensor:
+    """Return a picture in [0, 1] rounded to values that 8 bits hold exactly."""
+    return (image * 255).round() / 255
 
 
 def noise(seed: int, height: int, width: int) -> Tensor:

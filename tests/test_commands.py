@@ -114,9 +114,7 @@ def test_the_three_commands(folder: Path) -> None:
 
 def commands() -> list[str]:
     """The commands of README.md: indented lines, and what stands between backticks."""
-    lines = re.findall(r"^    (\S[^#\n]*)", README, re.MULTILINE) + re.findall(
-        r"`([^`\n]+)`", README
-    )
+    lines = re.findall(r"^    (\S[^#\n]*)|`([^`\n]+)`", README, re.MULTILINE)
     found = {(indented or quoted).strip() for indented, quoted in lines}
     return sorted(line for line in found if line.startswith(("python ", "make ")))
 

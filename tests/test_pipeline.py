@@ -20,9 +20,11 @@ from geostyle.io.images import save_picture
 from geostyle.pipeline import TransferSettings
 from geostyle.texture import Progress, TextureSettings
 from geostyle.warps import WarpParameters, fold_mask
-from tests.pictures import picture
+from tests.pictures import in_8_bits, picture
 
-CONTENT, GEO, TEX = picture(1, 60, 84), picture(2, 72, 50), picture(3, 40, 40)
+CONTENT, GEO, TEX = (
+    in_8_bits(image) for image in (picture(1, 60, 84), picture(2, 72, 50), picture(3, 40, 40))
+)
 
 
 def shift(amount: float, size: tuple[int, int] = (60, 84)) -> WarpParameters:
@@ -209,7 +211,7 @@ def test_the_front_door_offers_what_it_lists() -> None:
 
 
 def test_several_textures_are_mixed_by_weight(quick: dict[str, Any]) -> None:
-    other = picture(4, 40, 48)
+    other = in_8_bits(picture(4, 40, 48))
     alone = geostyle.transfer(CONTENT, tex_style=TEX, **quick).tensor
     first = geostyle.transfer(CONTENT, tex_style=[TEX, other], tex_weights=[1, 0], **quick).tensor
     torch.testing.assert_close(first, alone, atol=1e-5, rtol=0)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -28,11 +30,9 @@ from geostyle.report.html import Panel, save_sheet
 from geostyle.texture import Progress
 from geostyle.texture.optimizer import NotFiniteError
 
-Inputs = dict[str, Tensor]  # pictures (1, 3, H, W) by name
 Callback = Callable[[Progress], None]
 DEFAULT_PX = 512
 SIDE_PX = (16, 32768)
-SHEET = "contact_sheet.png"
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,9 @@ class NetworkSettings:
         """Load the network and seed everything random."""
         seed_everything(self.seed)
         device = resolve_device(self.device)
+        dtype = resolve_precision(self.precision, device)
         return load_features(
-            self.features,
-            weights=self.weights,
-            pooling=self.pooling,
-            device=device,
-            dtype=resolve_precision(self.precision, device),
+            self.features, weights=self.weights, pooling=self.pooling, device=device, dtype=dtype
         )
 
 
@@ -90,6 +87,21 @@ class Painted:
     derived: Painted | None = None
 
 
+@dataclass(frozen=True)
+class Tools:
+    """Everything that a verb paints with.
+
+    Attributes:
+        inputs: the pictures that were read, on the network's device.
+        network: as it was loaded.
+        options: `seed` and `callback` of the functions that paint.
+    """
+
+    inputs: dict[str, Tensor]
+    network: Any
+    options: dict[str, Any]
+
+
 class PaintingJob(ABC):
     """Settings of a verb that paints, and the steps in which these verbs differ.
 
@@ -101,23 +113,23 @@ class PaintingJob(ABC):
         check(self)
 
     @abstractmethod
-    def read(self) -> Inputs:
-        """Read the pictures (1, 3, H, W) that the verb works on, by name."""
+    def read(self) -> dict[str, Tensor]:
+        """Return the pictures (1, 3, H, W) that the verb works on, by name."""
 
     def load(self) -> Any:
-        """Load the network."""
+        """Return the network."""
         return vars(self)["network"].load()
 
     @abstractmethod
-    def plan(self, network: Any) -> tuple[int, Sequence[int]]:
-        """Return the number of pictures to paint, and the optimizer's steps at each level of one.
+    def plan(self, network: Any) -> Sequence[Any]:
+        """Return a description of each picture to paint, for `paint`.
 
         Raises: InputError for settings that the network cannot satisfy.
         """
 
     @abstractmethod
-    def paint(self, inputs: Inputs, network: Any, callback: Callback) -> Iterator[Painted]:
-        """Paint one picture after the other; after an interrupted one, no more is asked for."""
+    def paint(self, one: Any, tools: Tools) -> Painted:
+        """Paint one of the pictures that were planned."""
 
 
 def run_job(
@@ -140,61 +152,68 @@ def run_job(
     inputs = job.read()
     network = job.load()
     print("settings:", *config.dump_yaml(job).splitlines(), sep="\n  ")
-    n_pictures, iterations = job.plan(network)
+    plan = job.plan(network)
     if args.dry_run:
         return 0
     settings = vars(job)
     seed = settings["seed"] if "seed" in settings else settings["network"].seed
+    like = getattr(network, "mean", torch.zeros(1))
+    placed = {name: picture.to(like) for name, picture in inputs.items()}
     run = RunFolder.create(settings["output"], verb)
+    figures, rows = dict[str, Any](), dict[str, list[Panel]]()
+    seconds, interrupted = 0.0, False
     with run.lock():
         keep_originals(run, job)
         run.save_environment(verb=verb, seed=seed)
         run.save_settings(job)
         for name, picture in inputs.items():
             save_picture(picture, run.file(f"inputs/{name}.png"))
-        with progress(run, n_pictures, iterations) as (callback, stop_if_asked):
-            result, interrupted = save_all(
-                run, job.paint(inputs, network, callback), stop_if_asked, list(inputs), n_pictures
-            )
+        with progress(run, len(plan), _iterations(job)) as (callback, stop_if_asked):
+            tools = Tools(placed, network, {"seed": seed, "callback": callback})
+            for one in plan:
+                started = time.monotonic()
+                painted = job.paint(one, tools)
+                seconds += time.monotonic() - started
+                figures[painted.name] = painted.figures
+                rows.setdefault(painted.row, []).extend(save(run, painted))
+                try:
+                    stop_if_asked()
+                except KeyboardInterrupt:
+                    interrupted = True
+                    break
+        write_json(run.file("result.json"), {"interrupted": interrupted, **figures})
+        sources = [panel(run.file(f"inputs/{name}.png"), name) for name in inputs]
+        if len(plan) > 1 and len(sources) > 1:
+            sheet = [sources, *rows.values()]
+        else:
+            sheet = [[*sources, *row] for row in rows.values() if row]
+        save_sheet(sheet, run.file("contact_sheet.png"), joined=len(plan) == 1)
     run.close()
+    result = run.file(list(figures)[-1])
     print(f"{'interrupted; the best so far' if interrupted else 'result'}: {result}")
-    print(f"sheet: {run.file(SHEET)}")
+    print(f"sheet: {run.file('contact_sheet.png')}")
+    print(f"painted: {len(figures)} in {seconds / len(figures):.3f} s each")
     return EXIT_INTERRUPTED if interrupted else 0
 
 
-def save_all(
-    run: RunFolder,
-    pictures: Iterator[Painted],
-    stop_if_asked: Callable[[], None],
-    inputs: Sequence[str],
-    n_pictures: int,
-) -> tuple[Path, bool]:
-    """Save pictures as they are painted, then result.json and the contact sheet.
+def _iterations(job: PaintingJob) -> list[int]:
+    """Return the optimizer's steps at each level of one picture; none without an optimizer."""
+    flat = config.flatten(config.to_dict(job))
+    return next((value for key, value in flat.items() if key.endswith("descent.iterations")), [])
 
-    Returns: the file of the last picture, and whether Ctrl-C cut the painting short.
-    """
-    figures, rows = dict[str, Any](), dict[str, list[Panel]]()
-    result, interrupted = run.path, False
-    for painted in pictures:
-        figures[painted.name], result = painted.figures, run.file(painted.name)
-        for one in filter(None, (painted, painted.derived)):
-            save_picture(one.image, run.file(one.name))
-            if one.title:
-                row = rows.setdefault(painted.row, [])
-                row.append(panel(run.file(one.name), one.title, one.note))
-        try:
-            stop_if_asked()
-        except KeyboardInterrupt:
-            interrupted = True
-            break
-    write_json(run.file("result.json"), {"interrupted": interrupted, **figures})
-    sources = [panel(run.file(f"inputs/{name}.png"), name) for name in inputs]
-    if n_pictures > 1 and len(sources) > 1:
-        sheet = [sources, *rows.values()]
-    else:
-        sheet = [[*sources, *row] for row in rows.values()]
-    save_sheet(sheet, run.file(SHEET), joined=n_pictures == 1)
-    return result, interrupted
+
+def save(run: RunFolder, painted: Painted) -> list[Panel]:
+    """Save a picture and what is derived from it; return their panels of the contact sheet."""
+    path = run.file(painted.name)
+    save_picture(painted.image, path)
+    panels = [panel(path, painted.title, painted.note)] if painted.title else []
+    return panels + (save(run, painted.derived) if painted.derived else [])
+
+
+def long_side(flag: str, words: str) -> Any:
+    """Declare the setting of the long side at which a picture is read."""
+    text = f"long side {words}; default: its own, at most {DEFAULT_PX}"
+    return setting(None, flag=flag, min=SIDE_PX[0], max=SIDE_PX[1], help=text)
 
 
 def read(path: Path | None, name: str, size_px: int | None) -> Tensor:

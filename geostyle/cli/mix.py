@@ -5,21 +5,14 @@ Without ``--content`` the textures are mixed into a new one; with it, the conten
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geostyle.cli._painting import (
-    Callback,
-    Inputs,
-    NetworkSettings,
-    Painted,
-    PaintingJob,
-    mean_per_cent,
-    parse_size,
-    read,
-    run_job,
-)
+from torch import Tensor
+
+from geostyle.cli import _painting
+from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
@@ -46,13 +39,7 @@ class Job(PaintingJob):
         help="WIDTHxHEIGHT of the result, or one number (with --content: its long side); "
         "default: the first texture's, or the content's, at most 512",
     )
-    exemplar_px: int | None = setting(
-        None,
-        flag="--exemplar-size",
-        min=16,
-        max=32768,
-        help="long side the textures are read at; default: their own, at most 512",
-    )
+    exemplar_px: int | None = _painting.long_side("--exemplar-size", "the textures are read at")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
     network: NetworkSettings = setting(NetworkSettings())
     synthesis: SynthesisSettings = setting(SynthesisSettings())
@@ -64,7 +51,7 @@ class Job(PaintingJob):
         if self.fade and self.tex_weights is not None:
             raise InputError("fade: expected either --fade or --tex-weights, got both")
         self.weights()
-        size = parse_size(self.size)
+        size = _painting.parse_size(self.size)
         if self.content is not None and size and size[0] != size[1]:
             raise InputError(f"size: expected one number with --content, got {self.size!r}")
 
@@ -74,28 +61,49 @@ class Job(PaintingJob):
             return fade_weights(len(self.exemplars), self.fade)
         return [tuple(normalized_weights(self.tex_weights, len(self.exemplars)))]
 
-    def read(self) -> Inputs:
+    def read(self) -> dict[str, Tensor]:
         pictures = {
-            f"exemplar-{i}": read(path, "exemplars", self.exemplar_px)
+            f"exemplar-{i}": _painting.read(path, "exemplars", self.exemplar_px)
             for i, path in enumerate(self.exemplars, 1)
         }
         if self.content is not None:
-            size = parse_size(self.size)
-            pictures["content"] = read(self.content, "content", size[0] if size else None)
+            size = _painting.parse_size(self.size)
+            pictures["content"] = _painting.read(self.content, "content", size[0] if size else None)
         return pictures
 
-    def plan(self, network: FeatureExtractor) -> tuple[int, Sequence[int]]:
+    def plan(self, network: FeatureExtractor) -> list[tuple[float, ...]]:
         for layer in self.synthesis.layers:
             network.channels(layer)
-        return len(self.weights()), self.synthesis.descent.iterations
+        return self.weights()
 
-    def paint(
-        self, inputs: Inputs, network: FeatureExtractor, callback: Callback
-    ) -> Iterator[Painted]:
-        settings, descent, seed = self.synthesis, self.synthesis.descent, self.network.seed
-        exemplars = [picture.to(network.mean) for picture in inputs.values()]
-        content = exemplars.pop() if "content" in inputs else None
-        texture = TextureSettings(
+    def paint(self, one: tuple[float, ...], tools: Tools) -> Painted:
+        exemplars, network = list(tools.inputs.values()), tools.network
+        if "content" in tools.inputs:
+            content, options = exemplars.pop(), PaintOptions(one, seed=self.network.seed)
+            image = transfer_texture(
+                content,
+                exemplars,
+                network,
+                self.texture(),
+                options,
+                callback=tools.options["callback"],
+            ).image
+        else:
+            size = _painting.parse_size(self.size)
+            image = synthesize(
+                exemplars, network, self.synthesis, size=size, tex_weights=one, **tools.options
+            ).image
+        errors = gram_errors(image, exemplars, network, self.synthesis.layers, one)
+        number = self.weights().index(one) + 1
+        name = f"fade-{number:02d}.png" if self.fade else "result.png"
+        title = " : ".join(f"{100 * weight:.0f}" for weight in one)
+        figures = {"tex_weights": one, "gram_error": errors}
+        return Painted(name, image, title, f"Gram error {_painting.mean_per_cent(errors)}", figures)
+
+    def texture(self) -> TextureSettings:
+        """Return the settings under which a content is repainted."""
+        descent = self.synthesis.descent
+        return TextureSettings(
             content_weight=self.content_weight,
             iterations=descent.iterations,
             optimizer=descent.optimizer,
@@ -104,25 +112,8 @@ class Job(PaintingJob):
             plateau=descent.plateau,
             time_budget_s=descent.time_budget_s,
         )
-        for number, weights in enumerate(self.weights(), 1):
-            if content is None:
-                result = synthesize(
-                    exemplars, network, settings, size=parse_size(self.size), tex_weights=weights,
-                    seed=seed, callback=callback,
-                )  # fmt: skip
-            else:
-                result = transfer_texture(
-                    content, exemplars, network, texture,
-                    PaintOptions(tex_weights=weights, seed=seed), callback=callback,
-                )  # fmt: skip
-            name = f"fade-{number:02d}.png" if self.fade else "result.png"
-            errors = gram_errors(result.image, exemplars, network, settings.layers, weights)
-            title = " : ".join(f"{100 * weight:.0f}" for weight in weights)
-            figures = {"tex_weights": weights, "gram_error": errors}
-            note = f"Gram error {mean_per_cent(errors)}"
-            yield Painted(name, result.image, title, note, figures)
 
 
 def main(argv: Sequence[str]) -> int:
     """Mix; 0 when done, 130 where Ctrl-C cut it short."""
-    return run_job("mix", __doc__, Job, argv, exemplars="*")
+    return _painting.run_job("mix", __doc__, Job, argv, exemplars="*")

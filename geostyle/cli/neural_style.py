@@ -5,19 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from geostyle.cli._painting import (
-    Callback,
-    Inputs,
-    NetworkSettings,
-    Painted,
-    PaintingJob,
-    read,
-    run_job,
-)
+from torch import Tensor
+
+from geostyle.cli import _painting
+from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
@@ -25,7 +20,6 @@ from geostyle.texture.neural_style import (
     PAPER_RATIOS,
     NeuralStyleSettings,
     neural_style,
-    neural_style_sheet,
 )
 
 
@@ -35,9 +29,7 @@ class Job(PaintingJob):
 
     content: Path | None = setting(None, help="picture to repaint")
     tex_style: Path | None = setting(None, help="picture whose style it is repainted in")
-    size_px: int | None = setting(
-        None, flag="--size", min=16, max=32768, help="long side; default: its own, at most 512"
-    )
+    size_px: int | None = _painting.long_side("--size", "of the content")
     sheet: bool = setting(False, help="every ratio with every depth of style layers")
     ratios: tuple[float, ...] = setting(PAPER_RATIOS, min=0.0, help="the sheet's values of α/β")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
@@ -49,45 +41,32 @@ class Job(PaintingJob):
         if not self.ratios:
             raise InputError("ratios: expected at least one value of α/β, got none")
 
-    def read(self) -> Inputs:
-        content = read(self.content, "content", self.size_px)
-        return {
-            "content": content,
-            "tex_style": read(self.tex_style, "tex_style", max(content.shape[-2:])),
-        }
+    def read(self) -> dict[str, Tensor]:
+        content = _painting.read(self.content, "content", self.size_px)
+        tex_style = _painting.read(self.tex_style, "tex_style", max(content.shape[-2:]))
+        return {"content": content, "tex_style": tex_style}
 
-    def plan(self, network: FeatureExtractor) -> tuple[int, Sequence[int]]:
+    def plan(self, network: FeatureExtractor) -> list[NeuralStyleSettings]:
         for layer in (*self.style.style_layers, self.style.content_layer):
             network.channels(layer)
-        n_pictures = len(self.style.style_layers) * len(self.ratios) if self.sheet else 1
-        return n_pictures, self.style.descent.iterations
+        return self.style.sheet(self.ratios) if self.sheet else [self.style]
 
-    def paint(
-        self, inputs: Inputs, network: FeatureExtractor, callback: Callback
-    ) -> Iterator[Painted]:
-        settings, seed = self.style, self.network.seed
-        content, tex_style = (picture.to(network.mean) for picture in inputs.values())
-        if self.sheet:
-            results = neural_style_sheet(
-                content, tex_style, network, settings,
-                ratios=self.ratios, seed=seed, callback=callback,
-            )  # fmt: skip
-        else:
-            done = neural_style(content, tex_style, network, settings, seed=seed, callback=callback)
-            results = iter([((settings.style_layers[-1], settings.alpha_over_beta), done)])
-        for (layer, ratio), result in results:
-            best = min(result.history[-1].steps, key=lambda step: step.total, default=None)
-            figures = {
-                "alpha_over_beta": ratio,
-                "to_layer": layer,
-                "content": best and best.content,
-                "style": best and best.style,
-            }
-            name = f"{layer}-{ratio:g}.png" if self.sheet else "result.png"
-            title = f"to {layer}" if self.sheet else "result"
-            yield Painted(name, result.image, title, f"α/β {ratio:g}", figures, row=layer)
+    def paint(self, one: NeuralStyleSettings, tools: Tools) -> Painted:
+        content, tex_style = tools.inputs.values()
+        done = neural_style(content, tex_style, tools.network, one, **tools.options)
+        layer, ratio = one.style_layers[-1], one.alpha_over_beta
+        best = min(done.history[-1].steps, key=lambda step: step.total, default=None)
+        figures = {
+            "alpha_over_beta": ratio,
+            "to_layer": layer,
+            "content": best and best.content,
+            "style": best and best.style,
+        }
+        name = f"{layer}-{ratio:g}.png" if self.sheet else "result.png"
+        title = f"to {layer}" if self.sheet else "result"
+        return Painted(name, done.image, title, f"α/β {ratio:g}", figures, row=layer)
 
 
 def main(argv: Sequence[str]) -> int:
     """Repaint; 0 when done, 130 where Ctrl-C cut it short."""
-    return run_job("neural-style", __doc__, Job, argv)
+    return _painting.run_job("neural-style", __doc__, Job, argv)

@@ -5,29 +5,20 @@ One layer, all layers up to it, or with ``--sheet`` every depth, content above s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from geostyle.cli._painting import (
-    Callback,
-    Inputs,
-    NetworkSettings,
-    Painted,
-    PaintingJob,
-    mean_per_cent,
-    read,
-    run_job,
-)
+from torch import Tensor
+
+from geostyle.cli import _painting
+from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,
-    block_layers,
     feature_errors,
     reconstruct,
-    reconstruct_layers,
 )
 from geostyle.texture.synthesis import gram_errors
 
@@ -37,9 +28,7 @@ class Job(PaintingJob):
     """Settings of one run."""
 
     picture: Path | None = setting(None, help="picture to reconstruct")
-    size_px: int | None = setting(
-        None, flag="--size", min=16, max=32768, help="long side; default: its own, at most 512"
-    )
+    size_px: int | None = _painting.long_side("--size", "of the picture")
     sheet: bool = setting(
         False, help="content and style from every block's layer of the index of --layer"
     )
@@ -47,34 +36,30 @@ class Job(PaintingJob):
     network: NetworkSettings = setting(NetworkSettings())
     reconstruction: ReconstructionSettings = setting(ReconstructionSettings())
 
-    def read(self) -> Inputs:
-        return {"picture": read(self.picture, "picture", self.size_px)}
+    def read(self) -> dict[str, Tensor]:
+        return {"picture": _painting.read(self.picture, "picture", self.size_px)}
 
-    def plan(self, network: FeatureExtractor) -> tuple[int, Sequence[int]]:
+    def plan(self, network: FeatureExtractor) -> list[ReconstructionSettings]:
         settings = self.reconstruction
         settings.layers(network)
-        n_pictures = 2 * len(block_layers(network, settings.layer)) if self.sheet else 1
-        return n_pictures, settings.descent.iterations
+        if not self.sheet:
+            return [settings]
+        kinds = (replace(settings, what=what) for what in ("content", "style"))
+        return [one for kind in kinds for one in kind.blocks(network)]
 
-    def paint(
-        self, inputs: Inputs, network: FeatureExtractor, callback: Callback
-    ) -> Iterator[Painted]:
-        picture = inputs["picture"].to(network.mean)
-        method: Any = reconstruct_layers if self.sheet else reconstruct
-        for what in ("content", "style") if self.sheet else (self.reconstruction.what,):
-            settings = replace(self.reconstruction, what=what)
-            done = method(picture, network, settings, seed=self.network.seed, callback=callback)
-            for layer, result in done if self.sheet else [(settings.layer, done)]:
-                name = f"{what}-{layer}.png" if self.sheet else "result.png"
-                used = replace(settings, layer=layer).layers(network)
-                measure = gram_errors if what == "style" else feature_errors
-                errors = measure(result.image, picture, network, used)
-                title = f"{what}, {'to ' if len(used) > 1 else ''}{layer}"
-                figures = {"what": what, "error": errors}
-                note = f"error {mean_per_cent(errors)}"
-                yield Painted(name, result.image, title, note, figures, row=what)
+    def paint(self, one: ReconstructionSettings, tools: Tools) -> Painted:
+        picture, network = tools.inputs["picture"], tools.network
+        layers = one.layers(network)
+        image = reconstruct(picture, network, one, **tools.options).image
+        measure = gram_errors if one.what == "style" else feature_errors
+        errors = measure(image, picture, network, layers)
+        name = f"{one.what}-{one.layer}.png" if self.sheet else "result.png"
+        title = f"{one.what}, {'to ' if len(layers) > 1 else ''}{one.layer}"
+        figures = {"what": one.what, "error": errors}
+        note = f"error {_painting.mean_per_cent(errors)}"
+        return Painted(name, image, title, note, figures, row=one.what)
 
 
 def main(argv: Sequence[str]) -> int:
     """Reconstruct; 0 when done, 130 where Ctrl-C cut it short."""
-    return run_job("reconstruct", __doc__, Job, argv, picture="?")
+    return _painting.run_job("reconstruct", __doc__, Job, argv, picture="?")

@@ -5,23 +5,15 @@ A network of ``--mode stylize`` repaints ``--content`` instead, once for each se
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from geostyle.cli._painting import (
-    Callback,
-    Inputs,
-    Painted,
-    PaintingJob,
-    parse_size,
-    read,
-    run_job,
-)
+from geostyle.cli import _painting
+from geostyle.cli._painting import Painted, PaintingJob, Tools
 from geostyle.config import setting
 from geostyle.coords import Size, size_of
 from geostyle.device import resolve_device, resolve_precision
@@ -41,13 +33,7 @@ class Job(PaintingJob):
     )
     size: str = setting("256", help="WIDTHxHEIGHT of a sample, or one number")
     content: Path | None = setting(None, help="picture to repaint, for networks that do")
-    content_px: int | None = setting(
-        None,
-        flag="--content-size",
-        min=16,
-        max=32768,
-        help="long side it is read at; default: its own, at most 512",
-    )
+    content_px: int | None = _painting.long_side("--content-size", "it is read at")
     count: int = setting(1, min=1, max=100_000, help="number of samples")
     seed: int = setting(
         0, min=0, max=2**32 - 1, help="seed of the first sample; each next one is greater by 1"
@@ -60,12 +46,12 @@ class Job(PaintingJob):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parse_size(self.size)
+        _painting.parse_size(self.size)
 
-    def read(self) -> Inputs:
+    def read(self) -> dict[str, Tensor]:
         if self.content is None:
             return {}
-        return {"content": read(self.content, "content", self.content_px)}
+        return {"content": _painting.read(self.content, "content", self.content_px)}
 
     def load(self) -> TextureNetwork:
         path = find_network(self.network, TEXTURE)
@@ -78,25 +64,17 @@ class Job(PaintingJob):
         device = resolve_device(self.device)
         return network.to(device=device, dtype=resolve_precision(self.precision, device))
 
-    def plan(self, network: TextureNetwork) -> tuple[int, Sequence[int]]:
-        return self.count, ()
+    def plan(self, network: TextureNetwork) -> range:
+        return range(self.seed, self.seed + self.count)
 
-    def paint(
-        self, inputs: Inputs, network: TextureNetwork, callback: Callback
-    ) -> Iterator[Painted]:
-        content, size = inputs.get("content"), parse_size(self.size)
-        if content is not None:
-            size = size_of(content)
+    def paint(self, one: int, tools: Tools) -> Painted:
+        content, size = tools.inputs.get("content"), _painting.parse_size(self.size)
         assert size is not None
-        seconds = 0.0
-        for number in range(self.count):
-            seed, started = self.seed + number, time.monotonic()
-            image = sample(network, size, seed, content)
-            seconds += time.monotonic() - started
-            title = f"seed {seed}" if number < SHOWN else ""
-            row = str(number // COLUMNS)
-            yield Painted(f"sample-{seed}.png", image, title, figures={"seed": seed}, row=row)
-        print(f"samples: {self.count} in {seconds / self.count:.3f} s each")
+        image = sample(tools.network, size if content is None else size_of(content), one, content)
+        number = one - self.seed
+        title = f"seed {one}" if number < SHOWN else ""
+        row = str(number // COLUMNS)
+        return Painted(f"sample-{one}.png", image, title, figures={"seed": one}, row=row)
 
 
 @torch.inference_mode()
@@ -109,4 +87,4 @@ def sample(network: TextureNetwork, size: Size, seed: int, content: Tensor | Non
 
 def main(argv: Sequence[str]) -> int:
     """Make the samples; 0 when done, 130 where Ctrl-C cut it short."""
-    return run_job("texnet-sample", __doc__, Job, argv, network="?")
+    return _painting.run_job("texnet-sample", __doc__, Job, argv, network="?")

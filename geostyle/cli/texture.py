@@ -6,22 +6,14 @@ without a seam, ``--depths`` the sheet that shows what each layer adds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from geostyle.cli._painting import (
-    Callback,
-    Inputs,
-    NetworkSettings,
-    Painted,
-    PaintingJob,
-    mean_per_cent,
-    parse_size,
-    read,
-    run_job,
-)
+from torch import Tensor
+
+from geostyle.cli import _painting
+from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.synthesis import (
@@ -29,7 +21,6 @@ from geostyle.texture.synthesis import (
     gram_errors,
     seam,
     synthesize,
-    synthesize_depths,
     with_padding,
 )
 
@@ -42,13 +33,7 @@ class Job(PaintingJob):
     size: str | None = setting(
         None, help="WIDTHxHEIGHT of the result, or one number; default: the exemplar's"
     )
-    exemplar_px: int | None = setting(
-        None,
-        flag="--exemplar-size",
-        min=16,
-        max=32768,
-        help="long side the exemplar is read at; default: its own, at most 512",
-    )
+    exemplar_px: int | None = _painting.long_side("--exemplar-size", "the exemplar is read at")
     depths: bool = setting(
         False, help="one picture for each depth, from the first of the layers alone to all of them"
     )
@@ -58,44 +43,37 @@ class Job(PaintingJob):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parse_size(self.size)
+        _painting.parse_size(self.size)
 
-    def read(self) -> Inputs:
-        return {"exemplar": read(self.exemplar, "exemplar", self.exemplar_px)}
+    def read(self) -> dict[str, Tensor]:
+        return {"exemplar": _painting.read(self.exemplar, "exemplar", self.exemplar_px)}
 
-    def plan(self, network: FeatureExtractor) -> tuple[int, Sequence[int]]:
+    def plan(self, network: FeatureExtractor) -> list[SynthesisSettings]:
         for layer in self.synthesis.layers:
             network.channels(layer)
-        n_pictures = len(self.synthesis.layers) if self.depths else 1
-        return n_pictures, self.synthesis.descent.iterations
+        return self.synthesis.depths() if self.depths else [self.synthesis]
 
-    def paint(
-        self, inputs: Inputs, network: FeatureExtractor, callback: Callback
-    ) -> Iterator[Painted]:
-        settings, exemplar = self.synthesis, inputs["exemplar"].to(network.mean)
-        method: Any = synthesize_depths if self.depths else synthesize
-        done = method(
-            exemplar, network, settings,
-            size=parse_size(self.size), seed=self.network.seed, callback=callback,
-        )  # fmt: skip
+    def paint(self, one: SynthesisSettings, tools: Tools) -> Painted:
+        exemplar, network = tools.inputs["exemplar"], tools.network
+        size = _painting.parse_size(self.size)
+        layer = one.layers[-1]
+        image = synthesize(exemplar, network, one, size=size, **tools.options).image
         # A tile is measured as it is used: without borders.
-        measured = with_padding(network, "circular" if settings.tile else "zeros")
-        for number, (layer, result) in enumerate(done if self.depths else [("", done)], 1):
-            layers = settings.layers[:number] if self.depths else settings.layers
-            stem = f"depth-{number}-{layer}" if self.depths else "result"
-            errors = gram_errors(result.image, exemplar, measured, layers)
-            figures, tiled = dict[str, object](gram_error=errors), None
-            if settings.tile:
-                edge = seam(result.image)
-                figures["seam"] = asdict(edge) | {"ratio": edge.ratio, "visible": edge.visible}
-                tiled = Painted(
-                    f"{stem}-tiled.png", result.image.repeat(1, 1, 2, 2), "repeated",
-                    f"seam {edge.ratio:.2f}",
-                )  # fmt: skip
-            title, note = f"to {layer}" if layer else stem, f"Gram error {mean_per_cent(errors)}"
-            yield Painted(f"{stem}.png", result.image, title, note, figures, derived=tiled)
+        measured = with_padding(network, "circular" if one.tile else "zeros")
+        errors = gram_errors(image, exemplar, measured, one.layers)
+        figures, stem, tiled = dict[str, object](gram_error=errors), "result", None
+        if self.depths:
+            stem = f"depth-{len(one.layers)}-{layer}"
+        if one.tile:
+            edge, name = seam(image), f"{stem}-tiled.png"
+            figures["seam"] = asdict(edge) | {"ratio": edge.ratio, "visible": edge.visible}
+            note = f"seam {edge.ratio:.2f}"
+            tiled = Painted(name, image.repeat(1, 1, 2, 2), "repeated", note)
+        title = f"to {layer}" if self.depths else "result"
+        note = f"Gram error {_painting.mean_per_cent(errors)}"
+        return Painted(f"{stem}.png", image, title, note, figures, derived=tiled)
 
 
 def main(argv: Sequence[str]) -> int:
     """Synthesize; 0 when done, 130 where Ctrl-C cut it short."""
-    return run_job("texture", __doc__, Job, argv, exemplar="?")
+    return _painting.run_job("texture", __doc__, Job, argv, exemplar="?")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -43,6 +43,14 @@ class NeuralStyleSettings:
                 "iterations: expected one number, for the paper's single scale, "
                 f"got {list(self.descent.iterations)}"
             )
+
+    def sheet(self, ratios: Sequence[float] = PAPER_RATIOS) -> list[NeuralStyleSettings]:
+        """Return settings for the paper's figure 3: every depth of style layers with every α/β."""
+        return [
+            replace(self, style_layers=self.style_layers[:depth], alpha_over_beta=ratio)
+            for depth in range(1, len(self.style_layers) + 1)
+            for ratio in ratios
+        ]
 
 
 def neural_style(
@@ -85,30 +93,3 @@ def neural_style(
     )
     start = content if settings.init == "content" else white_noise(size, seed, content)
     return descend(start, [level], settings.descent, callback=callback)
-
-
-def neural_style_sheet(
-    content: Tensor,
-    tex_style: Tensor,
-    network: FeatureExtractor,
-    settings: NeuralStyleSettings | None = None,
-    *,
-    ratios: Sequence[float] = PAPER_RATIOS,
-    seed: int = 0,
-    callback: Callable[[Progress], None] | None = None,
-) -> Iterator[tuple[tuple[str, float], TextureResult]]:
-    """Make the paper's figure 3: more style layers from row to row, more content across.
-
-    Args: as for `neural_style`; `ratios` are the values of α/β.
-    Yields: (deepest style layer, ratio) and the result, row by row; none after an interrupt.
-    """
-    settings = settings or NeuralStyleSettings()
-    for depth, layer in enumerate(settings.style_layers, start=1):
-        for ratio in ratios:
-            own = replace(
-                settings, style_layers=settings.style_layers[:depth], alpha_over_beta=ratio
-            )
-            done = neural_style(content, tex_style, network, own, seed=seed, callback=callback)
-            yield (layer, ratio), done
-            if done.interrupted:
-                return

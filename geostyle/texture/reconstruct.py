@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -40,6 +40,10 @@ class ReconstructionSettings:
         network.channels(self.layer)
         up_to = self.what == "style" if self.up_to is None else self.up_to
         return layers_up_to(network, self.layer) if up_to else [self.layer]
+
+    def blocks(self, network: FeatureExtractor) -> list[ReconstructionSettings]:
+        """Return settings for the layer of the same index in every block, shallow to deep."""
+        return [replace(self, layer=layer) for layer in block_layers(network, self.layer)]
 
 
 def reconstruct(
@@ -82,28 +86,6 @@ def reconstruct(
     )
     start = white_noise(size, seed, picture)
     return descend(start, [level], settings.descent, callback=callback)
-
-
-def reconstruct_layers(
-    picture: Tensor,
-    network: FeatureExtractor,
-    settings: ReconstructionSettings,
-    *,
-    seed: int = 0,
-    callback: Callable[[Progress], None] | None = None,
-) -> Iterator[tuple[str, TextureResult]]:
-    """Reconstruct from the layer of the same index in every block, from shallow to deep.
-
-    Args: as for `reconstruct`; ``settings.layer`` need not be deep: ``"relu1_2"`` and
-        ``"relu4_2"`` both ask for relu1_2, relu2_2, … as far as the network goes.
-    Yields: each layer and its reconstruction; an interrupted one is the last.
-    """
-    for layer in block_layers(network, settings.layer):
-        own = replace(settings, layer=layer)
-        done = reconstruct(picture, network, own, seed=seed, callback=callback)
-        yield layer, done
-        if done.interrupted:
-            break
 
 
 def block_layers(network: FeatureExtractor, layer: str) -> list[str]:

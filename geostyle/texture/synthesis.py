@@ -7,7 +7,7 @@ relu5_1 whole leaves and bricks.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -50,6 +50,18 @@ class SynthesisSettings:
         check(self)
         if not self.layers:
             raise InputError("layers: expected at least one layer, got none")
+
+    def depths(self) -> list[SynthesisSettings]:
+        """Return settings for every depth, from the first layer alone to all of them.
+
+        Source: Gatys, Ecker, Bethge, "Texture Synthesis Using Convolutional Neural Networks",
+            figure 2.
+        Differs: all in a single scale, with the steps of all levels: coarse to fine, even relu1_1
+            would keep structure of the coarser levels that is wider than the layer sees.
+        """
+        descent = replace(self.descent, iterations=(sum(self.descent.iterations),))
+        cuts = range(1, len(self.layers) + 1)
+        return [replace(self, layers=self.layers[:cut], descent=descent) for cut in cuts]
 
 
 @dataclass(frozen=True)
@@ -144,33 +156,6 @@ def synthesize(
     if start is None:
         start = _noise(pictures, weights, settings.init, levels[0].size, seed)
     return descend(start, levels, settings.descent, tile=settings.tile, callback=callback)
-
-
-def synthesize_depths(
-    exemplar: Tensor,
-    network: FeatureExtractor,
-    settings: SynthesisSettings | None = None,
-    *,
-    size: Size | None = None,
-    seed: int = 0,
-    callback: Callable[[Progress], None] | None = None,
-) -> Iterator[tuple[str, TextureResult]]:
-    """Synthesize a texture for every depth: from the first layer alone to all of them.
-
-    Args: as for `synthesize`.
-    Yields: the deepest layer and the result of each depth; none after an interrupt.
-    Source: as for `synthesize`, figure 2.
-    Differs: all in a single scale, with the steps of all levels: coarse to fine, even relu1_1 would
-        keep structure of the coarser levels that is wider than the layer sees.
-    """
-    settings = settings or SynthesisSettings()
-    descent = replace(settings.descent, iterations=(sum(settings.descent.iterations),))
-    for depth, layer in enumerate(settings.layers, start=1):
-        own = replace(settings, layers=settings.layers[:depth], descent=descent)
-        done = synthesize(exemplar, network, own, size=size, seed=seed, callback=callback)
-        yield layer, done
-        if done.interrupted:
-            break
 
 
 def fade_weights(n_styles: int, n_pictures: int) -> list[tuple[float, ...]]:

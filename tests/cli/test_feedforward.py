@@ -21,14 +21,11 @@ from PIL import Image
 from geostyle.cli import run as run_verb
 from geostyle.cli import verbs
 from geostyle.cli.fast_apply import repaint
-from geostyle.config import resolve
 from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place
 from geostyle.feedforward.files import FAST as FAST_KIND
 from geostyle.feedforward.files import load_network, save_network
 from geostyle.feedforward.texture_network import TextureNetwork, TextureNetworkSettings
 from geostyle.io.runs import read_metrics
-from geostyle.training.fast_network import FastTrainSettings
-from geostyle.training.texture_network import TextureTrainSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 Verb = Callable[..., int]
@@ -257,15 +254,6 @@ def test_paintings_of_a_texture_network(
         errors = capsys.readouterr().err
         assert re.fullmatch(r"geostyle texnet-sample: error: [^\n]+\n", errors)
         assert message in errors
-
-
-def test_the_shipped_settings_are_valid() -> None:
-    for path in (ROOT / "configs").glob("fast_*.yaml"):
-        resolve(FastTrainSettings, path)
-    for path in (ROOT / "configs").glob("texnet_*.yaml"):
-        resolve(TextureTrainSettings, path)
-    paper = resolve(TextureTrainSettings, ROOT / "configs" / "texnet_ulyanov2016.yaml")
-    assert (paper.batch, paper.steps, paper.lr, paper.network.scales) == (16, 2000, 0.1, 5)
 
 
 def test_bundled_networks_work_out_of_the_box(verb: Verb, photos: Path, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from geostyle.errors import InputError
 from geostyle.io.runs import RunFolder, read_metrics
 from tests.pictures import picture_file
 
-ROOT = Path(__file__).resolve().parents[2]
 Verb = Callable[..., tuple[int, Path | None]]
 
 
@@ -216,21 +215,3 @@ def test_sizes_are_width_by_height() -> None:
     for bad in ("8", "64x", "x64", "64x64x3", "-64", "99999", "6e2"):
         with pytest.raises(InputError, match="size"):
             parse_size(bad)
-
-
-@pytest.mark.parametrize(
-    ("config", "name", "given"),
-    [
-        ("texture_gatys2015.yaml", "texture", ["--exemplar", "a.png"]),
-        ("texture_smoke.yaml", "texture", ["--exemplar", "a.png"]),
-        ("reconstruct.yaml", "reconstruct", ["--picture", "a.png"]),
-        ("mix.yaml", "mix", ["--exemplars", "a.png", "b.png"]),
-        ("neural_style.yaml", "neural-style", ["--content", "a.png", "--tex-style", "b.png"]),
-    ],
-)
-def test_the_shipped_configs_are_valid(
-    verb: Verb, pictures: dict[str, Path], config: str, name: str, given: list[str]
-) -> None:
-    small = ["--features", "lite", "--dry-run"]
-    status, run = verb(name, "--config", ROOT / "configs" / config, *given, *small)
-    assert status == 0 and run is None

@@ -15,7 +15,6 @@ from geostyle.texture.descent import DescentSettings, white_noise
 from geostyle.texture.neural_style import (
     NeuralStyleSettings,
     neural_style,
-    neural_style_sheet,
 )
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,
@@ -23,10 +22,8 @@ from geostyle.texture.reconstruct import (
     feature_errors,
     layers_up_to,
     reconstruct,
-    reconstruct_layers,
 )
 from geostyle.texture.synthesis import gram_errors
-from tests import pictures
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +33,8 @@ def network(tiny_weights: Path) -> FeatureExtractor:
 
 @pytest.fixture
 def picture() -> Tensor:
-    return pictures.picture(0, 32, 40)
+    coarse = torch.rand(1, 3, 5, 6, generator=torch.Generator().manual_seed(0))
+    return resize(coarse, (32, 40)).clamp(0, 1)
 
 
 def steps(n: int) -> DescentSettings:
@@ -110,7 +108,7 @@ def test_feature_error_is_the_ratio_of_norms(network: FeatureExtractor, picture:
 
 def test_every_block(network: FeatureExtractor, picture: Tensor) -> None:
     own = ReconstructionSettings(layer="relu1_1", descent=steps(2))
-    found = dict(reconstruct_layers(picture, network, own))
+    found = {each.layer: reconstruct(picture, network, each) for each in own.blocks(network)}
     assert list(found) == [f"relu{b}_1" for b in range(1, 6)]
     assert not torch.equal(found["relu1_1"].image, found["relu5_1"].image)
 
@@ -132,8 +130,8 @@ def test_the_sheet_runs_through_depths_and_ratios(
     network: FeatureExtractor, picture: Tensor
 ) -> None:
     own = NeuralStyleSettings(style_layers=("relu1_1", "relu2_1"), descent=steps(1))
-    found = list(neural_style_sheet(picture, picture, network, own, ratios=(1e-4, 1e-2)))
-    assert [key for key, _ in found] == [
+    found = own.sheet((1e-4, 1e-2))
+    assert [(each.style_layers[-1], each.alpha_over_beta) for each in found] == [
         ("relu1_1", 1e-4), ("relu1_1", 1e-2), ("relu2_1", 1e-4), ("relu2_1", 1e-2)
     ]  # fmt: skip
 

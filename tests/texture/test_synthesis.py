@@ -13,7 +13,7 @@ from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture.descent import DescentSettings, resize_tile
 from geostyle.texture.losses import gram
-from geostyle.texture.objective import TextureObjective, normalized_weights
+from geostyle.texture.objective import LossSettings, TextureObjective, normalized_weights
 from geostyle.texture.pyramid import Progress
 from geostyle.texture.synthesis import (
     SynthesisSettings,
@@ -21,7 +21,6 @@ from geostyle.texture.synthesis import (
     gram_errors,
     seam,
     synthesize,
-    synthesize_depths,
     with_padding,
 )
 
@@ -146,9 +145,10 @@ def test_levels_too_small_for_the_deepest_layer_are_left_out(network: FeatureExt
 
 
 def test_depths_are_one_scale_each(network: FeatureExtractor) -> None:
-    found = dict(synthesize_depths(blobs(0), network, QUICK, size=(20, 24)))
-    assert list(found) == list(QUICK.layers)
-    for result in found.values():
+    depths = QUICK.depths()
+    assert [own.layers for own in depths] == [QUICK.layers[:n] for n in (1, 2, 3)]
+    for own in depths:
+        result = synthesize(blobs(0), network, own, size=(20, 24))
         assert [len(level.steps) for level in result.history] == [40]
 
 
