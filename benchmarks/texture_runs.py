@@ -34,12 +34,14 @@ SCORE_EVERY = 10  # evaluations of the yardstick
 # What can change a trajectory, beside the pictures, which are hashed as loaded.
 PLAIN_CODE = [
     ROOT / "benchmarks/yardstick.py",
-    LIBRARY / "features.py",
+    *sorted((LIBRARY / "features").glob("*.py")),
     *(LIBRARY / "texture" / f"{name}.py" for name in ("objective", "losses", "tiles", "score")),
 ]
 OUR_CODE = [
     *sorted((LIBRARY / "texture").glob("*.py")),
-    *(LIBRARY / name for name in ("features.py", "coords.py", "pipeline.py")),
+    *sorted((LIBRARY / "features").glob("*.py")),
+    *sorted((LIBRARY / "pipeline").glob("*.py")),
+    LIBRARY / "coords.py",
 ]
 
 
@@ -99,7 +101,7 @@ class Contenders:
         self.every, self.precisions, self.device = every, precisions, device
         self.scorer_name = "lite" if weights is None else "vgg19"
         self._plain: FeatureExtractor | None = None
-        self._ours: dict[str, tuple[TransferSettings, Networks]] = {}
+        self._ours: dict[str, Pipeline] = {}
 
     @property
     def plain(self) -> FeatureExtractor:
@@ -179,7 +181,7 @@ class Contenders:
         self, name: str, task: Task, objective: TextureObjective
     ) -> tuple[Tensor, list[dict[str, Any]], list[list[Any]]]:
         pipe, full = self.ours(name), size_of(task.content)
-        levels = schedule(full, pipe.networks().texture, pipe.settings.texture)
+        levels = schedule(full, pipe.networks(geometry=False).texture, pipe.settings.texture)
         points: list[list[Any]] = []
         best: list[Any] = [-1, 0.0, None]  # level, its lowest loss, that picture
         scoring, started = 0.0, time.perf_counter()
@@ -217,7 +219,7 @@ class Contenders:
             return [{"setup_s": 0.0, "step_s": _median_gap([seconds for _, seconds in seen])}]
         pipe = self.ours(name)
         texture = pipe.settings.texture
-        finishing = finishing_steps(texture, len(pipe.networks().texture))
+        finishing = finishing_steps(texture, len(pipe.networks(geometry=False).texture))
         counts = [
             2 * steps if 0 < last < all_ else steps
             for last, all_ in zip(finishing, texture.iterations, strict=True)
