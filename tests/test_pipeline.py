@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -14,11 +16,12 @@ from torch import Tensor
 
 import geostyle
 from geostyle import pipeline
+from geostyle.config.settings import leaves
 from geostyle.coords import base_grid, resize
 from geostyle.errors import InputError
 from geostyle.io.images import save_picture
 from geostyle.pipeline import TransferSettings
-from geostyle.texture import Progress, TextureSettings
+from geostyle.texture import Finished, Progress, TextureSettings
 from geostyle.warps import WarpParameters, fold_mask
 from tests.pictures import in_8_bits, picture
 
@@ -262,3 +265,95 @@ def test_preserved_colors_are_the_contents(quick: dict[str, Any]) -> None:
         CONTENT, tex_style=TEX, preserve_color="lab", tex_strength=0, **quick
     )
     assert torch.equal(untouched.tensor, CONTENT)
+
+
+def test_one_pipeline_serves_many_pictures_with_networks_loaded_once(
+    quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geostyle.pipeline import networks
+
+    loaded, load = [], networks.load_features
+
+    def count(*args: Any, **options: Any) -> Any:
+        loaded.append(args)
+        return load(*args, **options)
+
+    monkeypatch.setattr(networks, "load_features", count)
+    pipe = geostyle.Pipeline(**quick)
+    assert not loaded  # not before a stage needs them
+    given: dict[str, Any] = {"geo_style": GEO, "tex_style": TEX}
+    first, again = pipe(CONTENT, **given), pipe(CONTENT, **given)
+    assert len(loaded) == 1 and torch.equal(first.tensor, again.tensor)
+    assert torch.equal(first.tensor, geostyle.transfer(CONTENT, **given, **quick).tensor)
+
+
+def test_a_result_holds_everything(quick: dict[str, Any], tmp_path: Path) -> None:
+    result = geostyle.transfer(CONTENT, geo_style=GEO, tex_style=TEX, **quick)
+    assert result.image.size == (84, 60) and result.warped.size == (84, 60)
+    result.save(tmp_path / "result.png")
+    saved = np.asarray(Image.open(tmp_path / "result.png"))
+    np.testing.assert_array_equal(saved, np.asarray(result.image))
+    assert result.warp is not None and result.confidence == result.warp.confidence is not None
+    assert result.geometry.inside_mask is not None and not result.interrupted
+    assert result.settings.texture.tile_px > 0 and result.settings.precision == "float32"
+    plain = geostyle.transfer(CONTENT)
+    assert plain.warp is plain.confidence is plain.texture is plain.geometry.inside_mask is None
+
+
+def test_a_warp_without_painting_and_a_theta_from_a_file(
+    quick: dict[str, Any], tmp_path: Path
+) -> None:
+    result = geostyle.Pipeline(**quick)(CONTENT, geo_style=GEO, tex_style=TEX, paint=False)
+    assert result.texture is None and result.warp is not None
+    assert torch.equal(result.tensor, result.geometry.tensor)
+    result.warp.save(tmp_path / "theta.json")
+    again = geostyle.transfer(CONTENT, theta=tmp_path / "theta.json", **quick)
+    torch.testing.assert_close(again.tensor, result.tensor, atol=1e-4, rtol=0)
+
+
+def test_cancel_is_asked_after_every_step(quick: dict[str, Any]) -> None:
+    answers = iter([False, False, True])
+    seen: list[Progress] = []
+    result = geostyle.transfer(
+        CONTENT, tex_style=TEX, callback=seen.append, cancel=lambda: next(answers), **quick
+    )
+    assert result.interrupted and len(seen) == 3
+    assert result.tensor.shape == CONTENT.shape
+
+
+def test_it_resumes_from_any_level_to_the_same_picture(quick: dict[str, Any]) -> None:
+    mask = torch.zeros(1, 60, 84)
+    mask[..., :42] = 1
+    given: dict[str, Any] = {"geo_style": GEO, "tex_style": TEX, "tex_mask": mask}
+    geometries: list[pipeline.GeometryResult] = []
+    finished: list[Finished] = []
+    pipe = geostyle.Pipeline(**quick)
+    whole = pipe(CONTENT, **given, on_geometry=geometries.append, on_level=finished.append)
+    canvas, masks = geometries[0].tensor, geometries[0].masks
+    for levels in (None, *finished):
+        seen: list[Progress] = []
+        resume = geostyle.Resume(canvas, masks, levels)
+        again = geostyle.Pipeline(**quick)(CONTENT, **given, callback=seen.append, resume=resume)
+        assert torch.equal(again.tensor, whole.tensor)
+        assert len(seen) == (5 if levels is None else 2)
+
+
+def test_the_random_state_of_the_caller_is_left_alone(quick: dict[str, Any]) -> None:
+    pipe = geostyle.Pipeline(init="noise", **quick)
+    pipe.networks()
+    before = torch.get_rng_state()
+    pipe(CONTENT, geo_style=GEO, tex_style=TEX)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_setting_is_a_keyword_that_editors_complete() -> None:
+    fields = {field.name: hint for _, field, hint, _ in leaves(TransferSettings)}
+    hints = get_type_hints(geostyle.TransferOptions)
+    assert list(hints) == list(fields)
+    for name, hint in hints.items():
+        wanted = str(fields[name]).replace("pathlib.Path", "str | pathlib.Path")
+        wanted = re.sub(r"tuple\[(.*), \.\.\.\]", r"collections.abc.Sequence[\1]", wanted)
+        assert str(hint) == wanted, name
+    for function in (geostyle.transfer, geostyle.estimate_warp, geostyle.Pipeline.__init__):
+        (last,) = [p for p in signature(function).parameters.values() if p.kind is p.VAR_KEYWORD]
+        assert last.annotation == "Unpack[TransferOptions]"
