@@ -9,6 +9,7 @@ The folder is removed when the run is complete.
 from __future__ import annotations
 
 import shutil
+from dataclasses import astuple
 
 from torch import Tensor
 
@@ -16,11 +17,13 @@ from geostyle.errors import InputError
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.io.runs import RunFolder
 from geostyle.pipeline import Resume
-from geostyle.texture import Finished, state
+from geostyle.texture import Finished
+from geostyle.texture.optimizer import Step
+from geostyle.texture.pyramid import LevelHistory
 
 FOLDER = ".unfinished"
 CANVAS, LEVELS = f"{FOLDER}/canvas.safetensors", f"{FOLDER}/levels.safetensors"
-CANVAS_KIND = "canvas"
+CANVAS_KIND, LEVELS_KIND = "canvas", "texture-levels"
 
 
 def is_complete(run: RunFolder) -> bool:
@@ -50,8 +53,13 @@ def load_canvas(run: RunFolder) -> Resume | None:
 
 
 def save_levels(run: RunFolder, finished: Finished) -> None:
-    """Save the finished levels."""
-    state.save_levels(run.file(LEVELS), finished)
+    """Save the finished levels; `load_levels` returns the same bit for bit."""
+    history = [
+        {"size": list(level.size), "steps": [list(astuple(step)) for step in level.steps]}
+        for level in finished.history
+    ]
+    config = {"history": history, "seconds": finished.seconds}
+    save_checkpoint(run.file(LEVELS), {"image": finished.image}, config, LEVELS_KIND)
 
 
 def load_levels(run: RunFolder) -> Finished | None:
@@ -59,8 +67,20 @@ def load_levels(run: RunFolder) -> Finished | None:
 
     Raises: InputError where they are damaged.
     """
-    known = run.file(LEVELS).is_file()
-    finished = state.load_levels(run.file(LEVELS)) if known else None
+    path, finished = run.file(LEVELS), None
+    if path.is_file():
+        tensors, config = load_checkpoint(path, LEVELS_KIND, name="resume")
+        try:
+            history = [
+                LevelHistory((int(height), int(width)), [Step(*step) for step in level["steps"]])
+                for level in config["history"]
+                for height, width in [level["size"]]
+            ]
+            finished = Finished(tensors["image"], history, float(config["seconds"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"resume: expected finished levels in {str(path)!r}, got none"
+            ) from error
     done = len(finished.history) if finished else 0
     run.keep_metrics(lambda line: line.get("stage") != "texture" or line.get("level", 0) < done)
     return finished

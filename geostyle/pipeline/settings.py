@@ -123,6 +123,12 @@ class TransferOptions(TypedDict, total=False):
     max_lost: float
     choose: int
     fade: bool
+    iterations: Sequence[int]
+    optimizer: str
+    history: int
+    lr: float
+    plateau: float
+    time_budget_s: float
     content_weight: float
     coarse_content: float
     tex_strength: float
@@ -131,15 +137,9 @@ class TransferOptions(TypedDict, total=False):
     wasserstein_weight: float
     moment_weight: float
     tv_weight: float
-    optimizer: str
-    iterations: Sequence[int]
     finish: Sequence[int]
-    history: int
-    lr: float
     init: str
     detail: float
-    plateau: float
-    time_budget_s: float
     stop_after: Sequence[int]
     tile_px: int
     tile_blocks: int

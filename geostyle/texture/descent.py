@@ -7,40 +7,19 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from geostyle.config import check, setting
+from geostyle.config import setting
 from geostyle.coords import Size, resize
-from geostyle.errors import InputError
-from geostyle.texture.optimizer import Optimizer
+from geostyle.texture.optimizer import OptimizerSettings
 from geostyle.texture.pyramid import Level, Progress, TextureResult, paint_levels, white_noise
 
 __all__ = ["DescentSettings", "Level", "descend", "resize_tile", "white_noise"]
 
 
 @dataclass(frozen=True)
-class DescentSettings:
+class DescentSettings(OptimizerSettings):
     """How the optimizer is run."""
 
-    iterations: tuple[int, ...] = setting(
-        (300,), help="steps at each level, coarse to fine; their number is the number of levels"
-    )
-    optimizer: str = setting("lbfgs", help="optimizer", choices=("lbfgs", "adam"))
     history: int = setting(30, help="vector pairs that L-BFGS stores", min=1, max=200)
-    lr: float = setting(0.03, help="Adam's first step size", min=0.0)
-    plateau: float = setting(
-        0.0,
-        help="stop a level when 10 steps gain less than this share (0: never)",
-        min=0.0,
-        max=0.5,
-    )
-    time_budget_s: float = setting(0.0, help="seconds it may take (0: no limit)", min=0.0)
-
-    def __post_init__(self) -> None:
-        check(self)
-        if not self.iterations or min(self.iterations) < 0:
-            raise InputError(
-                "iterations: expected a non-negative number for each level, "
-                f"got {list(self.iterations)}"
-            )
 
 
 def descend(
@@ -62,12 +41,11 @@ def descend(
     Raises: NotFiniteError, naming the level, where the loss becomes NaN or infinite.
     """
     enlarge = resize_tile if tile else resize
-    optimizer = Optimizer(settings.optimizer, settings.history, settings.lr, settings.plateau)
 
     def enlarged(size: Size) -> Callable[[Tensor], Tensor]:
         return lambda image: enlarge(image, size).clamp(0, 1)
 
-    ready = [replace(v, optimizer=optimizer, start=enlarged(v.size)) for v in levels]
+    ready = [replace(v, optimizer=settings, start=enlarged(v.size)) for v in levels]
     done = paint_levels(start, ready, time_budget_s=settings.time_budget_s, callback=callback)
     return replace(done, image=enlarged(levels[-1].size)(done.image))
 

@@ -12,7 +12,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from geostyle.errors import GeostyleError
+from geostyle.config import check, setting
+from geostyle.errors import GeostyleError, InputError
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 # A penalty keeps pixels in [0, 1]; clamping would cut their gradient off.
@@ -190,29 +191,41 @@ class Adam:
 
 
 @dataclass(frozen=True)
-class Optimizer:
-    """How a picture is moved towards a lower loss: its pixels, by L-BFGS or Adam.
+class OptimizerSettings:
+    """How the pixels of a picture are optimized, level by level.
 
-    Subclasses optimize another parametrization of the picture: they override `stepper`.
-
-    Attributes:
-        method: "lbfgs" or "adam".
-        history: vector pairs of L-BFGS.
-        lr: Adam's first step size, in pixel values.
-        plateau: stop when the best total of the last 10 steps gained less than this share; 0 never.
-        smooth: let L-BFGS step low frequencies further than high ones, and gray further than color
-            (see `smoother`).
+    Subclasses may optimize another parametrization of the picture: they override `stepper`.
     """
 
-    method: str = "lbfgs"
-    history: int = 10
-    lr: float = 0.03
-    plateau: float = 0.0
-    smooth: bool = False
+    iterations: tuple[int, ...] = setting(
+        (300,), help="steps at each level, coarse to fine; their number is the number of levels"
+    )
+    optimizer: str = setting("lbfgs", help="optimizer", choices=("lbfgs", "adam"))
+    history: int = setting(10, help="vector pairs that L-BFGS stores", min=1, max=100)
+    lr: float = setting(0.03, help="Adam's first step size, in pixel values", min=0.0)
+    plateau: float = setting(
+        0.0,
+        help="stop a level when 10 steps gain less than this share (0: never)",
+        min=0.0,
+        max=0.5,
+    )
+    time_budget_s: float = setting(
+        0.0, help="seconds that painting may take (0: no limit)", min=0.0
+    )
+    # Whether L-BFGS steps low frequencies further than high ones, and gray further than color.
+    smooth = False
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.iterations or min(self.iterations) < 0:
+            raise InputError(
+                "iterations: expected a non-negative number for each level, "
+                f"got {list(self.iterations)}"
+            )
 
     def stepper(self, start: Tensor, steps: int) -> Stepper:
         """The state of a run of at most `steps` evaluations from `start` (B, 3, H, W)."""
-        if self.method == "adam":
+        if self.optimizer == "adam":
             return Adam(self.lr, steps)
         history = min(self.history, max(1, steps))
         return Lbfgs(history, smoother(start)) if self.smooth else Lbfgs(history)
@@ -222,7 +235,7 @@ def optimize(
     start: Tensor,
     objective: Objective,
     steps: int,
-    optimizer: Optimizer | None = None,
+    optimizer: OptimizerSettings | None = None,
     *,
     stop: int | None = None,
     deadline: float | None = None,
@@ -234,7 +247,7 @@ def optimize(
         start: (B, 3, H, W), the picture to begin from; not changed.
         objective: picture → (total, style, content), scalars.
         steps: evaluations at most.
-        optimizer: see `Optimizer`.
+        optimizer: method and plateau; see `OptimizerSettings`.
         stop: evaluations after which to stop all the same; `steps` then only sets Adam's pace.
         deadline: value of ``time.monotonic()`` after which no further step begins.
         on_step: receives each step and the picture it evaluated; a KeyboardInterrupt raised here or
@@ -243,7 +256,7 @@ def optimize(
     Returns: the best picture seen, clamped to [0, 1].
     Raises: NotFiniteError when the objective is NaN or infinite three times in a row.
     """
-    optimizer = optimizer or Optimizer()
+    optimizer = optimizer or OptimizerSettings()
     stepper = optimizer.stepper(start, steps)
     image = start.detach().clone().contiguous()
     best, best_total = image, math.inf

@@ -16,7 +16,7 @@ from geostyle.texture.optimizer import (
     NotFiniteError,
     Objective,
     Optimized,
-    Optimizer,
+    OptimizerSettings,
     Step,
     optimize,
 )
@@ -43,7 +43,7 @@ class Level:
     size: Size
     steps: int
     objective: Callable[[], Objective]
-    optimizer: Optimizer = field(default_factory=Optimizer)
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
     start: Callable[[Tensor], Tensor] | None = None
     stop: int | None = None
     network: str = ""

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from geostyle.config import check, setting
+from geostyle.config import setting
 from geostyle.errors import InputError
+from geostyle.texture.optimizer import OptimizerSettings
 
 MIN_TEX_SCALE = 0.05
 MIN_TILE_PX = 32
 
 
 @dataclass(frozen=True)
-class TextureSettings:
+class TextureSettings(OptimizerSettings):
     """How texture is transferred; the defaults are the ones the benchmark measures."""
 
+    iterations: tuple[int, ...] = setting(
+        (40, 30, 20, 60),
+        help="steps at each level, coarse to fine; their number is the number of levels",
+    )
     content_weight: float = setting(
         0.1, help="weight of the content loss beside the style loss", min=0.0
     )
@@ -40,19 +45,12 @@ class TextureSettings:
         0.0, help="weight of channel means and deviations in the texture loss", min=0.0
     )
     tv_weight: float = setting(0.0, help="weight of total variation (smooths)", min=0.0)
-    optimizer: str = setting("lbfgs", help="optimizer", choices=("lbfgs", "adam"))
-    iterations: tuple[int, ...] = setting(
-        (40, 30, 20, 60),
-        help="steps at each level, coarse to fine; their number is the number of levels",
-    )
     finish: tuple[int, ...] = setting(
         (24,),
         min=0,
         help="with --features lite+vgg19, how many last steps of a level VGG-19 takes; one number "
         "for each of the last levels, the finest one last",
     )
-    history: int = setting(10, help="vector pairs that L-BFGS stores", min=1, max=100)
-    lr: float = setting(0.03, help="Adam's first step size", min=0.0)
     init: str = setting(
         "content", help="where the coarsest level starts", choices=("content", "noise")
     )
@@ -61,15 +59,6 @@ class TextureSettings:
         help="share of the content's own detail added when a level is doubled",
         min=0.0,
         max=2.0,
-    )
-    plateau: float = setting(
-        0.0,
-        help="stop a level when 10 steps gain less than this share (0: never)",
-        min=0.0,
-        max=0.5,
-    )
-    time_budget_s: float = setting(
-        0.0, help="seconds the texture stage may take (0: no limit)", min=0.0
     )
     stop_after: tuple[int, ...] = setting(
         (),
@@ -90,13 +79,10 @@ class TextureSettings:
         0.0, help="memory the process may take, GB (0: what is free)", min=0.0
     )
 
+    smooth = True
+
     def __post_init__(self) -> None:
-        check(self)
-        if not self.iterations or min(self.iterations) < 0:
-            raise InputError(
-                "iterations: expected a non-negative number for each level, "
-                f"got {list(self.iterations)}"
-            )
+        super().__post_init__()
         if not self.gram_weight + self.wasserstein_weight + self.moment_weight:
             raise InputError("gram_weight: expected a texture loss with a weight above 0, got none")
         if self.tile_px and self.tile_px < MIN_TILE_PX:

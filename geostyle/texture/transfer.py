@@ -22,7 +22,6 @@ from geostyle.texture.colors import after_transfer, before_transfer
 from geostyle.texture.masks import keep_unmasked
 from geostyle.texture.memory import settle_tiles, smaller_tiles
 from geostyle.texture.objective import LossSettings, TextureObjective, normalized_weights
-from geostyle.texture.optimizer import Optimizer
 from geostyle.texture.pyramid import (
     Finished,
     Level,
@@ -173,9 +172,7 @@ class Painting:
             entry.painted,
             entry.steps,
             partial(self._objective, entry),
-            Optimizer(
-                settings.optimizer, settings.history, settings.lr, settings.plateau, smooth=True
-            ),
+            settings,
             partial(self._enlarged, entry, self.schedule[number - 1] if number else entry),
             stop=settings.stop_after[number] if settings.stop_after else None,
             network=entry.network.name,

@@ -196,7 +196,9 @@ def _canvas(path: Path) -> None:
     run = RunFolder(path.parent / "run")
     run.file(_unfinished.FOLDER).mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, run.file(_unfinished.CANVAS))
-    canvas, _ = _unfinished.load_canvas(run)
+    resume = _unfinished.load_canvas(run)
+    assert resume is not None
+    canvas = resume.canvas
     assert canvas is not None and canvas.ndim == 4
 
 
@@ -371,10 +373,11 @@ def _unfinished_files(levels: Path, canvas: Path) -> None:
     from geostyle.texture import Finished
     from geostyle.texture.optimizer import Step
     from geostyle.texture.pyramid import LevelHistory
-    from geostyle.texture.state import save_levels
 
     history = [LevelHistory((16, 16), [Step(0, 1.0, 0.5, 0.5, 0.1)])]
-    save_levels(levels, Finished(torch.rand(1, 3, 16, 16), history, 0.1))
+    run = RunFolder(levels.parent)
+    _unfinished.save_levels(run, Finished(torch.rand(1, 3, 16, 16), history, 0.1))
+    run.file(_unfinished.LEVELS).rename(levels)
     save_checkpoint(canvas, {"image": torch.rand(1, 3, 20, 20)}, {}, _unfinished.CANVAS_KIND)
 
 
