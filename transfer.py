@@ -1,8 +1,8 @@
-"""Geometric style transfer: warp a picture after one style, repaint it with the texture of another.
+"""Geometric style transfer: warp a picture after one, repaint it with the texture of another.
 
     python transfer.py --geo-style a.jpg --tex-style b.jpg
 
-The same as ``python -m geostyle transfer``; geostyle/cli/transfer.py holds the steps.
+The same as ``python -m geostyle transfer``, which is in geostyle/cli/transfer.py.
 """
 
 from __future__ import annotations

@@ -48,8 +48,7 @@ from geostyle.feedforward.files import (  # noqa: E402
     FAST,
     TEXTURE,
     bundled,
-    load_fast,
-    load_texture_net,
+    load_network,
 )
 from geostyle.io.environment import environment  # noqa: E402
 from geostyle.io.files import write_json  # noqa: E402
@@ -132,8 +131,8 @@ def main(argv: Sequence[str]) -> int:
 def measure_fast(
     path: Path, photo: Path, settings: Settings, vgg: FeatureExtractor, lite: FeatureExtractor
 ) -> dict[str, Any]:
-    """Measure one network and the optimization on one photograph."""
-    net, about = load_fast(path)
+    """One network on one photograph, and the optimization on the same."""
+    net, about = load_network(path, FAST)
     device = resolve_device("cpu")
     net = net.compute_in(resolve_precision(settings.precision, device))
     full = load_picture(photo, name="photos")
@@ -178,8 +177,8 @@ def measure_fast(
 
 
 def measure_texture(path: Path, settings: Settings, vgg: FeatureExtractor) -> dict[str, Any]:
-    """Measure one texture network and the synthesis of the same texture."""
-    net, about = load_texture_net(path)
+    """One texture network, and the synthesis of the same texture."""
+    net, about = load_network(path, TEXTURE)
     full = load_picture(named(settings.textures, about), name="textures")
     exemplar_px = about["training"]["style_px"]
     exemplar = resize(full.tensor, fit_size(full.size, exemplar_px)).clamp(0, 1)

@@ -22,9 +22,8 @@ from measuring import median_s, peak_memory_bytes
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from geostyle import pipeline  # noqa: E402
 from geostyle.io.images import load_picture  # noqa: E402
-from geostyle.pipeline import TransferSettings  # noqa: E402
+from geostyle.pipeline import Pipeline, TransferSettings  # noqa: E402
 from geostyle.texture import TextureSettings, optimizer  # noqa: E402
 
 PICTURES = ROOT / "geostyle" / "assets" / "pictures"
@@ -43,19 +42,15 @@ def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> 
         load_picture(PICTURES / name).tensor
         for name in ("content/coffee.jpg", "geo/coffee.jpg", "styles/night.jpg")
     )
-    networks = pipeline.load_networks(settings)
-    bent = pipeline.bend(content, geo_style, settings, networks)
-    assert bent.parameters is not None
-    found = bent.parameters
-    step_s, own_s = step_seconds(
-        lambda: pipeline.paint(bent.image, [tex_style], settings, networks), repeats
-    )
+    pipe = Pipeline(settings)
+    warped = pipe.warp(content, geo_style)
+    assert warped.parameters is not None
+    theta, painting = warped.parameters, pipe.painting(warped.tensor, [tex_style])
+    step_s, own_s = step_seconds(painting.run, repeats)
     return {
-        "load": median_s(lambda: pipeline.load_networks(settings), repeats),
-        "estimate and warp": median_s(
-            lambda: pipeline.bend(content, geo_style, settings, networks), repeats
-        ),
-        "warp": median_s(lambda: pipeline.bend(content, None, settings, networks, found), repeats),
+        "load": median_s(lambda: Pipeline(settings).networks(), repeats),
+        "estimate and warp": median_s(lambda: pipe.warp(content, geo_style), repeats),
+        "warp": median_s(lambda: pipe.warp(content, None, theta), repeats),
         "texture step": step_s,
         "of it the optimizer": own_s,
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import inspect
 import statistics
 import sys
 import time
@@ -22,28 +21,27 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from measuring import peak_memory_bytes  # noqa: E402
 from yardstick import METHODS, plain_transfer  # noqa: E402
 
-from geostyle import pipeline  # noqa: E402
 from geostyle.coords import resize, size_of  # noqa: E402
 from geostyle.features.extractor import FeatureExtractor, load_features  # noqa: E402
 from geostyle.io.images import fit_size, load_picture, save_picture  # noqa: E402
-from geostyle.pipeline import Networks, TransferSettings  # noqa: E402
+from geostyle.pipeline import Pipeline, TransferSettings  # noqa: E402
 from geostyle.texture import Progress, TextureSettings, schedule, score, style_size  # noqa: E402
-from geostyle.texture.losses import gram  # noqa: E402
 from geostyle.texture.objective import TextureObjective  # noqa: E402
 from geostyle.texture.schedule import finishing_steps  # noqa: E402
-from geostyle.texture.tiles import Tiling  # noqa: E402
 
 LIBRARY = ROOT / "geostyle"
 SCORE_EVERY = 10  # evaluations of the yardstick
 # Code that can change a trajectory; the pictures are hashed as loaded.
 PLAIN_CODE = [
-    Path(inspect.getfile(used))
-    for used in (plain_transfer, FeatureExtractor, TextureObjective, gram, Tiling, score)
+    ROOT / "benchmarks/yardstick.py",
+    *sorted((LIBRARY / "features").glob("*.py")),
+    *(LIBRARY / "texture" / f"{name}.py" for name in ("objective", "losses", "tiles", "score")),
 ]
 OUR_CODE = [
     *sorted((LIBRARY / "texture").glob("*.py")),
     *sorted((LIBRARY / "features").glob("*.py")),
-    *(LIBRARY / name for name in ("coords.py", "pipeline.py")),
+    *sorted((LIBRARY / "pipeline").glob("*.py")),
+    LIBRARY / "coords.py",
 ]
 
 
@@ -104,7 +102,7 @@ class Contenders:
         self.every, self.precisions, self.device = every, precisions, device
         self.scorer_name = "lite" if weights is None else "vgg19"
         self._plain: FeatureExtractor | None = None
-        self._ours: dict[str, tuple[TransferSettings, Networks]] = {}
+        self._ours: dict[str, Pipeline] = {}
 
     @property
     def plain(self) -> FeatureExtractor:
@@ -115,8 +113,8 @@ class Contenders:
             )
         return self._plain
 
-    def ours(self, features: str) -> tuple[TransferSettings, Networks]:
-        """Settings and networks of the main job, in the precision its default resolves to."""
+    def ours(self, features: str) -> Pipeline:
+        """The main job's pipeline, in the precision its default resolves to."""
         if features not in self._ours:
             settings = TransferSettings(
                 features=features,
@@ -125,15 +123,14 @@ class Contenders:
                 device=self.device,
                 texture=self.texture,
             )
-            networks = pipeline.load_networks(settings, geometry=False)
-            self.precisions[features] = networks.precision
-            settings = replace(settings, precision=networks.precision)
-            self._ours[features] = settings, networks
+            pipe = Pipeline(settings)
+            self.precisions[features] = pipe.networks(geometry=False).precision
+            self._ours[features] = pipe
         return self._ours[features]
 
     def precision(self, features: str) -> str:
-        """The precision that the default resolves to on this machine."""
-        return self.ours(features)[0].precision
+        """What the default precision resolves to here."""
+        return self.ours(features).networks(geometry=False).precision
 
     def fingerprint(self, name: str) -> dict[str, Any]:
         """Settings, weights and code that determine the trajectory of contender `name`."""
@@ -184,9 +181,8 @@ class Contenders:
     def _watched(
         self, name: str, task: Task, objective: TextureObjective
     ) -> tuple[Tensor, list[dict[str, Any]], list[list[Any]]]:
-        settings, networks = self.ours(name)
-        full = size_of(task.content)
-        levels = schedule(full, networks.texture, settings.texture)
+        pipe, full = self.ours(name), size_of(task.content)
+        levels = schedule(full, pipe.networks(geometry=False).texture, pipe.settings.texture)
         points: list[list[Any]] = []
         best: list[Any] = [-1, 0.0, None]  # level, its lowest loss, that picture
         scoring, started = 0.0, time.perf_counter()
@@ -203,9 +199,9 @@ class Contenders:
                 points.append([p.level, done, float(total), now - started - scoring])
             scoring += time.perf_counter() - now
 
-        result = pipeline.paint(task.content, [task.style], settings, networks, watch)
-        shown = [{"size": [*v.size], "network": v.extractor.name, "steps": v.steps} for v in levels]
-        return result.image, shown, points
+        result = pipe.painting(task.content, [task.style]).run(watch)
+        told = [{"size": [*v.size], "network": v.network.name, "steps": v.steps} for v in levels]
+        return result.image, told, points
 
     def bursts(self, names: Sequence[str], task: Task, steps: int) -> dict[str, Any]:
         """`burst` of several contenders, one after another."""
@@ -222,25 +218,22 @@ class Contenders:
                 task.content, task.scaled, self.plain, METHODS[name], steps + 1
             )
             return [{"setup_s": 0.0, "step_s": _median_gap([seconds for _, seconds in seen])}]
-        settings, networks = self.ours(name)
-        finishing = finishing_steps(settings.texture, len(networks.texture))
+        pipe = self.ours(name)
+        texture = pipe.settings.texture
+        finishing = finishing_steps(texture, len(pipe.networks(geometry=False).texture))
         counts = [
             2 * steps if 0 < last < all_ else steps
-            for last, all_ in zip(finishing, settings.texture.iterations, strict=True)
+            for last, all_ in zip(finishing, texture.iterations, strict=True)
         ]
         short = replace(
-            settings.texture,
+            texture,
             iterations=tuple(counts),
             finish=tuple(steps if last else 0 for last in finishing),
         )
         stamps: dict[int, list[float]] = {}
         before = time.perf_counter()
-        pipeline.paint(
-            task.content,
-            [task.style],
-            replace(settings, texture=short),
-            networks,
-            lambda p: stamps.setdefault(p.level, []).append(time.perf_counter()),
+        pipe.painting(task.content, [task.style], settings=short).run(
+            lambda p: stamps.setdefault(p.level, []).append(time.perf_counter())
         )
         found = []
         for _, times in sorted(stamps.items()):

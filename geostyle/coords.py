@@ -1,4 +1,4 @@
-"""Coordinates: the only owner of `align_corners`, of `grid_sample` and of resizing.
+"""Coordinates: the only file with `align_corners`, `grid_sample` and resizing.
 
 Normalized coordinates run over [-1, 1], x right, y down, with half-pixel centers: -1 and 1 are
 the outer edges of the first and last pixel, so a map means the same at every size. Pixel
@@ -14,7 +14,7 @@ from torch import Tensor
 from geostyle.errors import InputError
 
 Size = tuple[int, int]
-SHAPE = 0.03  # by how much a mask's proportions may differ from its picture's
+SHAPE_TOLERANCE = 0.03  # relative difference of a mask's proportions from its picture's
 
 
 def check_size(size: Size, name: str = "size") -> Size:
@@ -58,28 +58,27 @@ def check_image(image: Tensor, name: str = "image") -> Tensor:
 
 
 def check_shape(mask: Tensor, size: Size, name: str, of: str = "") -> None:
-    """Hold `mask` (..., h, w) to the proportions of a picture of `size` (H, W), within 3 %.
+    """Check that `mask` (..., h, w) has the proportions of a picture of `size` (H, W), within 3 %.
 
-    of: what that picture is, for the message.
-
+    Args: name, the argument that the error is about; of, words for the picture.
     Raises: InputError where they differ.
     """
     height, width = size_of(mask)
-    if abs(width / height * size[0] / size[1] - 1) > SHAPE:
+    if abs(width / height * size[0] / size[1] - 1) > SHAPE_TOLERANCE:
         raise InputError(
             f"{name}: expected a picture of the shape {of}{size[1]}x{size[0]}, got {width}x{height}"
         )
 
 
 def size_of(picture: Tensor) -> Size:
-    """The (H, W) of a picture or a map (..., H, W)."""
+    """Return the (H, W) of a picture or a map (..., H, W)."""
     return picture.shape[-2], picture.shape[-1]
 
 
 def base_grid(
     size: Size, *, dtype: torch.dtype = torch.float32, device: torch.device | str | None = None
 ) -> Tensor:
-    """The normalized (x, y) of every pixel center of a picture of `size` (H, W).
+    """Return the normalized (x, y) of every pixel center of a picture of `size` (H, W).
 
     Returns: (H, W, 2), within (-1, 1), rounded once from float64.
     """
@@ -100,20 +99,21 @@ def _sides(points: Tensor, size: Size) -> Tensor:
 
 
 def pixel_to_normalized(points: Tensor, size: Size) -> Tensor:
-    """Pixel (x, y) points (..., 2) of a picture of `size` (H, W), normalized; not clamped."""
+    """Return pixel (x, y) points (..., 2) of a picture of `size` (H, W) normalized, not clamped."""
     return (2 * points + 1) / _sides(points, size) - 1
 
 
 def normalized_to_pixel(points: Tensor, size: Size) -> Tensor:
-    """Normalized (x, y) points (..., 2) as pixels of a picture of `size` (H, W); not clamped."""
+    """Return normalized (x, y) points (..., 2) in pixels of a picture of `size`, not clamped."""
     return ((points + 1) * _sides(points, size) - 1) / 2
 
 
 def sample(image: Tensor, grid: Tensor, mode: str = "bilinear", padding: str = "border") -> Tensor:
     """Read `image` (B, C, H, W) at the normalized positions of `grid` (B, h, w, 2).
 
-    `mode` is "bilinear", "bicubic" or "nearest"; `padding` says what lies outside [-1, 1]:
-    "border", "zeros" or "reflection" (about the pixel edges). Bicubic values may overshoot.
+    Args:
+        mode: "bilinear", "bicubic" (values may overshoot) or "nearest".
+        padding: "border", "zeros" or "reflection" (about the edges), outside [-1, 1].
 
     Returns: (B, C, h, w) in the image's dtype.
     """
@@ -129,9 +129,8 @@ def sample(image: Tensor, grid: Tensor, mode: str = "bilinear", padding: str = "
 def resize(image: Tensor, size: Size, mode: str = "bicubic") -> Tensor:
     """Resize `image` (B, C, H, W) to `size` (H, W), antialiased, within the image's own range.
 
-    `mode` is "bicubic", "bilinear" or "nearest".
-
-    Returns: (B, C, *size); the very same tensor where the size does not change.
+    Args: mode, "bicubic", "bilinear" or "nearest".
+    Returns: (B, C, *size); `image` itself where the size does not change.
     """
     check_image(image)
     size = check_size(size)
@@ -144,9 +143,9 @@ def resize(image: Tensor, size: Size, mode: str = "bicubic") -> Tensor:
 
 
 def resize_grid(grid: Tensor, cells: int) -> Tensor:
-    """Read `grid` (B, H, W, 2), given at pixel centers, at those of cells×cells, linearly between.
+    """Interpolate `grid` (B, H, W, 2) linearly at the pixel centers of a map of cells×cells.
 
-    Returns: (B, cells, cells, 2); the very same tensor where the size does not change.
+    Returns: (B, cells, cells, 2); `grid` itself where the size does not change.
     """
     if check_grid(grid).shape[1:3] == (cells, cells):
         return grid
@@ -162,17 +161,11 @@ def within_range_of(image: Tensor, result: Tensor) -> Tensor:
 
 
 def inside_mask(grid: Tensor) -> Tensor:
-    """True where `grid` (B, H, W, 2) reads inside the picture, edges included: (B, H, W)."""
+    """Return where `grid` (B, H, W, 2) is inside the picture, edges included: (B, H, W), bool."""
     return (check_grid(grid).abs() <= 1).all(-1)
 
 
-def flow(grid: Tensor) -> Tensor:
-    """`grid` (B, H, W, 2) minus the base grid of its own size, in normalized units."""
+def displacement(grid: Tensor) -> Tensor:
+    """Return `grid` (B, H, W, 2) minus the base grid of its own size, in normalized units."""
     size = check_grid(grid).shape[1:3]
     return grid - base_grid((size[0], size[1]), dtype=grid.dtype, device=grid.device)
-
-
-def flow_px(grid: Tensor, size: Size) -> Tensor:
-    """`flow(grid)` in pixels of a picture of `size` (H, W): (B, H, W, 2) as (x, y)."""
-    displacement = flow(grid)
-    return displacement * _sides(displacement, size) / 2

@@ -1,6 +1,10 @@
-"""The errors a user can cause and mend: always one line, naming the argument."""
+"""The errors a user can fix: always one line, naming the argument."""
 
 from __future__ import annotations
+
+import re
+import reprlib
+from typing import Any
 
 
 class GeostyleError(Exception):
@@ -9,3 +13,13 @@ class GeostyleError(Exception):
 
 class InputError(GeostyleError, ValueError):
     """An argument is unusable; the message names it, what was expected and what came."""
+
+
+def brief(value: Any) -> str:
+    """Show any value on one short line, however large or deep it is."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 80
+    try:
+        return re.sub(r"\s+", " ", short.repr(value))
+    except ValueError:  # Python refuses to print integers of thousands of digits
+        return "a huge number"

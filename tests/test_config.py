@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import math
@@ -16,17 +17,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from geostyle.config import (
-    MAX_YAML_BYTES,
-    Parser,
-    add_arguments,
-    check,
-    dump_yaml,
-    overrides,
-    resolve,
-    setting,
-    to_dict,
-)
+from geostyle import config as config_module
+from geostyle.config import MAX_YAML_BYTES, check, dump_yaml, resolve, setting, to_dict
 from geostyle.errors import InputError
 
 
@@ -55,9 +47,8 @@ class Job:
 
 
 def parse(*argv: str, config: Path | None = None) -> Job:
-    parser = Parser(prog="geostyle job")
-    add_arguments(parser, Job)
-    return resolve(Job, config, overrides(parser.parse_args(argv), Job))
+    words = [*argv, *(["--config", str(config)] if config else [])]
+    return config_module.parse(Job, words, prog="geostyle job", description="Test.")[0]
 
 
 def write(folder: Path, text: str | bytes) -> Path:
@@ -98,6 +89,7 @@ def test_values_take_the_declared_type() -> None:
         ("zzz: 3", "unknown setting 'zzz'"),
         ("3: 3", "unknown setting '3'"),
         ("paint: 3", "paint: expected a mapping of settings, got 3"),
+        ("size_px: {}", "size_px: expected an integer, got {}"),
         ("paint: 0", "paint: expected a mapping of settings, got 0"),
         ("[1, 2]", "config: expected a mapping of settings, got [1, 2]"),
         ("size_px: 8", "size_px: expected at least 16, got 8"),
@@ -220,14 +212,6 @@ def test_the_parser_fails_in_one_line_with_a_suggestion(capsys: pytest.CaptureFi
     assert "'--ste'" in failure(capsys, "--ste", "3")  # no guessing of abbreviations
 
 
-def test_subcommands_suggest_their_own_flags(capsys: pytest.CaptureFixture[str]) -> None:
-    parser = Parser(prog="geostyle")
-    add_arguments(parser.add_subparsers(dest="verb").add_parser("job"), Job)
-    with pytest.raises(SystemExit):
-        parser.parse_args(["job", "--stpes", "3"])
-    assert "did you mean '--steps'?" in capsys.readouterr().err
-
-
 def test_help_states_ranges_and_defaults(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         parse("--help")
@@ -252,6 +236,84 @@ def test_settings_stay_cheap_to_import() -> None:
     assert done.stdout.strip() == "False", done.stderr
 
 
+def test_the_environment_may_name_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GEOSTYLE_CONFIG", str(write(tmp_path, "size_px: 64\nmode: tps")))
+    assert parse("--size", "32") == Job(size_px=32, mode="tps")
+    assert "which GEOSTYLE_CONFIG names" in caplog.text
+    other = tmp_path / "other.yaml"
+    other.write_text("size_px: 99")
+    assert parse(config=other) == Job(size_px=99)
+    monkeypatch.setenv("GEOSTYLE_CONFIG", "")
+    assert parse() == Job()
+
+
+def test_settings_may_be_given_without_their_flag() -> None:
+    found, args = config_module.parse(
+        Job,
+        ["picture", "--dry-run"],
+        prog="geostyle job",
+        description=None,
+        positional={"output": "?"},
+    )
+    assert found == Job(output=Path("picture")) and args.dry_run
+
+
+def test_a_run_to_go_on_with_replaces_the_settings() -> None:
+    def resumed(args: argparse.Namespace, given: dict[str, Any]) -> Job | None:
+        return Job(size_px=77, **given) if args.resume else None
+
+    def parsed(*argv: str) -> Job:
+        return config_module.parse(
+            Job,
+            argv,
+            prog="geostyle job",
+            description=None,
+            add_flags=lambda parser: parser.add_argument("--resume"),
+            resumed=resumed,
+        )[0]
+
+    assert parsed() == Job() and parsed("--resume", "run", "--mode", "tps") == Job(77, "tps")
+
+
+@dataclasses.dataclass(frozen=True)
+class Renamed:
+    """Settings some of which had other names once."""
+
+    tex_weights: tuple[float, ...] | None = setting(None)
+    network: Path | None = setting(None)
+    optimizer: str = setting("adam", choices=("adam", "lbfgs"))
+    stylize: str = setting("stylize", choices=("stylize", "no"))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def test_names_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    file = write(tmp_path, "net: a\noptimiser: lbfgs\nstylise: stylise\nmixture: [1, 2]")
+    expected = Renamed((1.0, 2.0), Path("a"), "lbfgs")
+    assert resolve(Renamed, file) == expected
+    words = ["--model", "a", "--optimiser=lbfgs", "--mixture", "1", "2"]
+    assert config_module.parse(Renamed, words, prog="x", description=None)[0] == expected
+    assert resolve(Renamed, None, {"model": "a"}) == Renamed(network=Path("a"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Former:
+    """Settings of a name that another class has given up."""
+
+    net: int = setting(3)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def test_a_name_in_use_is_no_former_name(tmp_path: Path) -> None:
+    assert resolve(Former, write(tmp_path, "net: 4")) == Former(4)
+    assert config_module.parse(Former, ["--net", "5"], prog="x", description=None)[0] == Former(5)
+
+
 @dataclasses.dataclass(frozen=True)
 class Mix:
     pictures: tuple[Path, ...] = setting((), repeat=True)
@@ -263,10 +325,9 @@ class Mix:
 
 @pytest.mark.parametrize("argv", [["--pictures", "a", "b"], ["--pictures", "a", "--pictures", "b"]])
 def test_a_flag_may_be_repeated(argv: list[str]) -> None:
-    parser = Parser(prog="geostyle mix")
-    add_arguments(parser, Mix)
-    args = parser.parse_args([*argv, "--weights", "2", "--weights", "1"])
-    assert resolve(Mix, None, overrides(args, Mix)) == Mix((Path("a"), Path("b")), (2.0, 1.0))
+    words = [*argv, "--weights", "2", "--weights", "1"]
+    found, _ = config_module.parse(Mix, words, prog="geostyle mix", description=None)
+    assert found == Mix((Path("a"), Path("b")), (2.0, 1.0))
 
 
 def test_a_single_value_stands_for_a_list_of_one(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from geostyle.coords import (
     base_grid,
     check_shape,
     check_size,
-    flow,
-    flow_px,
+    displacement,
     inside_mask,
     normalized_to_pixel,
     pixel_to_normalized,
@@ -40,15 +39,15 @@ def test_base_grid_is_rounded_once_from_float64() -> None:
 
 def test_dtype_and_device_are_those_of_what_came() -> None:
     points = torch.rand(1, 3, 3, 2, dtype=torch.float64)
-    for convert in (pixel_to_normalized, normalized_to_pixel, flow_px):
+    for convert in (pixel_to_normalized, normalized_to_pixel):
         assert convert(points, (4, 8)).dtype == torch.float64
         assert convert(points.to("meta"), (4, 8)).device.type == "meta"
         half = convert(points.half(), (4, 8))
         assert half.dtype == torch.float16
     # Rounded once, to float64 and not by way of float32.
-    assert torch.equal(flow(points), points - base_grid((3, 3), dtype=torch.float64))
-    assert flow(points.half()).dtype == torch.float16
-    assert flow(points.to("meta")).device.type == "meta"
+    assert torch.equal(displacement(points), points - base_grid((3, 3), dtype=torch.float64))
+    assert displacement(points.half()).dtype == torch.float16
+    assert displacement(points.to("meta")).device.type == "meta"
     assert base_grid((2, 2), device="meta").device.type == "meta"
 
 
@@ -129,11 +128,9 @@ def test_inside_includes_the_edges() -> None:
     assert inside_mask(grid).tolist() == [[[True, False, False, True]]]
 
 
-def test_flow_is_measured_from_the_base_grid() -> None:
+def test_displacement_is_measured_from_the_base_grid() -> None:
     grid = base_grid((4, 8))[None] + torch.tensor([0.5, -0.25])
-    assert torch.allclose(flow(grid), torch.tensor([0.5, -0.25]).expand(1, 4, 8, 2))
-    in_pixels = torch.tensor([0.5 * 100 / 2, -0.25 * 60 / 2]).expand(1, 4, 8, 2)
-    assert torch.allclose(flow_px(grid, (60, 100)), in_pixels)
+    assert torch.allclose(displacement(grid), torch.tensor([0.5, -0.25]).expand(1, 4, 8, 2))
 
 
 def test_a_resized_grid_reads_the_same_affine_map() -> None:

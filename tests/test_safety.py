@@ -121,6 +121,89 @@ def test_nothing_is_asked_of_the_network(
     assert [event for event, _ in seen if event.startswith(("socket.", "urllib."))] == []
 
 
+WRITES = """
+import os, pkgutil, sys
+
+import torch
+
+import geostyle
+from geostyle.pipeline import TransferSettings
+
+pictures = [torch.rand(1, 3, 40, 48) for _ in range(3)]
+changes = {"open": 0, "os.mkdir": 0, "os.rename": 0, "os.remove": 0, "shutil.copyfile": 0}
+written = []
+
+def watch(event, args):
+    if event in changes:
+        writing = event != "open" or (args[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        if writing and args[0] != os.devnull:
+            written.append([event, str(args[0])])
+
+sys.addaudithook(watch)
+result = geostyle.transfer(
+    pictures[0], geo_style=pictures[1], tex_style=pictures[2], weights=sys.argv[1],
+    iterations=(2, 1), device="cpu",
+)
+assert torch.isfinite(result.image).all() and written == [], written
+open(sys.argv[2], "w").close()
+assert [args[1] for args in written] == [sys.argv[2]], "nothing was watched"
+"""
+
+
+def test_a_transfer_in_python_writes_no_file(tiny_weights: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", WRITES, str(tiny_weights), str(tmp_path / "proof")],
+        cwd=tmp_path, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+WITHOUT_POSIX = """
+import importlib, pkgutil, sys
+
+import cv2, kornia, matplotlib, safetensors, skimage, tifffile, torch, torchvision, tqdm, yaml
+
+for name in sys.argv[1:]:  # modules of others may be loaded with them
+    sys.modules[name] = None
+import geostyle
+
+for module in pkgutil.walk_packages(geostyle.__path__, "geostyle."):
+    if module.name != "geostyle.__main__":
+        importlib.import_module(module.name)
+"""
+POSIX = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
+
+
+def test_every_module_is_imported_without_posix(tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_POSIX, *POSIX],
+        cwd=tmp_path, capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_posix_modules_are_imported_where_they_may_be_missing(path: Path) -> None:
+    """An import of one stands in a `try`, or under a test of the platform."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    guarded = {
+        id(inner)
+        for node in ast.walk(tree)
+        if (
+            isinstance(node, ast.Try)
+            and any("ImportError" in ast.unparse(h) for h in node.handlers)
+        )
+        or (isinstance(node, ast.If) and "platform" in ast.unparse(node.test))
+        for inner in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = {alias.name for alias in node.names} | {getattr(node, "module", None)}
+            assert not names & set(POSIX) or id(node) in guarded, f"{path.name}, line {node.lineno}"
+
+
 def test_wandb_is_off_in_every_settings_by_default() -> None:
     defaults = [
         node

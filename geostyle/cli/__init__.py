@@ -10,9 +10,10 @@ from __future__ import annotations
 import ast
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from geostyle.errors import GeostyleError
 
@@ -22,7 +23,7 @@ EXIT_INTERRUPTED = 130
 
 
 def verbs() -> dict[str, str]:
-    """Every verb with its one-line description, read without importing anything."""
+    """Return every verb with its one-line description, without importing any."""
     found = {}
     for path in sorted(Path(__file__).parent.glob("[a-z]*.py")):
         docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -31,29 +32,42 @@ def verbs() -> dict[str, str]:
 
 
 def run(verb: str, argv: Sequence[str]) -> int:
-    """Run one verb and turn the errors a user can mend into one line on stderr.
+    """Run one verb and return its exit status (see `guarded`)."""
+    return guarded(f"geostyle {verb}", lambda words: _module(verb).main(words), argv)
 
-    Returns:
-        The exit status: what the verb returns, 2 after an error, 130 after Ctrl-C.
+
+def _module(verb: str) -> Any:
+    return import_module(f"geostyle.cli.{verb.replace('-', '_')}")
+
+
+def guarded(
+    prog: str, main: Callable[[list[str]], int], argv: Sequence[str], hint: str = ""
+) -> int:
+    """Run a command's `main` and turn errors a user can fix into one line on stderr.
+
+    Args:
+        prog: name of the command, which begins the line.
+        hint: what to do after Ctrl-C, if anything.
+
+    Returns: the exit status: that of `main`, 2 after an error, 130 after Ctrl-C.
     """
     try:
-        status: int = import_module(f"geostyle.cli.{verb.replace('-', '_')}").main(list(argv))
-        return status
+        return main(list(argv))
     except GeostyleError as error:
-        print(f"geostyle {verb}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_ERROR
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
             raise
-        print(f"geostyle {verb}: error: not enough memory; try a smaller --size", file=sys.stderr)
+        print(f"{prog}: error: not enough memory; try a smaller --size", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
-        print(f"geostyle {verb}: interrupted", file=sys.stderr)
+        print(f"{prog}: interrupted{hint and '; '}{hint}", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    """Whether Python or torch (which is not imported here) ran out of memory."""
+    """Return whether Python, or torch (which is not imported here), ran out of memory."""
     named = type(error).__name__ in ("MemoryError", "OutOfMemoryError")
     return named or "can't allocate memory" in str(error)
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
-from geostyle import config
-from geostyle.cli._evaluate_network import Network
+from geostyle.cli._evaluate_network import Network, parse, report
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.evaluation import pck as evaluate
+from geostyle.evaluation import pck
 from geostyle.evaluation.keypoints import KeypointPair, read_pf_pascal, read_pf_willow, read_spair
-from geostyle.evaluation.metrics import reliability_table
 from geostyle.evaluation.pck import ORACLE, UNRELATED
-from geostyle.io.files import write_json
 from geostyle.matching import ESTIMATORS, GeometrySettings
 
 READERS: dict[str, Callable[[Path], list[KeypointPair]]] = {
@@ -34,11 +30,11 @@ ABOUT = {
 
 @dataclass(frozen=True)
 class Keypoints:
-    """PCK of keypoints."""
+    """Settings of the benchmark."""
 
-    root: Path | None = setting(None, help="folder of the set, laid out as its authors do")
-    classes: tuple[str, ...] = setting((), help="classes to look at; default: all")
-    limit: int = setting(0, min=0, help="pairs looked at, spread over all; 0: all")
+    root: Path | None = setting(None, help="folder of the set, with its authors' layout")
+    classes: tuple[str, ...] = setting((), help="classes to measure; default: all")
+    limit: int = setting(0, min=0, help="pairs to measure, spread over all; 0: all")
     estimators: tuple[str, ...] = setting(
         ("none", "ransac-affine", "robust", "refined", ORACLE),
         choices=(*ESTIMATORS, ORACLE),
@@ -46,7 +42,7 @@ class Keypoints:
     )
     calibration: bool = setting(False, help="also print confidence against correctness")
     unrelated: int = setting(
-        0, min=0, help="pairs across classes, of which nothing is right, added to the calibration"
+        0, min=0, help="pairs across classes, where no match is right, added to the calibration"
     )
     network: Network = setting(Network())
     geometry: GeometrySettings = setting(GeometrySettings(frame="geo"))
@@ -56,41 +52,37 @@ class Keypoints:
 
 
 def run(benchmark: str, argv: Sequence[str]) -> int:
-    """PCK of every estimator on the pairs of a folder."""
-    parser = config.Parser(
-        prog=f"geostyle evaluate {benchmark}",
-        description=f"PCK at 0.05, 0.1 and 0.15, mean over pairs, with 95 % intervals by a "
-        f"bootstrap over pictures. Reads {ABOUT[benchmark]}.",
+    """Measure the PCK of every estimator on the pairs of a folder."""
+    settings, dry_run = parse(
+        benchmark,
+        Keypoints,
+        argv,
+        "PCK at 0.05, 0.1 and 0.15, mean over pairs, with 95 % intervals by a bootstrap over "
+        f"pictures. Reads {ABOUT[benchmark]}.",
     )
-    config.add_arguments(parser, Keypoints)
-    settings = config.resolve(Keypoints, None, config.overrides(parser.parse_args(argv), Keypoints))
+    if dry_run:
+        return 0
     if settings.root is None:
         raise InputError(f"root: expected --root with {ABOUT[benchmark]}, got nothing")
     pairs = chosen(READERS[benchmark](settings.root), settings)
-    strangers = evaluate.unrelated_pairs(pairs, settings.unrelated)
-    network, extractor = settings.network, settings.network.load()
-    with tqdm(total=len(pairs) + len(strangers), unit="pair", dynamic_ncols=True) as bar:
-        found = evaluate.predict(
-            [*pairs, *strangers], extractor, settings.geometry, settings.estimators, bar.update
-        )
-    name = f"{network.features}/{'+'.join(settings.geometry.match_layers)}"
-    rows = evaluate.score(pairs, [p for p in found if p.pair < len(pairs)], name)
-    print(evaluate.table(rows))
-    calibrated: dict[str, Any] = {}
-    if settings.calibration or strangers:
-        for estimator, reliability in evaluate.calibration([*pairs, *strangers], found).items():
-            print(f"\nconfidence of {estimator}:\n{reliability_table(reliability)}")
-            calibrated[estimator] = asdict(reliability)
-    if network.json is not None:
-        about = {"benchmark": benchmark, "features": name, "calibration": calibrated}
-        write_json(network.json, evaluate.as_json(rows, **about))
+    unrelated = pck.unrelated_pairs(pairs, settings.unrelated)
+    everything = [*pairs, *unrelated]
+    network = settings.network.load()
+    with tqdm(total=len(everything), unit="pair", dynamic_ncols=True) as bar:
+        found = pck.predict(everything, network, settings.geometry, settings.estimators, bar.update)
+    name = f"{settings.network.features}/{'+'.join(settings.geometry.match_layers)}"
+    rows = pck.score(pairs, [p for p in found if p.pair < len(pairs)], name)
+    measured = settings.calibration or unrelated
+    calibrated = pck.calibration(everything, found) if measured else {}
+    figures = pck.as_json(rows, benchmark=benchmark, features=name)
+    report(pck.table(rows), figures, settings.network.json, calibrated)
     return 0
 
 
 def chosen(pairs: list[KeypointPair], settings: Keypoints) -> list[KeypointPair]:
-    """The pairs of the classes asked for, thinned to the limit.
+    """Return the pairs of the classes asked for, at most as many as the limit.
 
-    Raises: InputError for a class that is not there, or too few of them for unrelated pairs.
+    Raises: InputError for an unknown class, or where unrelated pairs need more classes.
     """
     kinds = list(dict.fromkeys(pair.kind for pair in pairs))
     missing = [name for name in settings.classes if name not in kinds]
@@ -98,7 +90,7 @@ def chosen(pairs: list[KeypointPair], settings: Keypoints) -> list[KeypointPair]
         raise InputError(f"classes: expected some of {', '.join(kinds)}, got {missing[0]!r}")
     if settings.classes:
         pairs = [pair for pair in pairs if pair.kind in settings.classes]
-    if settings.unrelated and not evaluate.unrelated_pairs(pairs, 1):
+    if settings.unrelated and not pck.unrelated_pairs(pairs, 1):
         raise InputError(f"{UNRELATED}: expected pairs of two kinds of things or more, got one")
     if settings.limit and settings.limit < len(pairs):
         step = len(pairs) / settings.limit

@@ -1,18 +1,25 @@
-"""Whose features a benchmark compares: settings that several of them share."""
+"""What the benchmarks share: the network under test, dry runs, and where the figures go."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
+from geostyle import config
 from geostyle.config import check, setting
 from geostyle.device import resolve_device
+from geostyle.evaluation.metrics import Reliability, reliability_table
 from geostyle.features.extractor import FeatureExtractor, load_features
+from geostyle.io.files import write_json
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
 class Network:
-    """Whose features are compared, and where the figures go."""
+    """The network whose features are compared, and the file of the figures."""
 
     features: str = setting("lite", choices=("lite", "vgg19", "vgg16"), help="feature network")
     weights: Path | None = setting(None, help="local file with that network's weights")
@@ -23,6 +30,40 @@ class Network:
         check(self)
 
     def load(self) -> FeatureExtractor:
-        """The network itself."""
+        """Load the network."""
         device = resolve_device(self.device)
         return load_features(self.features, weights=self.weights, device=device)
+
+
+def parse(
+    benchmark: str, settings_class: type[S], argv: Sequence[str], description: str
+) -> tuple[S, bool]:
+    """Return the settings of a benchmark, and whether to print them and stop."""
+    settings, args = config.parse(
+        settings_class, argv, prog=f"geostyle evaluate {benchmark}", description=description
+    )
+    if args.dry_run:
+        print("settings:", *config.dump_yaml(settings).splitlines(), sep="\n  ")
+    return settings, args.dry_run
+
+
+def report(
+    table: str,
+    figures: dict[str, Any],
+    file: Path | None,
+    calibrated: Mapping[str, Reliability] | None = None,
+) -> None:
+    """Print a table and the calibration of confidences, and write the figures where asked for.
+
+    Args:
+        figures: JSON types; the calibration is added.
+        file: JSON file to write, if any.
+        calibrated: confidence against correctness by estimator; None where there is none.
+    """
+    print(table)
+    for name, reliability in (calibrated or {}).items():
+        print(f"\nconfidence of {name}:\n{reliability_table(reliability)}")
+    if calibrated is not None:
+        figures["calibration"] = {name: asdict(found) for name, found in calibrated.items()}
+    if file is not None:
+        write_json(file, figures)

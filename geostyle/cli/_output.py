@@ -41,7 +41,7 @@ class OutputSettings:
             raise InputError(f"bit_depth: expected 8 for {self.format}, got 16")
 
     def save(self, image: Tensor, stem: Path, content: Picture) -> Path:
-        """Write a picture made of `content` to `stem` with the format's suffix, and return that.
+        """Write a picture made of `content` to `stem` with the format's suffix; return its path.
 
         Args: image, (1, 3, H, W), sRGB in [0, 1].
         """

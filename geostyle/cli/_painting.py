@@ -1,33 +1,37 @@
-"""What the verbs that paint from noise share: the network, the run folder, the progress bar."""
+"""The one runner of the verbs that paint: parse, load, open a run folder, paint, save, report."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import re
 import signal
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from geostyle import config
+from geostyle.cli import EXIT_INTERRUPTED
 from geostyle.config import check, setting
 from geostyle.coords import Size, resize
 from geostyle.device import resolve_device, resolve_precision, seed_everything
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
+from geostyle.io.files import write_json
 from geostyle.io.images import fit_size, load_picture, save_picture, to_uint8
 from geostyle.io.originals import keep_originals
 from geostyle.io.runs import RunFolder
-from geostyle.report.sheet import Panel
+from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture import Progress
 from geostyle.texture.optimizer import NotFiniteError
 
-J = TypeVar("J")
+Callback = Callable[[Progress], None]
 DEFAULT_PX = 512
 SIDE_PX = (16, 32768)
 
@@ -56,42 +60,161 @@ class NetworkSettings:
         """Load the network and seed everything random."""
         seed_everything(self.seed)
         device = resolve_device(self.device)
+        dtype = resolve_precision(self.precision, device)
         return load_features(
-            self.features,
-            weights=self.weights,
-            pooling=self.pooling,
-            device=device,
-            dtype=resolve_precision(self.precision, device),
+            self.features, weights=self.weights, pooling=self.pooling, device=device, dtype=dtype
         )
 
 
-def parse(
-    verb: str, description: str, job_class: type[J], argv: Sequence[str], **positional: str
-) -> tuple[J, bool]:
-    """Read defaults < --config < flags, and whether it is a dry run.
+@dataclass(frozen=True)
+class Painted:
+    """A picture that a verb made.
 
-    `positional` names settings that may also be given without their flag, and how many of each
-    (argparse's nargs).
+    Attributes:
+        name: of its file in the run folder.
+        image: (1, 3, H, W), sRGB in [0, 1].
+        title, note: of its panel on the contact sheet; it has none without a title.
+        figures: its entry in result.json.
+        row: pictures of the same row stand beside each other on the sheet.
+        derived: another picture made of this one.
     """
-    parser = config.Parser(prog=f"geostyle {verb}", description=description)
-    for name, nargs in positional.items():
-        parser.add_argument(
-            name,
-            nargs=nargs,
-            default=argparse.SUPPRESS,
-            metavar="PICTURE",
-            help=f"the same as --{name}",
-        )
-    parser.add_argument(
-        "--config", type=Path, metavar="YAML", help="settings, such as a run's settings.yaml"
+
+    name: str
+    image: Tensor
+    title: str
+    note: str = ""
+    figures: Mapping[str, Any] | None = None
+    row: str = ""
+    derived: Painted | None = None
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Everything that a verb paints with.
+
+    Attributes:
+        inputs: the pictures that were read, on the network's device.
+        network: as it was loaded.
+        options: `seed` and `callback` of the functions that paint.
+    """
+
+    inputs: dict[str, Tensor]
+    network: Any
+    options: dict[str, Any]
+
+
+class PaintingJob(ABC):
+    """Settings of a verb that paints, and the steps in which these verbs differ.
+
+    A subclass is a dataclass of settings, among them the folder `output` and either a section
+    `network` or a `seed`.
+    """
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @abstractmethod
+    def read(self) -> dict[str, Tensor]:
+        """Return the pictures (1, 3, H, W) that the verb works on, by name."""
+
+    def load(self) -> Any:
+        """Return the network."""
+        return vars(self)["network"].load()
+
+    @abstractmethod
+    def plan(self, network: Any) -> Sequence[Any]:
+        """Return a description of each picture to paint, for `paint`.
+
+        Raises: InputError for settings that the network cannot satisfy.
+        """
+
+    @abstractmethod
+    def paint(self, one: Any, tools: Tools) -> Painted:
+        """Paint one of the pictures that were planned."""
+
+
+def run_job(
+    verb: str,
+    description: str | None,
+    job_class: type[PaintingJob],
+    argv: Sequence[str],
+    **positional: str,
+) -> int:
+    """Run a verb that paints, from its flags to its report.
+
+    Args:
+        positional: settings that may also be given without their flag, and argparse's `nargs`.
+
+    Returns: the exit status: 0 when done, 130 where Ctrl-C cut the painting short.
+    """
+    job, args = config.parse(
+        job_class, argv, prog=f"geostyle {verb}", description=description, positional=positional
     )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="check and print everything, then stop"
-    )
-    config.add_arguments(parser, job_class)
-    args = parser.parse_args(argv)
-    job = config.resolve(job_class, args.config, config.overrides(args, job_class))
-    return job, args.dry_run
+    inputs = job.read()
+    network = job.load()
+    print("settings:", *config.dump_yaml(job).splitlines(), sep="\n  ")
+    plan = job.plan(network)
+    if args.dry_run:
+        return 0
+    settings = vars(job)
+    seed = settings["seed"] if "seed" in settings else settings["network"].seed
+    like = getattr(network, "mean", torch.zeros(1))
+    placed = {name: picture.to(like) for name, picture in inputs.items()}
+    run = RunFolder.create(settings["output"], verb)
+    figures, rows = dict[str, Any](), dict[str, list[Panel]]()
+    seconds, interrupted = 0.0, False
+    with run.lock():
+        keep_originals(run, job)
+        run.save_environment(verb=verb, seed=seed)
+        run.save_settings(job)
+        for name, picture in inputs.items():
+            save_picture(picture, run.file(f"inputs/{name}.png"))
+        with progress(run, len(plan), _iterations(job)) as (callback, stop_if_asked):
+            tools = Tools(placed, network, {"seed": seed, "callback": callback})
+            for one in plan:
+                started = time.monotonic()
+                painted = job.paint(one, tools)
+                seconds += time.monotonic() - started
+                figures[painted.name] = painted.figures
+                rows.setdefault(painted.row, []).extend(save(run, painted))
+                try:
+                    stop_if_asked()
+                except KeyboardInterrupt:
+                    interrupted = True
+                    break
+        write_json(run.file("result.json"), {"interrupted": interrupted, **figures})
+        sources = [panel(run.file(f"inputs/{name}.png"), name) for name in inputs]
+        if len(plan) > 1 and len(sources) > 1:
+            sheet = [sources, *rows.values()]
+        else:
+            sheet = [[*sources, *row] for row in rows.values() if row]
+        save_sheet(sheet, run.file("contact_sheet.png"), joined=len(plan) == 1)
+    run.close()
+    result = run.file(list(figures)[-1])
+    print(f"{'interrupted; the best so far' if interrupted else 'result'}: {result}")
+    print(f"sheet: {run.file('contact_sheet.png')}")
+    print(f"painted: {len(figures)} in {seconds / len(figures):.3f} s each")
+    return EXIT_INTERRUPTED if interrupted else 0
+
+
+def _iterations(job: PaintingJob) -> list[int]:
+    """Return the optimizer's steps at each level of one picture; none without an optimizer."""
+    flat = config.flatten(config.to_dict(job))
+    return next((value for key, value in flat.items() if key.endswith("descent.iterations")), [])
+
+
+def save(run: RunFolder, painted: Painted) -> list[Panel]:
+    """Save a picture and what is derived from it; return their panels of the contact sheet."""
+    path = run.file(painted.name)
+    save_picture(painted.image, path)
+    panels = [panel(path, painted.title, painted.note)] if painted.title else []
+    return panels + (save(run, painted.derived) if painted.derived else [])
+
+
+def long_side(flag: str, words: str) -> Any:
+    """Declare the setting of the long side at which a picture is read."""
+    text = f"long side {words}; default: its own, at most {DEFAULT_PX}"
+    return setting(None, flag=flag, min=SIDE_PX[0], max=SIDE_PX[1], help=text)
 
 
 def read(path: Path | None, name: str, size_px: int | None) -> Tensor:
@@ -104,7 +227,7 @@ def read(path: Path | None, name: str, size_px: int | None) -> Tensor:
 
 
 def parse_size(text: str | None) -> Size | None:
-    """(H, W) from ``"WIDTHxHEIGHT"`` or one number for a square."""
+    """Return (H, W) from ``"WIDTHxHEIGHT"``, or from one number for a square."""
     if text is None:
         return None
     match = re.fullmatch(r"(\d{1,5})(?:[x×](\d{1,5}))?", str(text).lower())
@@ -118,24 +241,8 @@ def parse_size(text: str | None) -> Size | None:
 
 
 @contextlib.contextmanager
-def run_folder(
-    verb: str, job: Any, output: Path, network: NetworkSettings, inputs: Mapping[str, Tensor]
-) -> Iterator[RunFolder]:
-    """Open a numbered run folder holding settings, environment and the pictures that come in."""
-    run = RunFolder.create(output, verb)
-    with run.lock():
-        keep_originals(run, job)
-        run.save_environment(verb=verb, seed=network.seed, network=config.to_dict(network))
-        run.save_settings(job)
-        for name, picture in inputs.items():
-            save_picture(picture, run.file(f"inputs/{name}.png"))
-        yield run
-    run.close()
-
-
-@contextlib.contextmanager
 def keeping_last_good(run: RunFolder) -> Iterator[None]:
-    """Where the loss stops being a number, save the last good picture and say where it is."""
+    """Where the loss becomes NaN or infinite, save the last good picture and name its file."""
     try:
         yield
     except NotFiniteError as error:
@@ -146,14 +253,14 @@ def keeping_last_good(run: RunFolder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopping_between_steps(bar: tqdm[Any]) -> Iterator[Callable[[], None]]:
-    """Hold a first Ctrl-C back until what this gives is called, which raises KeyboardInterrupt."""
+    """Defer a first Ctrl-C to the next call of the function given, which raises it."""
     asked = False
 
     def ask(*_: object) -> None:
         nonlocal asked
         asked = True
         signal.signal(signal.SIGINT, before)
-        bar.write("stopping after this step; once more to stop at once")
+        bar.write("stopping after this step; press Ctrl-C again to stop immediately")
 
     def stop_if_asked() -> None:
         if asked:
@@ -170,8 +277,11 @@ def stopping_between_steps(bar: tqdm[Any]) -> Iterator[Callable[[], None]]:
 @contextlib.contextmanager
 def progress(
     run: RunFolder, n_pictures: int, iterations: Sequence[int]
-) -> Iterator[Callable[[Progress], None]]:
-    """Show and log every step; Ctrl-C ends after its step with what is there, again at once."""
+) -> Iterator[tuple[Callback, Callable[[], None]]]:
+    """Show and log every step of the optimizer; Ctrl-C ends the painting after its step.
+
+    Yields: the callback for a step, and the function that raises a Ctrl-C that was pressed.
+    """
     picture, last = 0, (-1, -1)
 
     def show(p: Progress) -> None:
@@ -193,18 +303,23 @@ def progress(
 
     total = n_pictures * sum(iterations)
     with (
-        tqdm(total=total, unit="step", dynamic_ncols=True) as bar,
+        tqdm(total=total, unit="step", dynamic_ncols=True, disable=not total) as bar,
         stopping_between_steps(bar) as stop_if_asked,
         keeping_last_good(run),
     ):
-        yield show
+        yield show, stop_if_asked
 
 
 def panel(path: Path, title: str, note: str = "") -> Panel:
-    """A panel of a contact sheet from a picture of the run folder."""
+    """Return a panel of a contact sheet with a picture of the run folder."""
     return Panel(title, to_uint8(load_picture(path, name=path.name).tensor), note)
 
 
+def mean_per_cent(errors: dict[str, float]) -> str:
+    """Return the mean of relative errors as text: 0.01 and 0.02 are ``"1.5 %"``."""
+    return per_cent(sum(errors.values()) / len(errors))
+
+
 def per_cent(value: float) -> str:
-    """0.0123 → "1.2 %"."""
+    """Return a share as text: 0.0123 is ``"1.2 %"``."""
     return f"{100 * value:.2g} %"

@@ -13,8 +13,7 @@ from geostyle.distributed import Processes
 from geostyle.errors import InputError
 from geostyle.io.images import to_uint8
 from geostyle.io.runs import RunFolder
-from geostyle.report.html import Panel
-from geostyle.report.sheet import save_sheet
+from geostyle.report.sheet import Panel, save_sheet
 from geostyle.training.feedforward import FeedForwardLearner
 from geostyle.training.learner import Learner, LoopSettings
 from geostyle.training.loop import STATE, OnValidation, run_training

@@ -1,8 +1,8 @@
-"""repaint pictures with a trained fast style network, in a moment each
+"""repaint pictures with a trained fast style network, in one pass each
 
 geostyle fast-apply photo.jpg painted.jpg
-geostyle fast-apply model.safetensors photos/ more.jpg painted/
-geostyle fast-apply model.safetensors --export model.onnx
+geostyle fast-apply NETWORK.safetensors photos/ more.jpg painted/
+geostyle fast-apply NETWORK.safetensors --export NETWORK.onnx
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from geostyle.config import check, setting
 from geostyle.coords import resize
 from geostyle.device import resolve_device, resolve_precision
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_network import FastNet, noise_place
-from geostyle.feedforward.files import FAST, SUFFIX, bundled, find_network, load_fast
+from geostyle.feedforward.fast_network import FastNetwork, noise_place
+from geostyle.feedforward.files import FAST, SUFFIX, bundled, find_network, load_network
 from geostyle.io.images import SUFFIXES, fit_size, list_pictures, load_picture, save_picture
 
 FORMATS = {"png": ".png", "jpg": ".jpg"}
@@ -34,9 +34,9 @@ WRITTEN = (".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class ApplySettings:
-    """How pictures are repainted."""
+    """Settings of one call."""
 
-    model: Path | None = setting(
+    network: Path | None = setting(
         None, help="the network's file, or a bundled one's name; default: the first bundled one"
     )
     size_px: int | None = setting(
@@ -49,7 +49,7 @@ class ApplySettings:
     recursive: bool = setting(False, help="take the folders within folders, too")
     seed: int | None = setting(
         None, min=0, max=2**31 - 1,
-        help="where the network's noise begins; default: elsewhere for each picture. "
+        help="place where the network's noise begins; default: another for each picture. "
         "Give one for the frames of a film",
     )  # fmt: skip
     export: Path | None = setting(None, help="write the network as an ONNX file")
@@ -64,53 +64,51 @@ class ApplySettings:
 
 def main(argv: Sequence[str]) -> int:
     """Repaint; 0 when everything that can be read is written."""
-    settings, words = parse(argv)
+    settings, args = config.parse(
+        ApplySettings, argv, prog="geostyle fast-apply", description=__doc__, add_flags=_add_paths
+    )
+    words: list[Path] = args.paths
     first = words[0] if words else Path()
     if first.suffix == SUFFIX or (str(first) in bundled(FAST) and not first.exists()):
-        if settings.model is not None:
-            raise InputError(f"model: expected one network, got {first} and {settings.model}")
-        settings, words = replace(settings, model=first), words[1:]
-    path = find_network(settings.model, FAST)
-    net, about = load_fast(path)
+        if settings.network is not None:
+            raise InputError(f"network: expected one network, got {first} and {settings.network}")
+        settings, words = replace(settings, network=first), words[1:]
+    path = find_network(settings.network, FAST)
+    network, about = load_network(path, FAST)
     print(f"network: {path} ({about.get('tex_style', {}).get('name', 'style unknown')})")
-    if settings.export is not None:
+    if settings.export is not None and not args.dry_run:
         from geostyle.feedforward.onnx_export import export_onnx
 
-        export_onnx(net, settings.export)
+        export_onnx(network, settings.export)
         print(f"export: {settings.export}")
-        if not words:
-            return 0
+    if settings.export is not None and not words:
+        return 0
     if len(words) < 2:
         given = " ".join(map(str, words)) or "none"
         raise InputError(f"paths: expected pictures or folders, then the output, got {given}")
     jobs = plan(words[:-1], words[-1], settings)
+    if args.dry_run:
+        print(*(f"{source} -> {target}" for source, target in jobs), sep="\n")
+        return 0
     device = resolve_device(settings.device)
-    net = net.compute_in(resolve_precision(settings.precision, device)).to(device)
-    repaint_all(net, jobs, settings)
+    network = network.compute_in(resolve_precision(settings.precision, device)).to(device)
+    repaint_all(network, jobs, settings)
     return 0
 
 
-def parse(argv: Sequence[str]) -> tuple[ApplySettings, list[Path]]:
-    """The settings, and the paths in their order."""
-    parser = config.Parser(
-        prog="geostyle fast-apply",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def _add_paths(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
         "paths", nargs="*", type=Path, metavar="PATH",
-        help="[MODEL.safetensors|NAME] PICTURE|FOLDER… OUTPUT: a picture's name for one picture, "
+        help="[NETWORK.safetensors|NAME] PICTURE|FOLDER… OUTPUT: a picture's name for one picture, "
         "else a folder",
     )  # fmt: skip
-    config.add_arguments(parser, ApplySettings)
-    args = parser.parse_args(argv)
-    return config.resolve(ApplySettings, None, config.overrides(args, ApplySettings)), args.paths
 
 
 def plan(sources: Sequence[Path], output: Path, settings: ApplySettings) -> list[tuple[Path, Path]]:
-    """Which picture goes to which file; no file is an input, none is written twice.
+    """Return (picture, file of its result) for every picture; all files differ.
 
-    Raises: InputError where that cannot be.
+    Raises: InputError for an unusable output, or one that would replace an input.
     """
     if output.suffix.lower() in SUFFIXES:
         if output.suffix.lower() not in WRITTEN:
@@ -140,13 +138,13 @@ def plan(sources: Sequence[Path], output: Path, settings: ApplySettings) -> list
 
 
 def places(sources: Sequence[Path], output: Path, recursive: bool) -> list[tuple[Path, Path]]:
-    """Every picture once, and where it lies relative to what named it."""
+    """Return every picture once, and its path relative to the folder that was given."""
     found: dict[Path, Path] = {}
     for source in sources:
         if source.is_dir():
             own = output.resolve()
             for path in list_pictures(source, recursive=recursive, name="paths"):
-                # What an earlier call wrote below this folder is no picture to repaint.
+                # Results of an earlier call may lie below this folder.
                 if source.resolve() == own or own not in path.resolve().parents:
                     found.setdefault(path, path.relative_to(source))
         else:
@@ -154,8 +152,10 @@ def places(sources: Sequence[Path], output: Path, recursive: bool) -> list[tuple
     return list(found.items())
 
 
-def repaint_all(net: FastNet, jobs: Sequence[tuple[Path, Path]], settings: ApplySettings) -> None:
-    """Repaint and save, leaving out what cannot be read; says what happened.
+def repaint_all(
+    network: FastNetwork, jobs: Sequence[tuple[Path, Path]], settings: ApplySettings
+) -> None:
+    """Repaint and save, skipping and listing pictures that cannot be read.
 
     Raises: InputError where no picture can be read.
     """
@@ -171,7 +171,7 @@ def repaint_all(net: FastNet, jobs: Sequence[tuple[Path, Path]], settings: Apply
         if settings.size_px:
             image = resize(image, fit_size(picture.size, settings.size_px)).clamp(0, 1)
         started = time.monotonic()
-        painted = repaint(net, image, settings.seed)
+        painted = repaint(network, image, settings.seed)
         seconds += time.monotonic() - started
         depth = picture.bit_depth if target.suffix == ".png" else 8
         save_picture(painted, target, bit_depth=depth, quality=settings.quality)
@@ -186,11 +186,11 @@ def repaint_all(net: FastNet, jobs: Sequence[tuple[Path, Path]], settings: Apply
 
 
 @torch.inference_mode()
-def repaint(net: FastNet, image: Tensor, seed: int | None = None) -> Tensor:
-    """`image` (1, 3, H, W) repainted, in [0, 1], on the CPU.
+def repaint(network: FastNetwork, image: Tensor, seed: int | None = None) -> Tensor:
+    """Return `image` (1, 3, H, W) repainted, in [0, 1], on the CPU.
 
-    seed: of where the network's noise begins; None takes one that follows from the picture.
+    Args: seed, of the place where the network's noise begins; None derives one from the picture.
     """
     if seed is None:
         seed = zlib.crc32((image * 255).round().byte().numpy().tobytes())
-    return net(image.to(net.out.weight.device), noise_place(seed)).clamp(0, 1).cpu()
+    return network(image.to(network.out.weight.device), noise_place(seed)).clamp(0, 1).cpu()

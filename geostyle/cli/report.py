@@ -10,9 +10,10 @@ from geostyle.report.html import write_report
 
 
 def main(argv: Sequence[str]) -> int:
-    """Redraw from the folder's own files; nothing is computed again."""
+    """Draw both from the files of the folder, without computing anything again."""
     parser = Parser(
-        prog="geostyle report", description="Redraw the report of a transfer's run folder."
+        prog="geostyle report",
+        description="Draw a transfer's sheet and report again.",
     )
     parser.add_argument("run", type=Path, help="run folder, such as runs/00001-transfer")
     print(write_report(parser.parse_args(argv).run))

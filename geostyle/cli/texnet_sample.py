@@ -1,11 +1,10 @@
 """make samples of a texture, of any size, with a trained texture network
 
-A network of ``--mode stylize`` repaints ``--content`` instead, once a seed.
+A network of ``--mode stylize`` repaints ``--content`` instead, once for each seed.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,37 +13,31 @@ import torch
 from torch import Tensor
 
 from geostyle.cli import _painting
-from geostyle.config import check, dump_yaml, setting
+from geostyle.cli._painting import Painted, PaintingJob, Tools
+from geostyle.config import setting
+from geostyle.coords import Size, size_of
 from geostyle.device import resolve_device, resolve_precision
 from geostyle.errors import InputError
-from geostyle.feedforward.files import TEXTURE, find_network, load_texture_net
-from geostyle.feedforward.texture_network import TextureNet, noise_pyramid
-from geostyle.io.images import save_picture
-from geostyle.io.originals import keep_originals
-from geostyle.io.runs import RunFolder
-from geostyle.report.sheet import Panel, save_sheet
+from geostyle.feedforward.files import TEXTURE, find_network, load_network
+from geostyle.feedforward.texture_network import TextureNetwork, noise_pyramid
 
-SHOWN = 12
+SHOWN, COLUMNS = 12, 4  # samples on the contact sheet
 
 
 @dataclass(frozen=True)
-class Job:
-    """What one run is made of."""
+class Job(PaintingJob):
+    """Settings of one run."""
 
-    model: Path | None = setting(
+    network: Path | None = setting(
         None, help="the network's file, or a bundled one's name; default: the first bundled one"
     )
     size: str = setting("256", help="WIDTHxHEIGHT of a sample, or one number")
     content: Path | None = setting(None, help="picture to repaint, for networks that do")
-    content_px: int | None = setting(
-        None,
-        flag="--content-size",
-        min=16,
-        max=32768,
-        help="long side it is read at; default: its own, at most 512",
+    content_px: int | None = _painting.long_side("--content-size", "it is read at")
+    count: int = setting(1, min=1, max=100_000, help="number of samples")
+    seed: int = setting(
+        0, min=0, max=2**32 - 1, help="seed of the first sample; each next one is greater by 1"
     )
-    count: int = setting(1, min=1, max=100_000, help="samples")
-    seed: int = setting(0, min=0, max=2**32 - 1, help="of the first sample; the next have the next")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
     device: str = setting("auto", help="auto, cpu, cuda, cuda:N or mps")
     precision: str = setting(
@@ -52,61 +45,46 @@ class Job:
     )
 
     def __post_init__(self) -> None:
-        check(self)
+        super().__post_init__()
         _painting.parse_size(self.size)
 
+    def read(self) -> dict[str, Tensor]:
+        if self.content is None:
+            return {}
+        return {"content": _painting.read(self.content, "content", self.content_px)}
 
-def main(argv: Sequence[str]) -> int:
-    """Make the samples; 0 when they are written."""
-    job, dry_run = _painting.parse(
-        "texnet-sample",
-        "Make samples of a texture with a trained texture network.",
-        Job,
-        argv,
-        model="?",
-    )
-    size = _painting.parse_size(job.size)
-    assert size is not None
-    path = find_network(job.model, TEXTURE)
-    net, about = load_texture_net(path)
-    content = None
-    if net.settings.mode == "stylize":
-        content = _painting.read(job.content, "content", job.content_px)
-        size = content.shape[-2], content.shape[-1]
-    elif job.content is not None:
-        raise InputError(f"content: expected none for {path}, which makes textures from noise")
-    print("settings:", *dump_yaml(job).splitlines(), sep="\n  ")
-    print(f"network: {path} ({about.get('tex_style', {}).get('name', 'texture unknown')})")
-    if dry_run:
-        return 0
-    device = resolve_device(job.device)
-    net = net.to(device=device, dtype=resolve_precision(job.precision, device))
-    run = RunFolder.create(job.output, "texnet-sample")
-    with run.lock():
-        keep_originals(run, job)
-        run.save_environment(verb="texnet-sample", seed=job.seed)
-        run.save_settings(job)
-        shown: list[Panel] = []
-        seconds = 0.0
-        for seed in range(job.seed, job.seed + job.count):
-            started = time.monotonic()
-            image = sample(net, size, seed, content)
-            seconds += time.monotonic() - started
-            name = f"sample-{seed}.png"
-            save_picture(image, run.file(name))
-            if len(shown) < SHOWN:
-                shown.append(_painting.panel(run.file(name), f"seed {seed}"))
-        rows = [shown[i : i + 4] for i in range(0, len(shown), 4)]
-        save_sheet(rows, run.file("contact_sheet.png"))
-    run.close()
-    print(f"samples: {job.count} in {seconds / job.count:.3f} s each, {run.path}")
-    print(f"sheet: {run.file('contact_sheet.png')}")
-    return 0
+    def load(self) -> TextureNetwork:
+        path = find_network(self.network, TEXTURE)
+        network, about = load_network(path, TEXTURE)
+        if network.settings.mode == "stylize" and self.content is None:
+            raise InputError("content: expected a picture file, got none")
+        if network.settings.mode != "stylize" and self.content is not None:
+            raise InputError(f"content: expected none for {path}, which makes textures from noise")
+        print(f"network: {path} ({about.get('tex_style', {}).get('name', 'texture unknown')})")
+        device = resolve_device(self.device)
+        return network.to(device=device, dtype=resolve_precision(self.precision, device))
+
+    def plan(self, network: TextureNetwork) -> range:
+        return range(self.seed, self.seed + self.count)
+
+    def paint(self, one: int, tools: Tools) -> Painted:
+        content, size = tools.inputs.get("content"), _painting.parse_size(self.size)
+        assert size is not None
+        image = sample(tools.network, size if content is None else size_of(content), one, content)
+        number = one - self.seed
+        title = f"seed {one}" if number < SHOWN else ""
+        row = str(number // COLUMNS)
+        return Painted(f"sample-{one}.png", image, title, figures={"seed": one}, row=row)
 
 
 @torch.inference_mode()
-def sample(net: TextureNet, size: tuple[int, int], seed: int, content: Tensor | None) -> Tensor:
-    """One sample (1, 3, *size) in [0, 1] on the CPU; the same for a seed whatever was before."""
-    device = net.out.weight.device
-    noise = [z.to(device) for z in noise_pyramid(size, net.settings, [seed])]
-    return net(noise, None if content is None else content.to(device)).clamp(0, 1).cpu()
+def sample(network: TextureNetwork, size: Size, seed: int, content: Tensor | None) -> Tensor:
+    """Return one sample (1, 3, *size) in [0, 1] on the CPU; it depends on the seed alone."""
+    device = network.out.weight.device
+    noise = [z.to(device) for z in noise_pyramid(size, network.settings, [seed])]
+    return network(noise, None if content is None else content.to(device)).clamp(0, 1).cpu()
+
+
+def main(argv: Sequence[str]) -> int:
+    """Make the samples; 0 when done, 130 where Ctrl-C cut it short."""
+    return _painting.run_job("texnet-sample", __doc__, Job, argv, network="?")

@@ -7,42 +7,33 @@ without a seam, ``--depths`` the sheet that shows what each layer adds.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from geostyle.cli import EXIT_INTERRUPTED, _painting
-from geostyle.cli._painting import NetworkSettings, panel, per_cent
-from geostyle.config import check, dump_yaml, setting
-from geostyle.coords import size_of
-from geostyle.io.files import write_json
-from geostyle.io.images import save_picture
-from geostyle.report.sheet import save_sheet
+from torch import Tensor
+
+from geostyle.cli import _painting
+from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
+from geostyle.config import setting
+from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.synthesis import (
     SynthesisSettings,
     gram_errors,
     seam,
     synthesize,
-    synthesize_depths,
     with_padding,
 )
 
 
 @dataclass(frozen=True)
-class Job:
-    """What one run is made of."""
+class Job(PaintingJob):
+    """Settings of one run."""
 
     exemplar: Path | None = setting(None, help="picture of the texture")
     size: str | None = setting(
         None, help="WIDTHxHEIGHT of the result, or one number; default: the exemplar's"
     )
-    exemplar_px: int | None = setting(
-        None,
-        flag="--exemplar-size",
-        min=16,
-        max=32768,
-        help="long side the exemplar is read at; default: its own, at most 512",
-    )
+    exemplar_px: int | None = _painting.long_side("--exemplar-size", "the exemplar is read at")
     depths: bool = setting(
         False, help="one picture for each depth, from the first of the layers alone to all of them"
     )
@@ -51,68 +42,38 @@ class Job:
     synthesis: SynthesisSettings = setting(SynthesisSettings())
 
     def __post_init__(self) -> None:
-        check(self)
+        super().__post_init__()
         _painting.parse_size(self.size)
+
+    def read(self) -> dict[str, Tensor]:
+        return {"exemplar": _painting.read(self.exemplar, "exemplar", self.exemplar_px)}
+
+    def plan(self, network: FeatureExtractor) -> list[SynthesisSettings]:
+        for layer in self.synthesis.layers:
+            network.channels(layer)
+        return self.synthesis.depths() if self.depths else [self.synthesis]
+
+    def paint(self, one: SynthesisSettings, tools: Tools) -> Painted:
+        exemplar, network = tools.inputs["exemplar"], tools.network
+        size = _painting.parse_size(self.size)
+        layer = one.layers[-1]
+        image = synthesize(exemplar, network, one, size=size, **tools.options).image
+        # A tile is measured as it is used: without borders.
+        measured = with_padding(network, "circular" if one.tile else "zeros")
+        errors = gram_errors(image, exemplar, measured, one.layers)
+        figures, stem, tiled = dict[str, object](gram_error=errors), "result", None
+        if self.depths:
+            stem = f"depth-{len(one.layers)}-{layer}"
+        if one.tile:
+            edge, name = seam(image), f"{stem}-tiled.png"
+            figures["seam"] = asdict(edge) | {"ratio": edge.ratio, "visible": edge.visible}
+            note = f"seam {edge.ratio:.2f}"
+            tiled = Painted(name, image.repeat(1, 1, 2, 2), "repeated", note)
+        title = f"to {layer}" if self.depths else "result"
+        note = f"Gram error {_painting.mean_per_cent(errors)}"
+        return Painted(f"{stem}.png", image, title, note, figures, derived=tiled)
 
 
 def main(argv: Sequence[str]) -> int:
-    """Synthesize; 0 when done, 130 when Ctrl-C cut it short."""
-    job, dry_run = _painting.parse(
-        "texture",
-        "Synthesize a texture of any size from noise, after an exemplar.",
-        Job,
-        argv,
-        exemplar="?",
-    )
-    settings, seed = job.synthesis, job.network.seed
-    picture = _painting.read(job.exemplar, "exemplar", job.exemplar_px)
-    size = _painting.parse_size(job.size) or size_of(picture)
-    extractor = job.network.load()
-    print("settings:", *dump_yaml(job).splitlines(), sep="\n  ")
-    for layer in settings.layers:
-        extractor.channels(layer)  # refuses what the network has not, before the work
-    if dry_run:
-        return 0
-    exemplar = picture.to(extractor.mean)
-    with _painting.run_folder(
-        "texture", job, job.output, job.network, {"exemplar": picture}
-    ) as run:
-        panels = [panel(run.file("inputs/exemplar.png"), "exemplar")]
-        figures: dict[str, Any] = {}
-        n_pictures = len(settings.layers) if job.depths else 1
-        with _painting.progress(run, n_pictures, settings.descent.iterations) as callback:
-            if job.depths:
-                results = synthesize_depths(
-                    exemplar, extractor, settings, size=size, seed=seed, callback=callback
-                )
-            else:
-                whole = synthesize(
-                    exemplar, extractor, settings, size=size, seed=seed, callback=callback
-                )
-                results = iter([(settings.layers[-1], whole)])
-            for i, (layer, result) in enumerate(results):
-                used = settings.layers[: i + 1] if job.depths else settings.layers
-                name = f"depth-{i + 1}-{layer}.png" if job.depths else "result.png"
-                save_picture(result.image, run.file(name))
-                # A tile is measured as it is used: without borders.
-                measured = with_padding(extractor, "circular" if settings.tile else "zeros")
-                errors = gram_errors(result.image, exemplar, measured, used)
-                figures[name] = {"gram_error": errors, "interrupted": result.interrupted}
-                note = f"Gram error {per_cent(sum(errors.values()) / len(errors))}"
-                title = f"to {layer}" if job.depths else "result"
-                panels.append(panel(run.file(name), title, note))
-                if settings.tile:
-                    edge = seam(result.image)
-                    figures[name]["seam"] = {
-                        "wrap": edge.wrap, "typical": edge.typical, "worst": edge.worst,
-                        "ratio": edge.ratio, "visible": edge.visible,
-                    }  # fmt: skip
-                    tiled = run.file(name.replace(".png", "-tiled.png"))
-                    save_picture(result.image.repeat(1, 1, 2, 2), tiled)
-                    panels.append(panel(tiled, "repeated", f"seam {edge.ratio:.2f}"))
-        write_json(run.file("result.json"), figures)
-        save_sheet([panels], run.file("contact_sheet.png"), joined=not job.depths)
-    interrupted = result.interrupted
-    print(f"{'interrupted; the best so far' if interrupted else 'result'}: {run.file(name)}")
-    print(f"sheet: {run.file('contact_sheet.png')}")
-    return EXIT_INTERRUPTED if interrupted else 0
+    """Synthesize; 0 when done, 130 where Ctrl-C cut it short."""
+    return _painting.run_job("texture", __doc__, Job, argv, exemplar="?")

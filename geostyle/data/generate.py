@@ -34,10 +34,10 @@ from geostyle.distributed import ALONE, Processes
 from geostyle.errors import GeostyleError, InputError
 from geostyle.features.extractor import load_features
 from geostyle.feedforward.fast_network import noise_place
-from geostyle.feedforward.files import load_fast
-from geostyle.io.files import make_folder
+from geostyle.feedforward.files import FAST, load_network
+from geostyle.io.files import make_folder, write_json, write_text
 from geostyle.io.images import load_picture, save_picture
-from geostyle.io.runs import RunFolder, write_json, write_text
+from geostyle.io.runs import RunFolder
 from geostyle.texture import TextureSettings, transfer_texture
 from geostyle.warps import make_family, sampling_grid
 from geostyle.warps.grid import warp_image
@@ -80,7 +80,7 @@ class Generator:
         elif settings.stylize == "fast":
             self.networks = Pool(networks(settings), "networks", least=1)
             self.painters = {
-                name: load_fast(path, name="networks")[0].compute_in(dtype).to(self.device)
+                name: load_network(path, FAST, name="networks")[0].compute_in(dtype).to(self.device)
                 for name, path in self.networks.paths.items()
             }
 

@@ -24,7 +24,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from geostyle.config import check, current_name, setting
+from geostyle.config import check, setting
+from geostyle.config.settings import current_name
 from geostyle.errors import InputError
 from geostyle.io.files import write_text
 

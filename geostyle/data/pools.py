@@ -12,7 +12,7 @@ import numpy as np
 from geostyle.data.crops import hold_out
 from geostyle.data.make_settings import MakeSettings
 from geostyle.errors import InputError
-from geostyle.feedforward.files import FAST, MAKERS, SUFFIX, bundled
+from geostyle.feedforward.files import FAST, SUFFIX, bundled
 from geostyle.io.images import list_pictures
 
 SPLIT_NUMBERS = {"train": 0, "val": 1}  # part of every seed: never renumber
@@ -74,7 +74,7 @@ def networks(settings: MakeSettings) -> dict[str, Path]:
     if not settings.networks:
         own = bundled(FAST)
         if not own:
-            raise InputError(f"networks: expected files as {MAKERS[FAST]} writes them, got none")
+            raise InputError(f"networks: expected files as {FAST.maker} writes them, got none")
         return own
     found: dict[str, Path] = {}
     for given in settings.networks:

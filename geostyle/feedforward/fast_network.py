@@ -18,7 +18,7 @@ NOISE_OCTAVES, NOISE_SIDE = 5, 128  # of the smallest maps' places
 
 
 @dataclass(frozen=True)
-class FastNetSettings:
+class FastNetworkSettings:
     """The shape of a fast style network."""
 
     widths: tuple[int, ...] = setting(
@@ -49,7 +49,7 @@ class FastNetSettings:
 
 
 def noise_place(*seed: int) -> tuple[int, int]:
-    """Where in the noise a picture begins: the `shift` of `FastNet`, for non-negative numbers."""
+    """Return a place of the noise, the `shift` of `FastNetwork`, for non-negative numbers."""
     row, column = np.random.default_rng(seed).integers(0, NOISE_SIDE, 2)
     return int(row), int(column)
 
@@ -142,11 +142,11 @@ class Enlargement(nn.Module):
         return self.norm(x + beside if add else x)
 
 
-class FastNet(nn.Module):
+class FastNetwork(nn.Module):
     """A feed-forward network that repaints pictures of any size in one style.
 
     Args:
-        settings: see `FastNetSettings`.
+        settings: see `FastNetworkSettings`.
 
     The output is linear: 0 and 1 are reached like any value, and no gradient dies beyond them; an
     untrained network with `skips` gives nearly its input.
@@ -160,7 +160,7 @@ class FastNet(nn.Module):
         skips and noise; ``configs/feedforward/fast_johnson.yaml`` has the paper's sizes.
     """
 
-    def __init__(self, settings: FastNetSettings) -> None:
+    def __init__(self, settings: FastNetworkSettings) -> None:
         super().__init__()
         self.settings = settings
         widths, full = settings.widths, settings.stem == "full"
@@ -190,7 +190,7 @@ class FastNet(nn.Module):
                 self.out.bias.zero_()  # type: ignore[union-attr]
         self.to(memory_format=torch.channels_last)
 
-    def compute_in(self, dtype: torch.dtype) -> FastNet:
+    def compute_in(self, dtype: torch.dtype) -> FastNetwork:
         """Run all convolutions but the last, which sets the colors, in this precision."""
         for part in (self.encoder, self.noise, self.blocks, self.decoder):
             if part is not None:

@@ -14,31 +14,31 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_network import FastNet
+from geostyle.feedforward.fast_network import FastNetwork
 from geostyle.io.files import write_bytes
 
 OPSET = 18
-EXAMPLE_PX = (67, 90)  # odd, and not square: nothing of it may end in the graph
+EXAMPLE_PX = (67, 90)  # odd, and not square: no side may become a constant of the graph
 
 
 class _Clamped(nn.Module):
-    """The network with its output within [0, 1], as a saved picture has it."""
+    """The network, its output clamped to [0, 1] like a saved picture."""
 
-    def __init__(self, net: FastNet) -> None:
+    def __init__(self, network: FastNetwork) -> None:
         super().__init__()
-        self.net = net
+        self.network = network
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.net(image).clamp(0, 1)
+        return self.network(image).clamp(0, 1)
 
 
-def export_onnx(net: FastNet, path: str | Path) -> None:
-    """Write `net` with any batch, height and width, whole or not at all.
+def export_onnx(network: FastNetwork, path: str | Path) -> None:
+    """Write `network` for any batch, height and width; a failure leaves no file.
 
     The graph takes "image" and gives "painted", both (batch, 3, height, width) float32, sRGB in
     [0, 1].
 
-    Raises: InputError where the packages it takes are not installed, or the path is unusable.
+    Raises: InputError where the packages it needs are not installed, or the path is unusable.
     """
     missing = [name for name in ("onnx", "onnxscript") if find_spec(name) is None]
     if missing:
@@ -53,7 +53,7 @@ def export_onnx(net: FastNet, path: str | Path) -> None:
     with torch.no_grad(), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _Clamped(net.float()).eval(),
+            _Clamped(network.float()).eval(),
             (torch.rand(2, 3, *EXAMPLE_PX),),
             dynamo=True,
             dynamic_shapes={"image": dynamic},
@@ -64,7 +64,7 @@ def export_onnx(net: FastNet, path: str | Path) -> None:
         )
     assert program is not None
     model = program.model_proto
-    # The exporter names sides after its own symbols; readers see them.
+    # The exporter gives sides the names of its own symbols, which readers would see.
     for value in (model.graph.input[0], model.graph.output[0]):
         for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
             value.type.tensor_type.shape.dim[axis].dim_param = name

@@ -19,7 +19,7 @@ MIN_MAP = 2  # a map of one position cannot be padded by reflection
 
 
 @dataclass(frozen=True)
-class TextureNetSettings:
+class TextureNetworkSettings:
     """The shape of a texture network; the defaults are the paper's for textures."""
 
     mode: str = setting(
@@ -51,7 +51,7 @@ class Block(nn.Sequential):
         n_in, n_out: channels. settings: what kind of norm and of padding.
     """
 
-    def __init__(self, n_in: int, n_out: int, settings: TextureNetSettings) -> None:
+    def __init__(self, n_in: int, n_out: int, settings: TextureNetworkSettings) -> None:
         layers: list[nn.Module] = []
         for kernel in (3, 3, 1):
             # Without bias: normalization takes the mean away.
@@ -69,11 +69,11 @@ class Block(nn.Sequential):
         super().__init__(*layers)
 
 
-class TextureNet(nn.Module):
+class TextureNetwork(nn.Module):
     """A multi-scale generator of textures, or of paintings, of any size.
 
     Args:
-        settings: see `TextureNetSettings`.
+        settings: see `TextureNetworkSettings`.
 
     Noise of each size passes a block of three convolutions. From the coarsest on, what is there is
     doubled, normalized, put beside the normalized block of the next size, and passes another block.
@@ -84,7 +84,7 @@ class TextureNet(nn.Module):
         linear, held to [0, 1] by a penalty in training.
     """
 
-    def __init__(self, settings: TextureNetSettings) -> None:
+    def __init__(self, settings: TextureNetworkSettings) -> None:
         super().__init__()
         self.settings = settings
         width, given = settings.width, settings.noise + 3 * (settings.mode == "stylize")
@@ -154,7 +154,9 @@ def make_norm(width: int, kind: str) -> nn.Module:
     return nn.BatchNorm2d(width) if kind == "batch" else InstanceNorm(width)
 
 
-def noise_pyramid(size: Size, settings: TextureNetSettings, seeds: Sequence[int]) -> list[Tensor]:
+def noise_pyramid(
+    size: Size, settings: TextureNetworkSettings, seeds: Sequence[int]
+) -> list[Tensor]:
     """Uniform noise in [0, 1] at every size, fine to coarse, each item from its own seed.
 
     Args:

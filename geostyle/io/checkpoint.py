@@ -69,7 +69,7 @@ def load_checkpoint(
                 raise InputError(f"{expected} (kind {str(metadata.get('kind'))[:40]!r})")
             # Clones: the tensors must not change with the file.
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
-        config = current_names(json.loads(metadata["config"]), tell=False)
+        config = current_names(json.loads(metadata["config"]))
     except InputError:
         raise
     except (safetensors.SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor
@@ -11,9 +11,9 @@ from geostyle.config import check, setting
 from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
+from geostyle.texture.descent import DescentSettings, descend
 from geostyle.texture.published import PublishedObjective
-from geostyle.texture.pyramid import Progress, TextureResult
+from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 
 # Figure 3 of the paper, left to right.
@@ -22,7 +22,7 @@ PAPER_RATIOS = (1e-5, 1e-4, 1e-3, 1e-2)
 
 @dataclass(frozen=True)
 class NeuralStyleSettings:
-    """The paper's recipe and its dial."""
+    """Settings of style transfer as published; the defaults are the paper's."""
 
     alpha_over_beta: float = setting(
         1e-3, min=0.0, max=1e6, help="content weight over style weight"
@@ -31,7 +31,7 @@ class NeuralStyleSettings:
         STYLE_LAYERS, help="layers of the style loss, 1 / their number each"
     )
     content_layer: str = setting(CONTENT_LAYER, help="layer of the content loss")
-    init: str = setting("noise", choices=("noise", "content"), help="where it starts")
+    init: str = setting("noise", choices=("noise", "content"), help="picture to start from")
     descent: DescentSettings = setting(DescentSettings(iterations=(500,)))
 
     def __post_init__(self) -> None:
@@ -44,11 +44,19 @@ class NeuralStyleSettings:
                 f"got {list(self.descent.iterations)}"
             )
 
+    def sheet(self, ratios: Sequence[float] = PAPER_RATIOS) -> list[NeuralStyleSettings]:
+        """Return settings for the paper's figure 3: every depth of style layers with every α/β."""
+        return [
+            replace(self, style_layers=self.style_layers[:depth], alpha_over_beta=ratio)
+            for depth in range(1, len(self.style_layers) + 1)
+            for ratio in ratios
+        ]
+
 
 def neural_style(
     content: Tensor,
     tex_style: Tensor,
-    extractor: FeatureExtractor,
+    network: FeatureExtractor,
     settings: NeuralStyleSettings | None = None,
     *,
     seed: int = 0,
@@ -59,7 +67,7 @@ def neural_style(
     Args:
         content, tex_style: (1, 3, H, W) and (1, 3, h, w), sRGB in [0, 1]; the style is resized to
             the content's size, as in the paper.
-        extractor: the network; the paper prefers average pooling.
+        network: gives the features; the paper prefers average pooling.
         settings: see `NeuralStyleSettings`.
         seed: of the noise.
         callback: called after every step; raising KeyboardInterrupt in it ends the run with the
@@ -75,7 +83,7 @@ def neural_style(
         size,
         settings.descent.iterations[0],
         lambda: PublishedObjective(
-            extractor,
+            network,
             content,
             resize(tex_style, size),
             alpha=settings.alpha_over_beta,
@@ -85,31 +93,3 @@ def neural_style(
     )
     start = content if settings.init == "content" else white_noise(size, seed, content)
     return descend(start, [level], settings.descent, callback=callback)
-
-
-def neural_style_sheet(
-    content: Tensor,
-    tex_style: Tensor,
-    extractor: FeatureExtractor,
-    settings: NeuralStyleSettings | None = None,
-    *,
-    ratios: Sequence[float] = PAPER_RATIOS,
-    seed: int = 0,
-    callback: Callable[[Progress], None] | None = None,
-) -> Iterator[tuple[tuple[str, float], TextureResult]]:
-    """The paper's figure 3: style from ever more layers (down), ever more content (across).
-
-    Args: as for `neural_style`; `ratios` are the values of α/β.
-    Yields: (deepest style layer, ratio) and the picture, row by row; an interrupted one is the
-        last.
-    """
-    settings = settings or NeuralStyleSettings()
-    for depth, layer in enumerate(settings.style_layers, start=1):
-        for ratio in ratios:
-            own = replace(
-                settings, style_layers=settings.style_layers[:depth], alpha_over_beta=ratio
-            )
-            done = neural_style(content, tex_style, extractor, own, seed=seed, callback=callback)
-            yield (layer, ratio), done
-            if done.interrupted:
-                return

@@ -1,7 +1,7 @@
 """The papers' own losses, absolute and with their closed-form gradients.
 
-Everything else here minimizes relative losses (`losses.py`); these are what Gatys, Ecker and Bethge
-wrote down, for reproducing their figures and for holding our losses to their formulas.
+The other methods minimize relative losses (`losses.py`). These are the formulas of Gatys, Ecker and
+Bethge, for reproducing their figures and for testing our losses against them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:
-    """½ Σ (F − P)² of two feature maps (B, C, H, W), a scalar.
+    """Return ½ Σ (F − P)² of two feature maps (B, C, H, W), a scalar.
 
     Source: Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style", equation 1.
     """
@@ -26,7 +26,9 @@ def content_loss(features: Tensor, target: Tensor) -> Tensor:
 
 
 def content_gradient(features: Tensor, target: Tensor) -> Tensor:
-    """Gradient of `content_loss` before the ReLU: F − P where F > 0, else 0; (B, C, H, W).
+    """Return the gradient of `content_loss` before the ReLU: F − P where F > 0, else 0.
+
+    Returns: (B, C, H, W).
 
     Source: as above, equation 2.
     """
@@ -34,21 +36,21 @@ def content_gradient(features: Tensor, target: Tensor) -> Tensor:
 
 
 def style_loss(features: Tensor, target: Tensor) -> Tensor:
-    """1 / (4 N² M²) Σ (G − A)² of one layer with N channels and M positions, a scalar.
+    """Return 1 / (4 N² M²) Σ (G − A)² of a layer with N channels and M positions, a scalar.
 
     Args:
         features: (B, N, H, W), M = H·W.
-        target: (B, N, N), A / M' as `gram` returns it for the style, M' its own positions.
+        target: (B, N, N), A / M' as `gram` returns it for the style, which has M' positions.
 
     Source: as above, equation 4.
-    Differs: with G and A divided by their own M, which is the paper's value wherever the two
-        pictures are of one size, and compares pictures of different sizes.
+    Differs: G and A are divided by their own M, which is the paper's value for two pictures of one
+        size, and also compares pictures of different sizes.
     """
     return (gram(features) - target).pow(2).sum() / (4 * features.shape[1] ** 2)
 
 
 def style_gradient(features: Tensor, target: Tensor) -> Tensor:
-    """Gradient of `style_loss` before the ReLU: (G − A) F / (N² M²) where F > 0, else 0.
+    """Return the gradient of `style_loss` before the ReLU: (G − A) F / (N² M²) where F > 0, else 0.
 
     Args: as for `style_loss`.
     Returns: (B, N, H, W).
@@ -60,15 +62,15 @@ def style_gradient(features: Tensor, target: Tensor) -> Tensor:
 
 
 class PublishedObjective(nn.Module):
-    """α · content + β · style, as published.
+    """The published objective: α · content + β · style.
 
     Args:
-        extractor: a frozen feature extractor.
+        network: gives the features; not trained.
         content: (1, 3, H, W), the photograph.
         tex_style: (1, 3, h, w), the artwork; the paper resizes it to the photograph's size.
         alpha, beta: weights of content and style.
         style_layers: layers whose losses count 1 / (their number) each, the paper's w_l.
-        content_layer: the layer whose content is kept.
+        content_layer: layer of the content loss.
 
     Source: as above, equations 1 to 7.
     Differs: the paper scales each filter of its network to a mean activation of one over many
@@ -80,7 +82,7 @@ class PublishedObjective(nn.Module):
 
     def __init__(
         self,
-        extractor: FeatureExtractor,
+        network: FeatureExtractor,
         content: Tensor,
         tex_style: Tensor,
         *,
@@ -94,13 +96,13 @@ class PublishedObjective(nn.Module):
             raise InputError(
                 f"alpha, beta: expected non-negative weights, not both 0, got {alpha} and {beta}"
             )
-        self.extractor, self.alpha, self.beta = extractor, alpha, beta
+        self.network, self.alpha, self.beta = network, alpha, beta
         self.style_layers, self.content_layer = list(style_layers), content_layer
         self.scales: dict[str, float] = {}
         self.grams: dict[str, Tensor] = {}
         with torch.no_grad():
             wanted = [*self.style_layers, content_layer]
-            of_content, of_style = extractor(content, wanted), extractor(tex_style, wanted)
+            of_content, of_style = network(content, wanted), network(tex_style, wanted)
             for layer in wanted:
                 means = [
                     float(found[layer].float().abs().mean()) for found in (of_content, of_style)
@@ -121,6 +123,6 @@ class PublishedObjective(nn.Module):
         return self.alpha * content + self.beta * style, style, content
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(scaled total, style, content) of `image` (1, 3, H, W); the terms are the paper's."""
-        total, style, content = self._terms(self.extractor(image, list(self.scales)))
+        """Return (scaled total, style, content) of `image` (1, 3, H, W), the last two unscaled."""
+        total, style, content = self._terms(self.network(image, list(self.scales)))
         return total * self.scale, style, content

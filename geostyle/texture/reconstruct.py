@@ -1,8 +1,8 @@
-"""What a layer keeps of a picture: reconstructions from noise, of content or of style."""
+"""Reconstruction of a picture's content or style, from noise, from the features of some layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,52 +10,56 @@ from torch import Tensor
 
 from geostyle.config import check, setting
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
+from geostyle.texture.descent import DescentSettings, descend
 from geostyle.texture.losses import relative_error
-from geostyle.texture.objective import TextureObjective
-from geostyle.texture.pyramid import Progress, TextureResult
+from geostyle.texture.objective import LossSettings, TextureObjective
+from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
 from geostyle.texture.synthesis import SynthesisSettings, synthesize
 
 
 @dataclass(frozen=True)
 class ReconstructionSettings:
-    """What is reconstructed, and how."""
+    """Settings of a reconstruction."""
 
-    what: str = setting("content", choices=("content", "style"), help="what is reconstructed")
-    layer: str = setting("relu4_2", help="the layer it is reconstructed from")
+    what: str = setting("content", choices=("content", "style"), help="what to reconstruct")
+    layer: str = setting("relu4_2", help="layer to reconstruct it from")
     up_to: bool | None = setting(
         None,
-        help="from the same layer of the earlier blocks, too (default: for style, as in the paper)",
+        help="use the same layer of the earlier blocks, too (default: for style, as in the paper)",
     )
     descent: DescentSettings = setting(DescentSettings(iterations=(400,)))
 
     def __post_init__(self) -> None:
         check(self)
 
-    def layers(self, extractor: FeatureExtractor) -> list[str]:
-        """The layers that count under `extractor`.
+    def layers(self, network: FeatureExtractor) -> list[str]:
+        """Return the layers that are used under `network`.
 
-        Raises: InputError for a layer it has not.
+        Raises: InputError for a layer that it does not have.
         """
-        extractor.channels(self.layer)
+        network.channels(self.layer)
         up_to = self.what == "style" if self.up_to is None else self.up_to
-        return layers_up_to(extractor, self.layer) if up_to else [self.layer]
+        return layers_up_to(network, self.layer) if up_to else [self.layer]
+
+    def blocks(self, network: FeatureExtractor) -> list[ReconstructionSettings]:
+        """Return settings for the layer of the same index in every block, shallow to deep."""
+        return [replace(self, layer=layer) for layer in block_layers(network, self.layer)]
 
 
 def reconstruct(
     picture: Tensor,
-    extractor: FeatureExtractor,
+    network: FeatureExtractor,
     settings: ReconstructionSettings | None = None,
     *,
     seed: int = 0,
     callback: Callable[[Progress], None] | None = None,
 ) -> TextureResult:
-    """Find, from white noise, a picture that agrees with `picture` at the layers asked for.
+    """Optimize white noise until it agrees with `picture` at the layers of the settings.
 
     Args:
         picture: (1, 3, H, W), sRGB in [0, 1].
-        extractor: the network whose layers are looked into.
-        settings: see `ReconstructionSettings`; all in one scale, several levels only for style.
+        network: gives the features.
+        settings: see `ReconstructionSettings`; content has one level, whatever they say.
         seed: of the noise.
         callback: called after every step; raising KeyboardInterrupt in it ends the run with the
             best picture so far.
@@ -64,73 +68,48 @@ def reconstruct(
     Differs: relative losses, which have the same minima.
     """
     settings = settings or ReconstructionSettings()
-    layers = settings.layers(extractor)
+    layers = settings.layers(network)
     if settings.what == "style":
         own = SynthesisSettings(layers=tuple(layers), init="noise", descent=settings.descent)
-        return synthesize(picture, extractor, own, seed=seed, callback=callback)
+        return synthesize(picture, network, own, seed=seed, callback=callback)
     size = (picture.shape[-2], picture.shape[-1])
     level = Level(
         size,
-        # Coarser pictures would tell more of the picture than the layer keeps.
+        # A start from coarser levels would hold more of the picture than the layer keeps.
         sum(settings.descent.iterations),
         lambda: TextureObjective(
-            extractor, [], picture, style_weight=0.0, content_weight=1.0, content_layer=layers
+            network,
+            [],
+            picture,
+            LossSettings(style_weight=0.0, content_weight=1.0, content_layers=layers),
         ),
     )
     start = white_noise(size, seed, picture)
     return descend(start, [level], settings.descent, callback=callback)
 
 
-def reconstruct_layers(
-    picture: Tensor,
-    extractor: FeatureExtractor,
-    settings: ReconstructionSettings,
-    *,
-    seed: int = 0,
-    callback: Callable[[Progress], None] | None = None,
-) -> Iterator[tuple[str, TextureResult]]:
-    """Reconstruct from every block's layer of the index of ``settings.layer``, shallow to deep.
+def block_layers(network: FeatureExtractor, layer: str) -> list[str]:
+    """Return the layers of the same index as `layer` in every block: relu1_2, relu2_2, …
 
-    Args: as for `reconstruct`; ``settings.layer`` need not be deep: ``"relu1_2"`` and
-        ``"relu4_2"`` both ask for relu1_2, relu2_2, … as far as the network goes.
-    Yields: each layer and its reconstruction; an interrupted one is the last.
+    Raises: InputError for a layer that the network does not have.
     """
-    for layer in block_layers(extractor, settings.layer):
-        own = replace(settings, layer=layer)
-        done = reconstruct(picture, extractor, own, seed=seed, callback=callback)
-        yield layer, done
-        if done.interrupted:
-            break
+    network.channels(layer)
+    wanted = [f"{layer[:4]}{block}{layer[5:]}" for block in range(1, 6)]  # or pool1, pool2, …
+    return [name for name in wanted if name in network.layer_names]
 
 
-def block_layers(extractor: FeatureExtractor, layer: str) -> list[str]:
-    """The layers of the same index as `layer` in every block, such as relu1_2, relu2_2, …
-
-    Raises: InputError for a layer the network has not.
-    """
-    extractor.channels(layer)
-    prefix, index = _parts(layer)
-    wanted = [f"{prefix}{block}{index}" for block in range(1, 6)]
-    return [name for name in wanted if name in extractor.layer_names]
-
-
-def layers_up_to(extractor: FeatureExtractor, layer: str) -> list[str]:
-    """The layers of the same index in every block as far as `layer`: relu1_2, relu2_2, …"""
-    return [name for name in block_layers(extractor, layer) if name <= layer]
+def layers_up_to(network: FeatureExtractor, layer: str) -> list[str]:
+    """Return the layers of the same index in every block up to that of `layer`."""
+    return [name for name in block_layers(network, layer) if name <= layer]
 
 
 @torch.no_grad()
 def feature_errors(
-    image: Tensor, picture: Tensor, extractor: FeatureExtractor, layers: Sequence[str]
+    image: Tensor, picture: Tensor, network: FeatureExtractor, layers: Sequence[str]
 ) -> dict[str, float]:
-    """‖F − P‖ / ‖P‖ (not squared) of two pictures (1, 3, H, W) at each layer.
+    """Return ‖F − P‖ / ‖P‖ (not squared) at each layer, of F under `image` and P under `picture`.
 
-    `image` is clamped to [0, 1] first, as a saved picture would be.
+    Args: image, picture, (1, 3, H, W); `image` is clamped to [0, 1], as a saved picture would be.
     """
-    own, goal = extractor(image.clamp(0, 1), layers), extractor(picture, layers)
+    own, goal = network(image.clamp(0, 1), layers), network(picture, layers)
     return {k: float(relative_error(own[k].float(), goal[k].float()).sqrt()) for k in layers}
-
-
-def _parts(layer: str) -> tuple[str, str]:
-    """``"relu4_2"`` → ``("relu", "_2")``; ``"pool3"`` → ``("pool", "")``."""
-    return layer[:4], layer[5:]

@@ -10,8 +10,12 @@ from torch import nn
 from geostyle.config import setting
 from geostyle.data.photographs import Photographs
 from geostyle.distributed import ALONE, Processes
-from geostyle.feedforward.fast_network import FastNet, FastNetSettings, noise_place
-from geostyle.training.feedforward import FeedForwardLearner, FeedForwardSettings, PaintBatch
+from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place
+from geostyle.training.feedforward import (
+    FeedForwardLearner,
+    FeedForwardSettings,
+    PaintBatch,
+)
 
 VALIDATION_CROPS = 4
 NOISE_SEED = 7  # apart from what draws the crops
@@ -23,7 +27,7 @@ class FastTrainSettings(FeedForwardSettings):
 
     images: Path | None = setting(None, help="folder of photographs; default: bundled pictures")
     warmup: int = setting(50, min=0, help="steps until the peak learning rate")
-    network: FastNetSettings = setting(FastNetSettings())
+    network: FastNetworkSettings = setting(FastNetworkSettings())
 
 
 class FastLearner(FeedForwardLearner):
@@ -41,7 +45,7 @@ class FastLearner(FeedForwardLearner):
         super().__init__(settings, processes, photographs)
 
     def make(self, settings: FastTrainSettings) -> nn.Module:
-        return FastNet(settings.network)
+        return FastNetwork(settings.network)
 
     def read(self, step: int) -> PaintBatch:
         crops = self.photographs.batch(step * self.settings.batch, self.settings.batch)

@@ -19,14 +19,15 @@ from geostyle.device import resolve_device, resolve_precision, seed_everything
 from geostyle.distributed import Processes
 from geostyle.errors import InputError
 from geostyle.features.extractor import load_features
-from geostyle.feedforward.fast_network import FastNet
+from geostyle.feedforward.fast_network import FastNetwork
 from geostyle.feedforward.files import save_network
-from geostyle.feedforward.texture_network import TextureNet
+from geostyle.feedforward.texture_network import TextureNetwork
 from geostyle.io.checkpoint import tensor_hash
+from geostyle.io.files import write_json
 from geostyle.io.images import fit_size, load_picture
-from geostyle.io.runs import RunFolder, write_json
+from geostyle.io.runs import RunFolder
 from geostyle.texture.losses import total_variation
-from geostyle.texture.objective import TextureObjective
+from geostyle.texture.objective import LossSettings, TextureObjective
 from geostyle.texture.optimizer import RANGE_PENALTY
 from geostyle.training.learner import FEATURES, Learner, LoopSettings
 
@@ -108,8 +109,7 @@ class FeedForwardLearner(Learner):
             extractor,
             [self.style.to(self.device)],
             None,
-            style_weight=settings.style_weight,
-            content_weight=settings.content_weight,
+            LossSettings(settings.style_weight, content_weight=settings.content_weight),
         )
         self.features = {"name": extractor.name, "hash": extractor.weights_hash}
         self.style_hash = tensor_hash({"style": self.style})[:16]
@@ -175,7 +175,7 @@ class FeedForwardLearner(Learner):
     def save_network(self, path: Path) -> None:
         """Write the averaged network, and how it was made."""
         network = self.averaged()
-        assert isinstance(network, (FastNet, TextureNet))
+        assert isinstance(network, (FastNetwork, TextureNetwork))
         kept = ("style_px", "crop_px", "batch", "style_weight", "content_weight", "seed")
         training = {"steps": self.step, **{k: getattr(self.settings, k) for k in kept}}
         style = {"name": self.settings.tex_style.name, "hash": self.style_hash}

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn, optim
 
-from geostyle.config import check, current_name, setting, to_dict
+from geostyle.config import check, setting, to_dict
+from geostyle.config.settings import current_name
 from geostyle.data.read_ahead import ReadAhead
 from geostyle.device import PRECISIONS
 from geostyle.distributed import Processes

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from geostyle import config
 from geostyle.distributed import Processes, join_processes
 from geostyle.errors import InputError
-from geostyle.io.files import atomic_path, make_folder
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.files import atomic_path, make_folder, read_metrics
+from geostyle.io.runs import RunFolder
 from geostyle.training.learner import Learner, LoopSettings
 
 STATE, METRICS, PLOT = "state.safetensors", "metrics.jsonl", "metrics.png"

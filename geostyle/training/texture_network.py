@@ -11,7 +11,11 @@ from torch import Tensor, nn
 from geostyle.config import setting
 from geostyle.data.photographs import VALIDATION_SEED, Photographs
 from geostyle.distributed import ALONE, Processes
-from geostyle.feedforward.texture_network import TextureNet, TextureNetSettings, noise_pyramid
+from geostyle.feedforward.texture_network import (
+    TextureNetwork,
+    TextureNetworkSettings,
+    noise_pyramid,
+)
 from geostyle.training.feedforward import FeedForwardLearner, FeedForwardSettings, PaintBatch
 
 VALIDATION_PICTURES = 4
@@ -35,7 +39,7 @@ class TextureTrainSettings(FeedForwardSettings):
     decay: float = setting(0.7, min=0.0, max=1.0, help="factor by which the rate falls")
     decay_from: int = setting(1000, min=0, help="step of its first fall")
     decay_every: int = setting(200, min=1, help="steps between its falls")
-    network: TextureNetSettings = setting(TextureNetSettings())
+    network: TextureNetworkSettings = setting(TextureNetworkSettings())
 
 
 class TextureLearner(FeedForwardLearner):
@@ -56,7 +60,7 @@ class TextureLearner(FeedForwardLearner):
         super().__init__(settings, processes, photographs)
 
     def make(self, settings: TextureTrainSettings) -> nn.Module:
-        return TextureNet(settings.network)
+        return TextureNetwork(settings.network)
 
     def read(self, step: int) -> PaintBatch:
         count = self.settings.batch
@@ -83,7 +87,7 @@ class TextureLearner(FeedForwardLearner):
 
     def averaged(self) -> nn.Module:
         network = super().averaged()
-        assert isinstance(network, TextureNet)
+        assert isinstance(network, TextureNetwork)
         if self.settings.network.norm == "batch":
             batches = [self.read(CALIBRATION_STEP + i) for i in range(CALIBRATION_BATCHES)]
             network.calibrate([batch.to(self.device).inputs for batch in batches])

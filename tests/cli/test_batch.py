@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,23 +15,18 @@ from geostyle.cli import run as run_verb
 from geostyle.cli.batch import BatchJob, list_units
 from geostyle.io.files import read_metrics
 from geostyle.io.runs import RunFolder
+from geostyle.texture import Painting
+from tests.pictures import picture_file
 
 Batch = Callable[..., int]
 Capture = pytest.CaptureFixture[str]
-
-
-def picture(path: Path, size: tuple[int, int], seed: int) -> Path:
-    path.parent.mkdir(exist_ok=True)
-    small = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
-    Image.fromarray(small).resize(size[::-1], Image.Resampling.BICUBIC).save(path)
-    return path
 
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Three pictures, one file that is none, and one of no suffix that counts."""
     for number, name in enumerate(("a.png", "b.jpg", "c.png")):
-        picture(tmp_path / "photos" / name, (40, 52), number)
+        picture_file(tmp_path / "photos" / name, (40, 52), number)
     (tmp_path / "photos" / "broken.jpg").write_bytes(b"no picture")
     (tmp_path / "photos" / "notes.txt").write_text("hello")
     return tmp_path / "photos"
@@ -41,7 +35,7 @@ def photos(tmp_path: Path) -> Path:
 @pytest.fixture
 def batch(tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch) -> Batch:
     monkeypatch.chdir(tmp_path)
-    picture(tmp_path / "style.png", (48, 40), 9)
+    picture_file(tmp_path / "style.png", (48, 40), 9)
 
     def call(*argv: object) -> int:
         flags = ["--weights", tiny_weights, "--iterations", 2, 1, "--tex-style", "style.png"]
@@ -72,8 +66,8 @@ def test_every_picture_gets_its_result_once(
     assert set(first) == {"a.png", "b.png", "c.png"}
     assert Image.open(out / "a.png").size == (52, 40)
 
-    picture(photos / "d.png", (40, 52), 5)
-    picture(photos / "a.png", (40, 52), 6)  # another picture under the old name
+    picture_file(photos / "d.png", (40, 52), 5)
+    picture_file(photos / "a.png", (40, 52), 6)  # another picture under the old name
     (out / "b.png").unlink()
     assert batch("--content", photos, "--output", out) == 0
     assert "5 pictures: 3 done, 1 done before, 1 skipped" in capsys.readouterr().out
@@ -144,9 +138,7 @@ def test_killed_before_anything_is_done_it_still_owns_its_folder(
 def test_ctrl_c_stops_between_whole_results(
     batch: Batch, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    from geostyle import pipeline
-
-    paint, calls = pipeline.paint, []
+    paint, calls = Painting.run, []
 
     def interrupted(*args: object, **kwargs: object) -> object:
         calls.append(1)
@@ -154,7 +146,7 @@ def test_ctrl_c_stops_between_whole_results(
             signal.raise_signal(signal.SIGINT)
         return paint(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline, "paint", interrupted)
+    monkeypatch.setattr(Painting, "run", interrupted)
     assert batch("--content", photos, "--output", "out") == 130
     assert "the same command goes on" in capsys.readouterr().out
     assert set(results(tmp_path / "out")) == {"a.png"}
@@ -164,8 +156,8 @@ def test_ctrl_c_stops_between_whole_results(
 
 def test_styles_may_be_folders_too(photos: Path, tmp_path: Path) -> None:
     for name in ("x", "y"):
-        picture(tmp_path / "geo" / f"{name}.png", (40, 40), 1)
-        picture(tmp_path / "tex" / f"{name}.png", (40, 40), 1)
+        picture_file(tmp_path / "geo" / f"{name}.png", (40, 40), 1)
+        picture_file(tmp_path / "tex" / f"{name}.png", (40, 40), 1)
     (photos / "broken.jpg").rename(photos / "a.jpg")
     job = BatchJob(content=photos, geo_style=tmp_path / "geo", tex_style=(tmp_path / "tex",))
     names = [unit.name for unit in list_units(job)]

@@ -21,13 +21,11 @@ from PIL import Image
 from geostyle.cli import run as run_verb
 from geostyle.cli import verbs
 from geostyle.cli.fast_apply import repaint
-from geostyle.config import resolve
-from geostyle.feedforward.fast_network import FastNet, FastNetSettings, noise_place
-from geostyle.feedforward.files import load_fast, save_network
-from geostyle.feedforward.texture_network import TextureNet, TextureNetSettings
+from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place
+from geostyle.feedforward.files import load_network, save_network
+from geostyle.feedforward.files import FAST as FAST_KIND
+from geostyle.feedforward.texture_network import TextureNetwork, TextureNetworkSettings
 from geostyle.io.files import read_metrics
-from geostyle.training.fast_network import FastTrainSettings
-from geostyle.training.texture_network import TextureTrainSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 Verb = Callable[..., int]
@@ -67,7 +65,7 @@ def photos(tmp_path: Path) -> Path:
 def model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "model.safetensors"
-    net = FastNet(FastNetSettings(widths=(4, 6, 8), blocks=(0, 0, 1)))
+    net = FastNetwork(FastNetworkSettings(widths=(4, 6, 8), blocks=(0, 0, 1)))
     save_network(path, net, tex_style={"name": "night.jpg"})
     return path
 
@@ -171,7 +169,7 @@ def test_one_picture_at_another_size(verb: Verb, photos: Path, model: Path, tmp_
     assert verb("fast-apply", model, photos / "a.jpg", "new/x.jpg", "--size", 64) == 0
     assert size(tmp_path / "new" / "x.jpg") == (64, 53)
     assert verb("fast-apply", "--model", model, photos / "a.jpg", "y.png", "--seed", 5) == 0
-    net, _ = load_fast(model)
+    net, _ = load_network(model, FAST_KIND)
     pixels = np.asarray(Image.open(photos / "a.jpg"))
     image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255
     painted = np.asarray(Image.open(tmp_path / "y.png"))
@@ -180,7 +178,7 @@ def test_one_picture_at_another_size(verb: Verb, photos: Path, model: Path, tmp_
 
 
 def test_pictures_get_noise_of_their_own_unless_a_seed_is_given(model: Path) -> None:
-    net, _ = load_fast(model)
+    net, _ = load_network(model, FAST_KIND)
     first, second = (torch.full((1, 3, 48, 48), gray) for gray in (0.4, 0.6))
     torch.testing.assert_close(repaint(net, first), repaint(net, first))
     seeds = [zlib.crc32((x * 255).round().byte().numpy().tobytes()) for x in (first, second)]
@@ -195,7 +193,7 @@ def test_what_cannot_be_applied_is_refused_in_one_line(
     picture = photos / "a.jpg"
     before = files(photos)
     for argv, message in (
-        ([picture, "x.png", "--model", "none"], "model: expected a .safetensors file"),
+        ([picture, "x.png", "--network", "none"], "network: expected a .safetensors file"),
         ([model, picture], "paths: expected pictures or folders, then the output"),
         ([model], "paths: expected"),
         ([model, picture, picture], "output: expected another place"),
@@ -205,7 +203,7 @@ def test_what_cannot_be_applied_is_refused_in_one_line(
         ([model, photos / "broken.jpg", "x.png"], "not a picture"),
         ([model, photos / "none.jpg", "x.png"], "no such file"),
         ([model, picture, model], "output: expected a folder or a picture's name"),
-        ([model, picture, "x.png", "--model", model], "model: expected one network"),
+        ([model, picture, "x.png", "--network", model], "network: expected one network"),
         ([picture, photos / "b.png", "out", "--size", 4], "size_px: expected"),
     ):
         assert verb("fast-apply", *argv) == 2
@@ -219,7 +217,7 @@ def test_what_cannot_be_applied_is_refused_in_one_line(
 def texture_model(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     path = tmp_path / "texture.safetensors"
-    save_network(path, TextureNet(TextureNetSettings(scales=3, width=4)))
+    save_network(path, TextureNetwork(TextureNetworkSettings(scales=3, width=4)))
     return path
 
 
@@ -242,8 +240,8 @@ def test_paintings_of_a_texture_network(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     path = tmp_path / "stylize.safetensors"
-    settings = TextureNetSettings(mode="stylize", scales=3, width=4, norm="instance")
-    save_network(path, TextureNet(settings))
+    settings = TextureNetworkSettings(mode="stylize", scales=3, width=4, norm="instance")
+    save_network(path, TextureNetwork(settings))
     assert verb("texnet-sample", path, "--content", photos / "b.png", "--count", 2) == 0
     assert size(tmp_path / "runs" / "00001-texnet-sample" / "sample-1.png") == (32, 50)
     capsys.readouterr()
@@ -256,16 +254,6 @@ def test_paintings_of_a_texture_network(
         errors = capsys.readouterr().err
         assert re.fullmatch(r"geostyle texnet-sample: error: [^\n]+\n", errors)
         assert message in errors
-
-
-def test_the_shipped_settings_are_valid() -> None:
-    folder = ROOT / "configs" / "feedforward"
-    for path in folder.glob("fast*.yaml"):
-        resolve(FastTrainSettings, path)
-    for path in folder.glob("texnet*.yaml"):
-        resolve(TextureTrainSettings, path)
-    paper = resolve(TextureTrainSettings, folder / "texnet_ulyanov2016.yaml")
-    assert (paper.batch, paper.steps, paper.lr, paper.network.scales) == (16, 2000, 0.1, 5)
 
 
 def test_bundled_networks_work_out_of_the_box(verb: Verb, photos: Path, tmp_path: Path) -> None:

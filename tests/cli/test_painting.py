@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
@@ -18,19 +17,18 @@ from geostyle.cli._painting import parse_size
 from geostyle.errors import InputError
 from geostyle.io.files import read_metrics
 from geostyle.io.runs import RunFolder
+from tests.pictures import picture_file
 
-ROOT = Path(__file__).resolve().parents[2]
 Verb = Callable[..., tuple[int, Path | None]]
 
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> dict[str, Path]:
-    found = {}
-    for seed, (name, size) in enumerate({"a": (40, 48), "b": (36, 36), "c": (32, 64)}.items()):
-        small = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
-        found[name] = tmp_path / f"{name}.png"
-        Image.fromarray(small).resize(size[::-1], Image.Resampling.BICUBIC).save(found[name])
-    return found
+    sizes = {"a": (40, 48), "b": (36, 36), "c": (32, 64)}
+    return {
+        name: picture_file(tmp_path / f"{name}.png", size, seed)
+        for seed, (name, size) in enumerate(sizes.items())
+    }
 
 
 @pytest.fixture
@@ -117,10 +115,10 @@ def test_reconstruct_one_layer_and_all(verb: Verb, pictures: dict[str, Path]) ->
 
 def test_mix_and_fade(verb: Verb, pictures: dict[str, Path]) -> None:
     all_three = [pictures[name] for name in "abc"]
-    status, run = verb("mix", *all_three, "--mixture", 1, 2, 1, "--size", 24, "--iterations", 1)
+    status, run = verb("mix", *all_three, "--tex-weights", 1, 2, 1, "--size", 24, "--iterations", 1)
     assert status == 0 and size(run / "result.png") == (24, 24)
     result = json.loads((run / "result.json").read_text())["result.png"]
-    assert result["mixture"] == [0.25, 0.5, 0.25]
+    assert result["tex_weights"] == [0.25, 0.5, 0.25]
     status, run = verb("mix", *all_three, "--fade", 5, "--size", "24x32", "--iterations", 1)
     assert status == 0
     assert {f"fade-{i:02d}.png" for i in range(1, 6)} < files(run)
@@ -190,9 +188,9 @@ def test_ctrl_c_saves_what_there_is(
         ("reconstruct", ["a.png", "--what", "stile"], "did you mean 'style'"),
         ("reconstruct", ["a.png", "--layer", "conv4_2"], "conv4_2"),
         ("mix", ["a.png"], "exemplars: expected two or more, got 1"),
-        ("mix", ["a.png", "b.png", "--mixture", "1"], "mixture: expected 2"),
+        ("mix", ["a.png", "b.png", "--tex-weights", "1"], "tex_weights: expected 2"),
         ("mix", ["a.png", "b.png", "--fade", "1"], "fade: expected at least 2"),
-        ("mix", ["a.png", "b.png", "--fade", "3", "--mixture", "1", "1"], "either --fade"),
+        ("mix", ["a.png", "b.png", "--fade", "3", "--tex-weights", "1", "1"], "either --fade"),
         ("neural-style", ["--content", "a.png"], "tex_style: expected a picture file, got none"),
         ("neural-style", ["--iterations", "3", "4"], "single scale"),
     ],
@@ -218,21 +216,3 @@ def test_sizes_are_width_by_height() -> None:
     for bad in ("8", "64x", "x64", "64x64x3", "-64", "99999", "6e2"):
         with pytest.raises(InputError, match="size"):
             parse_size(bad)
-
-
-@pytest.mark.parametrize(
-    ("config", "name", "given"),
-    [
-        ("texture_gatys2015.yaml", "texture", ["--exemplar", "a.png"]),
-        ("texture_smoke.yaml", "texture", ["--exemplar", "a.png"]),
-        ("reconstruct.yaml", "reconstruct", ["--picture", "a.png"]),
-        ("mix.yaml", "mix", ["--exemplars", "a.png", "b.png"]),
-        ("neural_style.yaml", "neural-style", ["--content", "a.png", "--tex-style", "b.png"]),
-    ],
-)
-def test_the_shipped_configs_are_valid(
-    verb: Verb, pictures: dict[str, Path], config: str, name: str, given: list[str]
-) -> None:
-    small = ["--features", "lite", "--dry-run"]
-    status, run = verb(name, "--config", ROOT / "configs" / config, *given, *small)
-    assert status == 0 and run is None

@@ -25,6 +25,7 @@ from geostyle.io.files import read_metrics
 from geostyle.io.images import load_picture
 from geostyle.io.runs import RunFolder
 from geostyle.warps import WarpParameters
+from tests.pictures import picture_file
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,19 +34,12 @@ Pictures = dict[str, Path]
 Capture = pytest.CaptureFixture[str]
 
 
-def picture(path: Path, size: tuple[int, int], seed: int) -> Path:
-    """A smooth random picture, so that features have something to match."""
-    small = np.random.default_rng(seed).integers(0, 255, (6, 6, 3), dtype=np.uint8)
-    Image.fromarray(small).resize(size[::-1], Image.Resampling.BICUBIC).save(path)
-    return path
-
-
 @pytest.fixture
 def pictures(tmp_path: Path) -> dict[str, Path]:
     return {
-        "content": picture(tmp_path / "content.png", (70, 90), 1),
-        "geo_style": picture(tmp_path / "geo.jpg", (80, 64), 2),
-        "tex_style": picture(tmp_path / "tex.png", (50, 120), 3),
+        "content": picture_file(tmp_path / "content.png", (70, 90), 1),
+        "geo_style": picture_file(tmp_path / "geo.jpg", (80, 64), 2),
+        "tex_style": picture_file(tmp_path / "tex.png", (50, 120), 3),
     }
 
 
@@ -111,7 +105,7 @@ def test_saved_settings_repeat_the_run(transfer: Transfer, pictures: Pictures) -
 def test_several_textures_with_weights_and_masks(
     transfer: Transfer, pictures: Pictures, tmp_path: Path
 ) -> None:
-    second, mask = picture(tmp_path / "second.png", (60, 60), 5), tmp_path / "mask.png"
+    second, mask = picture_file(tmp_path / "second.png", (60, 60), 5), tmp_path / "mask.png"
     clear = np.zeros((70, 90, 2), np.uint8)  # white in the middle, clear around it
     clear[20:50, 20:60] = 255
     Image.fromarray(clear, "LA").save(mask)
@@ -255,7 +249,7 @@ def test_without_content_the_bundled_one_is_taken_and_named(
 def test_thin_and_odd_pictures(
     transfer: Transfer, pictures: Pictures, tmp_path: Path, size: tuple[int, int]
 ) -> None:
-    odd = picture(tmp_path / "odd.png", size, 4)
+    odd = picture_file(tmp_path / "odd.png", size, 4)
     status, run = transfer("--content", odd, "--geo-style", pictures["geo_style"],
                            "--tex-style", pictures["tex_style"])  # fmt: skip
     assert status == 0
@@ -314,10 +308,10 @@ def test_unusable_pictures_are_refused_in_one_line(
     if fault == "folder":
         bad.mkdir()
     elif fault == "truncated":
-        data = picture(tmp_path / "whole.jpg", (64, 64), 1).read_bytes()
+        data = picture_file(tmp_path / "whole.jpg", (64, 64), 1).read_bytes()
         bad.write_bytes(data[: len(data) // 2])
     elif fault == "small":
-        picture(bad, (15, 200), 1)
+        picture_file(bad, (15, 200), 1)
     elif fault != "missing":
         bad.write_text("" if fault == "empty" else "no picture")
     pictures[which] = bad
@@ -341,7 +335,7 @@ def test_unusable_pictures_are_refused_in_one_line(
         (["--features", "vgg19", "--weights", "none.safetensors"], "weights: expected"),
         (["--output", "picture.png"], "output: expected a folder"),
         (["--output", "/dev/null/x"], "output: expected a writable path"),
-        (["--tex-weights", "1", "2"], "tex_weights: expected a non-negative number for each"),
+        (["--tex-weights", "1", "2"], "tex_weights: expected 1 non-negative weights, one for each"),
         (["--tex-mask", "a.png", "b.png"], "tex_mask: expected one mask for each texture style"),
         (["--quality", "90"], "quality: expected none for lossless png"),
         (["--preserve-color", "hue"], "preserve_color: expected one of 'off', 'lab'"),

@@ -24,7 +24,7 @@ from geostyle.data.workers import make_all
 from geostyle.distributed import Processes
 from geostyle.errors import GeostyleError, InputError
 from geostyle.features.extractor import load_features
-from geostyle.feedforward.fast_network import FastNet, FastNetSettings
+from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings
 from geostyle.feedforward.files import save_network
 from geostyle.io.images import load_picture
 from geostyle.texture.objective import TextureObjective
@@ -297,7 +297,7 @@ def fast_networks(folder: Path, count: int) -> Path:
     """A folder with tiny fast style networks, all different."""
     for seed in range(count):
         torch.manual_seed(seed)
-        net = FastNet(FastNetSettings(widths=(4, 6), blocks=(0, 1)))
+        net = FastNetwork(FastNetworkSettings(widths=(4, 6), blocks=(0, 1)))
         with torch.no_grad():  # about the negative of its input
             net.out.weight.neg_()
             net.out.bias.fill_(1.0)  # type: ignore[union-attr]

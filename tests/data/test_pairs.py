@@ -32,14 +32,10 @@ from geostyle.matching.network import NetworkSettings, square_features
 from geostyle.warps import make_family
 from geostyle.warps.grid import warp_image
 from geostyle.warps.random import random_theta
+from tests.pictures import picture
 
 SETTINGS = NetworkSettings(match_px=176)
 N = 5
-
-
-def picture(seed: int = 0, size: tuple[int, int] = (64, 64)) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return resize(torch.rand(1, 3, 6, 6, generator=generator), size).clamp(0, 1)
 
 
 def test_true_grids_are_the_warps(tiny_pairs: Path) -> None:
@@ -76,11 +72,13 @@ def test_symmetries_of_the_tensor_are_those_of_the_pictures(which: int) -> None:
 
     generator = torch.Generator().manual_seed(which)
     source, target = torch.randn(2, 1, 8, N, N, generator=generator)
-    batch = Batch(correlate(source, target), torch.zeros(1, 4, 4, 2), picture(), picture(1))
+    batch = Batch(
+        correlate(source, target), torch.zeros(1, 4, 4, 2), picture(0, 64, 64), picture(1, 64, 64)
+    )
     turned = symmetric(batch, [which])
     assert torch.allclose(turned.correlation, correlate(turn(source), turn(target)), atol=1e-6)
-    assert turned.content is not None and torch.equal(turned.content, turn(picture()))
-    assert turned.target is not None and torch.equal(turned.target, turn(picture(1)))
+    assert turned.content is not None and torch.equal(turned.content, turn(picture(0, 64, 64)))
+    assert turned.target is not None and torch.equal(turned.target, turn(picture(1, 64, 64)))
 
 
 @pytest.mark.parametrize("which", range(SYMMETRIES))
@@ -99,7 +97,7 @@ def test_a_turned_pair_is_still_a_pair() -> None:
     """Theta turned with the pictures maps one turned picture to the other."""
     family = make_family("affine+tps", 3)
     theta = random_theta(family, (1, 2), (64, 64))[None]
-    content = picture()
+    content = picture(0, 64, 64)
     target = warp_image(content, family.grid(theta, (64, 64)))
     for which in (1, 2, 4, 7):
         turned = symmetric(
@@ -128,7 +126,7 @@ def test_fresh_pairs_keep_their_truth() -> None:
     pair = dataclasses.make_dataclass("P", ["family", "lattice", "theta"])(
         "affine", 3, tuple(theta.tolist())
     )
-    content = picture(size=(64, 64))
+    content = picture(0, 64, 64)
     target = warp_image(content, family.grid(theta[None], (64, 64)))
     new_content, new_target, truth = fresh_pair(content, target, pair, np.random.default_rng(0))
     assert truth.shape == (1, TRUTH_CELLS, TRUTH_CELLS, 2)

@@ -12,22 +12,15 @@ import torch
 from scipy.io import savemat
 
 from geostyle.cli import main
-from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.evaluation.keypoints import read_pf_pascal, read_pf_willow, read_spair
 from geostyle.evaluation.pck import UNRELATED, Prediction, errors_of, unrelated_pairs
-from geostyle.io.images import save_picture
 from geostyle.warps import WarpParameters
+from tests.pictures import picture_file
 
 HEAD = "source_image,target_image,class,XA,YA,XB,YB"
 A = np.array([[10.0, 8.0], [50.0, 12.0], [30.0, 40.0]])  # pixels counted from 0
 B = np.array([[12.0, 20.0], [38.0, 24.0], [25.0, 52.0]])
-
-
-def draw(path: Path, size: tuple[int, int], seed: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    noise = torch.rand(1, 3, 5, 5, generator=torch.Generator().manual_seed(seed))
-    save_picture(resize(noise, size).clamp(0, 1), path)
 
 
 def joined(points: np.ndarray) -> str:
@@ -37,8 +30,8 @@ def joined(points: np.ndarray) -> str:
 @pytest.fixture
 def pf_pascal(tmp_path: Path) -> Path:
     root = tmp_path / "PF-dataset-PASCAL"
-    draw(root / "JPEGImages" / "2008_000001.jpg", (48, 64), 1)
-    draw(root / "JPEGImages" / "2008_000002.jpg", (64, 48), 2)
+    picture_file(root / "JPEGImages" / "2008_000001.jpg", (48, 64), 1)
+    picture_file(root / "JPEGImages" / "2008_000002.jpg", (64, 48), 2)
     names = [f"PF-dataset-PASCAL/JPEGImages/2008_00000{i}.jpg" for i in (1, 2)]
     rows = [f"{','.join(names)},8,{joined(A)},{joined(B)}"]
     (root / "test_pairs_pf_pascal.csv").write_text("\n".join([HEAD, *rows]))
@@ -48,8 +41,8 @@ def pf_pascal(tmp_path: Path) -> Path:
 @pytest.fixture
 def spair(tmp_path: Path) -> Path:
     root = tmp_path / "SPair-71k"
-    draw(root / "JPEGImages" / "cat" / "2009_1.jpg", (48, 64), 1)
-    draw(root / "JPEGImages" / "cat" / "2009_2.jpg", (64, 48), 2)
+    picture_file(root / "JPEGImages" / "cat" / "2009_1.jpg", (48, 64), 1)
+    picture_file(root / "JPEGImages" / "cat" / "2009_2.jpg", (64, 48), 2)
     (root / "Layout" / "large").mkdir(parents=True)
     (root / "Layout" / "large" / "test.txt").write_text("000001-2009_1-2009_2:cat\n")
     (root / "PairAnnotation" / "test").mkdir(parents=True)
@@ -107,7 +100,7 @@ def test_spair_carries_its_source_to_its_target(spair: Path) -> None:
 
 def test_pf_willow_takes_the_class_from_the_folder(tmp_path: Path) -> None:
     for i in (1, 2):
-        draw(tmp_path / "PF-dataset" / "duck(S)" / f"{i}.png", (48, 64), i)
+        picture_file(tmp_path / "PF-dataset" / "duck(S)" / f"{i}.png", (48, 64), i)
     names = ",".join(f"PF-dataset/duck(S)/{i}.png" for i in (1, 2))
     head = HEAD.replace("class,", "")
     (tmp_path / "test_pairs_pf.csv").write_text(f"{head}\n{names},{joined(A)},{joined(B)}")

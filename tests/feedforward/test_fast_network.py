@@ -8,21 +8,24 @@ import pytest
 import torch
 
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_network import FastNet, FastNetSettings, noise_place
+from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place
 
-TINY = FastNetSettings(widths=(4, 6, 8, 10), blocks=(0, 0, 1, 1))
-JOHNSON = FastNetSettings(widths=(4, 6, 8), blocks=(0, 0, 1), kernel=9, stem="full", skips=False,
-                          noise=False)  # fmt: skip
+TINY = FastNetworkSettings(widths=(4, 6, 8, 10), blocks=(0, 0, 1, 1))
+JOHNSON = FastNetworkSettings(
+    widths=(4, 6, 8), blocks=(0, 0, 1), kernel=9, stem="full", skips=False, noise=False
+)
 
 
-def net(settings: FastNetSettings = TINY) -> FastNet:
+def net(settings: FastNetworkSettings = TINY) -> FastNetwork:
     torch.manual_seed(0)
-    return FastNet(settings).eval().requires_grad_(False)
+    return FastNetwork(settings).eval().requires_grad_(False)
 
 
 @pytest.mark.parametrize("settings", [TINY, JOHNSON])
 @pytest.mark.parametrize("size", [(16, 16), (17, 31), (50, 23), (64, 40)])
-def test_any_size_comes_out_as_it_went_in(settings: FastNetSettings, size: tuple[int, int]) -> None:
+def test_any_size_comes_out_as_it_went_in(
+    settings: FastNetworkSettings, size: tuple[int, int]
+) -> None:
     image = torch.rand(2, 3, *size)
     painted = net(settings)(image)
     assert painted.shape == image.shape and painted.dtype == torch.float32
@@ -50,7 +53,7 @@ def test_bfloat16_changes_the_picture_by_less_than_one_can_see() -> None:
 def test_noise_paints_repeating_pictures_unevenly_and_follows_its_seed() -> None:
     plain = torch.rand(1, 3, 8, 8).tile(32, 32)
 
-    def unevenness(own: FastNet) -> float:
+    def unevenness(own: FastNetwork) -> float:
         inner = own(plain)[..., 96:-96, 96:-96]  # away from what borders do
         return float((inner[..., 8:, 8:] - inner[..., :-8, :-8]).abs().mean())
 
@@ -68,7 +71,7 @@ def test_noise_paints_repeating_pictures_unevenly_and_follows_its_seed() -> None
 
 def test_every_parameter_learns() -> None:
     for settings in (TINY, JOHNSON):
-        own = FastNet(settings)
+        own = FastNetwork(settings)
         own(torch.rand(1, 3, 32, 32)).pow(2).sum().backward()
         idle = [n for n, p in own.named_parameters() if p.grad is None or not p.grad.any()]
         assert not idle
@@ -76,8 +79,8 @@ def test_every_parameter_learns() -> None:
 
 def test_the_paper_s_network_has_its_size() -> None:
     """1.68 million weights: 9·9·3·32, then 3·3 kernels of 32 … 128, five residual blocks."""
-    own = FastNet(
-        FastNetSettings(
+    own = FastNetwork(
+        FastNetworkSettings(
             widths=(32, 64, 128), blocks=(0, 0, 5), kernel=9, stem="full", skips=False, noise=False
         )  # fmt: skip
     )
@@ -87,11 +90,11 @@ def test_the_paper_s_network_has_its_size() -> None:
 
 
 def test_the_default_network_is_small_enough_to_ship() -> None:
-    assert 2 * sum(p.numel() for p in FastNet(FastNetSettings()).parameters()) < 3e6
+    assert 2 * sum(p.numel() for p in FastNetwork(FastNetworkSettings()).parameters()) < 3e6
 
 
 def test_shapes_that_make_no_network_are_refused() -> None:
     with pytest.raises(InputError, match="widths: expected two sizes or more"):
-        FastNetSettings(widths=(16,), blocks=(1,))
+        FastNetworkSettings(widths=(16,), blocks=(1,))
     with pytest.raises(InputError, match="blocks: expected 2 numbers, one a width, got"):
-        FastNetSettings(widths=(16, 32), blocks=(1,))
+        FastNetworkSettings(widths=(16, 32), blocks=(1,))

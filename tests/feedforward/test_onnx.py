@@ -14,8 +14,8 @@ import torch
 from geostyle.cli import run
 from geostyle.errors import InputError
 from geostyle.feedforward import onnx_export
-from geostyle.feedforward.fast_network import FastNet, FastNetSettings
-from geostyle.feedforward.files import load_fast, save_network
+from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings
+from geostyle.feedforward.files import FAST, load_network, save_network
 from geostyle.feedforward.onnx_export import export_onnx
 
 
@@ -23,7 +23,7 @@ from geostyle.feedforward.onnx_export import export_onnx
 def test_onnxruntime_paints_the_same(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = (
-        FastNet(FastNetSettings(widths=(4, 6, 8, 10), blocks=(0, 0, 1, 1)))
+        FastNetwork(FastNetworkSettings(widths=(4, 6, 8, 10), blocks=(0, 0, 1, 1)))
         .eval()
         .requires_grad_(False)
     )
@@ -31,7 +31,7 @@ def test_onnxruntime_paints_the_same(tmp_path: Path) -> None:
         parameter += 0.05 * torch.randn_like(parameter)
     model, path = tmp_path / "net.safetensors", tmp_path / "net.onnx"
     save_network(model, net)
-    net, _ = load_fast(model)  # in float16, as shipped
+    net, _ = load_network(model, FAST)  # in float16, as shipped
     assert run("fast-apply", [str(model), "--export", str(path)]) == 0
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -52,5 +52,7 @@ def test_what_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(onnx_export, "find_spec", find)
     with pytest.raises(InputError, match=r"got no onnxscript \(pip install 'geostyle\[onnx\]'\)"):
-        export_onnx(FastNet(FastNetSettings(widths=(4, 6), blocks=(0, 0))), tmp_path / "net.onnx")
+        export_onnx(
+            FastNetwork(FastNetworkSettings(widths=(4, 6), blocks=(0, 0))), tmp_path / "net.onnx"
+        )
     assert not list(tmp_path.iterdir())

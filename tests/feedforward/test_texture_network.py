@@ -6,21 +6,25 @@ import pytest
 import torch
 
 from geostyle.errors import InputError
-from geostyle.feedforward.texture_network import TextureNet, TextureNetSettings, noise_pyramid
+from geostyle.feedforward.texture_network import (
+    TextureNetwork,
+    TextureNetworkSettings,
+    noise_pyramid,
+)
 
-TINY = TextureNetSettings(scales=3, width=4)
+TINY = TextureNetworkSettings(scales=3, width=4)
 
 
-def net(settings: TextureNetSettings = TINY) -> TextureNet:
+def net(settings: TextureNetworkSettings = TINY) -> TextureNetwork:
     torch.manual_seed(0)
-    own = TextureNet(settings).eval().requires_grad_(False)
+    own = TextureNetwork(settings).eval().requires_grad_(False)
     own.calibrate([(noise_pyramid((32, 32), settings, [7, 8]),)])
     return own
 
 
 def test_the_paper_s_network_has_its_size() -> None:
     """About 65 thousand weights: channels grow from 8 to 40 in steps of 8 over five sizes."""
-    own = TextureNet(TextureNetSettings())
+    own = TextureNetwork(TextureNetworkSettings())
     convolutions = sum(p.numel() for p in own.parameters() if p.ndim == 4)
     of_noise = 5 * (9 * 3 * 8 + 9 * 8 * 8 + 8 * 8)
     joins = sum(19 * c * c for c in (16, 24, 32, 40))
@@ -30,9 +34,9 @@ def test_the_paper_s_network_has_its_size() -> None:
 @pytest.mark.parametrize("padding", ["circular", "reflect", "zeros"])
 @pytest.mark.parametrize("size", [(16, 16), (33, 50), (20, 81)])
 def test_any_size(padding: str, size: tuple[int, int]) -> None:
-    settings = TextureNetSettings(scales=5, width=2, padding=padding)
+    settings = TextureNetworkSettings(scales=5, width=2, padding=padding)
     torch.manual_seed(0)
-    image = TextureNet(settings).eval()(noise_pyramid(size, settings, [0, 1]))
+    image = TextureNetwork(settings).eval()(noise_pyramid(size, settings, [0, 1]))
     assert image.shape == (2, 3, *size) and image.isfinite().all()
 
 
@@ -62,16 +66,16 @@ def test_calibration_gives_the_statistics_of_the_batches() -> None:
 
 
 def test_instances_do_not_see_each_other() -> None:
-    settings = TextureNetSettings(scales=3, width=4, norm="instance")
-    own = TextureNet(settings)
+    settings = TextureNetworkSettings(scales=3, width=4, norm="instance")
+    own = TextureNetwork(settings)
     both = own(noise_pyramid((32, 32), settings, [1, 2]))
     alone = own(noise_pyramid((32, 32), settings, [2]))
     torch.testing.assert_close(both[1:], alone, rtol=1e-4, atol=1e-5)
 
 
 def test_paintings_follow_their_content_at_every_size() -> None:
-    settings = TextureNetSettings(mode="stylize", scales=3, width=4, norm="instance")
-    own, noise = TextureNet(settings), noise_pyramid((32, 32), settings, [0])
+    settings = TextureNetworkSettings(mode="stylize", scales=3, width=4, norm="instance")
+    own, noise = TextureNetwork(settings), noise_pyramid((32, 32), settings, [0])
     content = torch.rand(1, 3, 32, 32)
     painted = own(noise, content)
     assert (painted - own(noise, content.flip(-1))).abs().max() > 0.01

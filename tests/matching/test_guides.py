@@ -35,6 +35,7 @@ from geostyle.matching.result import (
 )
 from geostyle.warps import make_family
 from geostyle.warps.affine import from_pixels
+from tests.pictures import picture
 
 SIZE = (120, 160)
 
@@ -42,11 +43,6 @@ SIZE = (120, 160)
 @pytest.fixture(scope="module")
 def extractor(tiny_weights: Path) -> FeatureExtractor:
     return load_features(weights=tiny_weights)
-
-
-def picture(seed: int, size: tuple[int, int] = SIZE) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return resize(torch.rand(1, 3, 6, 6, generator=generator), size).clamp(0, 1)
 
 
 def read_px(estimate: Estimate, points: Tensor, style: tuple[int, int] | None = None) -> Tensor:
@@ -69,7 +65,7 @@ def test_points_alone_are_met(extractor: FeatureExtractor) -> None:
     points = Correspondences(CONTENT_POINTS, style)
     settings = GeometrySettings(estimator="points")
     estimate = estimate_warp(
-        picture(0), picture(1, (90, 100)), extractor, settings, Guide(points=points)
+        picture(0, *SIZE), picture(1, 90, 100), extractor, settings, Guide(points=points)
     )
     found = read_px(estimate, style, (90, 100))
     assert float((found - CONTENT_POINTS).norm(dim=1).max()) < 2.5
@@ -88,7 +84,7 @@ def test_points_without_a_style_move_parts_and_pin_the_rest() -> None:
 
 def test_points_beside_the_estimate_pull_it(lite: FeatureExtractor) -> None:
     """Of a pair of equal pictures, nothing but the points asks for a warp."""
-    content = picture(3)
+    content = picture(3, *SIZE)
     free = estimate_warp(content, content, lite)
     target = CONTENT_POINTS + torch.tensor([16.0, -10.0])
     points = Correspondences(CONTENT_POINTS, target)
@@ -143,7 +139,7 @@ def test_bad_files_of_points_are_one_line(
 def test_points_lie_in_their_pictures(extractor: FeatureExtractor) -> None:
     points = Correspondences(torch.tensor([[160.0, 10.0]]), torch.tensor([[1.0, 1.0]]))
     with pytest.raises(InputError, match="expected content points within 160x120"):
-        estimate_warp(picture(0), picture(1), extractor, None, Guide(points=points))
+        estimate_warp(picture(0, *SIZE), picture(1, *SIZE), extractor, None, Guide(points=points))
 
 
 def test_a_subject_kept_in_place_keeps_center_and_size() -> None:

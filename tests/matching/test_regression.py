@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from geostyle.coords import base_grid, resize, sample
+from geostyle.coords import base_grid, sample
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.images import load_picture
@@ -28,6 +28,7 @@ from geostyle.matching.network import (
 )
 from geostyle.warps.affine import Affine
 from geostyle.warps.grid import warp_image
+from tests.pictures import picture
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = NetworkSettings(geometry="affine", width=16, match_px=176, head="linear")
@@ -50,11 +51,6 @@ def geonet(tmp_path_factory: pytest.TempPathFactory, extractor: FeatureExtractor
     return path
 
 
-def picture(seed: int, size: tuple[int, int]) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return resize(torch.rand(1, 3, 6, 6, generator=generator), size).clamp(0, 1)
-
-
 def settings(geonet: Path | None, **changes: object) -> GeometrySettings:
     paths = () if geonet is None else (geonet,)
     values = {"estimator": "regression", "geonet": paths, "fade": False, **changes}
@@ -65,7 +61,7 @@ def test_in_the_styles_frame_it_is_the_networks_answer(
     extractor: FeatureExtractor, geonet: Path
 ) -> None:
     chosen = settings(geonet, frame="geo", geometry="affine")
-    estimate = estimate_warp(picture(0, (96, 128)), picture(1, (120, 80)), extractor, chosen)
+    estimate = estimate_warp(picture(0, 96, 128), picture(1, 120, 80), extractor, chosen)
     assert estimate.parameters.family == "affine"
     assert torch.allclose(estimate.parameters.theta, SHIFT, atol=1e-6)
     assert estimate.parameters.output_size == (120, 80)
@@ -78,7 +74,7 @@ def test_on_the_contents_canvas_the_style_keeps_its_place(
     extractor: FeatureExtractor, geonet: Path, geometry: str
 ) -> None:
     """What the style's point p shows is shown where p lies on the canvas, in every family."""
-    content, style = picture(0, (96, 96)), picture(1, (48, 96))
+    content, style = picture(0, 96, 96), picture(1, 48, 96)
     chosen = settings(geonet, geometry=geometry)
     estimate = estimate_warp(content, style, extractor, chosen)
     points = torch.tensor([[0.0, 0.0], [0.4, -0.3], [-0.5, 0.6]])
@@ -92,7 +88,7 @@ def test_on_the_contents_canvas_the_style_keeps_its_place(
 
 def test_a_pair_that_shares_nothing_fades(extractor: FeatureExtractor, geonet: Path) -> None:
     # The network's answers there and back are the same shift, which never returns.
-    content = picture(0, (96, 96))
+    content = picture(0, 96, 96)
     estimate = estimate_warp(content, content, extractor, settings(geonet, fade=True))
     assert estimate.confidence < 0.2
     assert "share little geometry" in estimate.message
@@ -118,7 +114,7 @@ def test_an_identical_pair_is_trusted(tmp_path: Path) -> None:
 
 def test_descriptions_serve_all_estimators(extractor: FeatureExtractor, geonet: Path) -> None:
     chosen = GeometrySettings(frame="geo", estimator="robust")
-    a, b = (describe(picture(s, (96, 96)), extractor, chosen) for s in (0, 1))
+    a, b = (describe(picture(s, 96, 96), extractor, chosen) for s in (0, 1))
     regression = settings(geonet, frame="geo", geometry="affine")
     assert torch.allclose(estimate_from(a, b, regression).parameters.theta, SHIFT, atol=1e-6)
     assert estimate_from(a, b, chosen).parameters.family == "affine+tps"
@@ -136,7 +132,7 @@ def test_a_second_network_sees_the_content_as_the_first_warps_it(
         return before(description, network)
 
     monkeypatch.setattr(Description, "squares", spy)
-    content, style = picture(0, (176, 176)), picture(1, (176, 176))
+    content, style = picture(0, 176, 176), picture(1, 176, 176)
     chosen = GeometrySettings(
         estimator="regression", geonet=(geonet, geonet), frame="geo", geometry="affine", fade=False
     )

@@ -30,7 +30,7 @@ from geostyle.data.pairs import CorrelationCache, PairSet
 from geostyle.evaluation.keypoints import read_pf_pascal, read_pf_willow, read_spair
 from geostyle.features import extractor as features
 from geostyle.features.extractor import load_features
-from geostyle.feedforward.files import load_fast, load_texture_net
+from geostyle.feedforward.files import FAST, TEXTURE, load_network
 from geostyle.io.checkpoint import load_checkpoint
 from geostyle.io.files import read_metrics
 from geostyle.io.images import as_mask, load_picture
@@ -84,7 +84,7 @@ def readers(work: Path) -> list[Reader]:
         Reader("network geonet", ".safetensors", [_only(work, "geonet")], _geonet, 0.5),
         Reader("network fast", ".safetensors", [_only(work, "fast", "fast-train")], _fast, 0.5),
         Reader("network texnet", ".safetensors", [_only(work, "texnet", "texnet-train")],
-               load_texture_net, 0.5),
+               _texnet, 0.5),
         Reader("training state", ".safetensors", [_only(work, "state")], _state, 0.5),
         Reader("finished levels", ".safetensors", [levels.read_bytes()], _levels, 0.5),
         Reader("canvas", ".safetensors", [canvas.read_bytes()], _canvas, 0.5),
@@ -175,8 +175,12 @@ def _lite(path: Path) -> None:
 
 
 def _fast(path: Path) -> None:
-    net, _ = load_fast(path)
+    net, _ = load_network(path, FAST)
     _finite(net(torch.rand(1, 3, 20, 24)))
+
+
+def _texnet(path: Path) -> None:
+    load_network(path, TEXTURE)
 
 
 def _state(path: Path) -> None:
@@ -194,7 +198,9 @@ def _canvas(path: Path) -> None:
     run = RunFolder(path.parent / "run")
     run.file(_unfinished.FOLDER).mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, run.file(_unfinished.CANVAS))
-    canvas, _ = _unfinished.load_canvas(run)
+    resume = _unfinished.load_canvas(run)
+    assert resume is not None
+    canvas = resume.canvas
     assert canvas is not None and canvas.ndim == 4
 
 
@@ -369,10 +375,11 @@ def _unfinished_files(levels: Path, canvas: Path) -> None:
     from geostyle.texture import Finished
     from geostyle.texture.optimizer import Step
     from geostyle.texture.pyramid import LevelHistory
-    from geostyle.texture.state import save_levels
 
     history = [LevelHistory((16, 16), [Step(0, 1.0, 0.5, 0.5, 0.1)])]
-    save_levels(levels, Finished(torch.rand(1, 3, 16, 16), history, 0.1))
+    run = RunFolder(levels.parent)
+    _unfinished.save_levels(run, Finished(torch.rand(1, 3, 16, 16), history, 0.1))
+    run.file(_unfinished.LEVELS).rename(levels)
     save_checkpoint(canvas, {"image": torch.rand(1, 3, 20, 20)}, {}, _unfinished.CANVAS_KIND)
 
 

@@ -11,19 +11,18 @@ from torch import Tensor
 from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
-from geostyle.texture.descent import DescentSettings, white_noise
+from geostyle.texture.descent import DescentSettings
 from geostyle.texture.neural_style import (
     NeuralStyleSettings,
     neural_style,
-    neural_style_sheet,
 )
+from geostyle.texture.pyramid import white_noise
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,
     block_layers,
     feature_errors,
     layers_up_to,
     reconstruct,
-    reconstruct_layers,
 )
 from geostyle.texture.synthesis import gram_errors
 
@@ -110,7 +109,7 @@ def test_feature_error_is_the_ratio_of_norms(network: FeatureExtractor, picture:
 
 def test_every_block(network: FeatureExtractor, picture: Tensor) -> None:
     own = ReconstructionSettings(layer="relu1_1", descent=steps(2))
-    found = dict(reconstruct_layers(picture, network, own))
+    found = {each.layer: reconstruct(picture, network, each) for each in own.blocks(network)}
     assert list(found) == [f"relu{b}_1" for b in range(1, 6)]
     assert not torch.equal(found["relu1_1"].image, found["relu5_1"].image)
 
@@ -132,8 +131,8 @@ def test_the_sheet_runs_through_depths_and_ratios(
     network: FeatureExtractor, picture: Tensor
 ) -> None:
     own = NeuralStyleSettings(style_layers=("relu1_1", "relu2_1"), descent=steps(1))
-    found = list(neural_style_sheet(picture, picture, network, own, ratios=(1e-4, 1e-2)))
-    assert [key for key, _ in found] == [
+    found = own.sheet((1e-4, 1e-2))
+    assert [(each.style_layers[-1], each.alpha_over_beta) for each in found] == [
         ("relu1_1", 1e-4), ("relu1_1", 1e-2), ("relu2_1", 1e-4), ("relu2_1", 1e-2)
     ]  # fmt: skip
 

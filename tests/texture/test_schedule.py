@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
 
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
@@ -15,6 +14,7 @@ from geostyle.texture import Progress, TextureSettings, schedule, score, transfe
 from geostyle.texture.memory import hungriest, peak_bytes
 from geostyle.texture.pyramid import Finished
 from geostyle.texture.schedule import pixel_cost
+from tests.pictures import picture
 
 SETTINGS = TextureSettings(iterations=(6, 5, 4), finish=(2, 3))
 
@@ -25,11 +25,6 @@ def networks(tiny_weights: Path) -> list[FeatureExtractor]:
     torch.manual_seed(1)
     wide = FeatureExtractor("vgg19", channels=[16, 24, 32, 32, 32]).requires_grad_(False)
     return [load_features("lite", weights=tiny_weights), wide]
-
-
-def picture(seed: int, height: int, width: int) -> Tensor:
-    noise = torch.rand(1, 3, 6, 6, generator=torch.Generator().manual_seed(seed))
-    return torch.nn.functional.interpolate(noise, (height, width), mode="bicubic").clamp(0, 1)
 
 
 CONTENT, STYLE = picture(0, 64, 48), picture(1, 60, 60)
@@ -48,7 +43,7 @@ def test_the_second_network_takes_the_last_steps(
     networks: list[FeatureExtractor], finish: tuple[int, ...], expected: list[tuple[str, int]]
 ) -> None:
     levels = schedule((64, 48), networks, replace(SETTINGS, finish=finish))
-    assert [(level.extractor.name, level.steps) for level in levels] == expected
+    assert [(level.network.name, level.steps) for level in levels] == expected
     alone = schedule((64, 48), networks[:1], replace(SETTINGS, finish=finish))
     assert [level.steps for level in alone] == [6, 5, 4]
     assert [level.size for level in alone] == [(16, 16), (32, 24), (64, 48)]
@@ -110,5 +105,5 @@ def test_the_real_networks_cost_what_was_measured(lite: FeatureExtractor) -> Non
 
 
 def test_a_third_network_is_refused(networks: list[FeatureExtractor]) -> None:
-    with pytest.raises(InputError, match="^extractor: expected one network or two, got 3"):
+    with pytest.raises(InputError, match="^network: expected one network or two, got 3"):
         transfer_texture(CONTENT, STYLE, [*networks, networks[0]], SETTINGS)

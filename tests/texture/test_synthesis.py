@@ -13,7 +13,7 @@ from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture.descent import DescentSettings, resize_tile
 from geostyle.texture.losses import gram
-from geostyle.texture.objective import TextureObjective, mixture_shares
+from geostyle.texture.objective import LossSettings, TextureObjective, normalized_weights
 from geostyle.texture.pyramid import Progress
 from geostyle.texture.synthesis import (
     SynthesisSettings,
@@ -21,7 +21,6 @@ from geostyle.texture.synthesis import (
     gram_errors,
     seam,
     synthesize,
-    synthesize_depths,
     with_padding,
 )
 
@@ -146,9 +145,10 @@ def test_levels_too_small_for_the_deepest_layer_are_left_out(network: FeatureExt
 
 
 def test_depths_are_one_scale_each(network: FeatureExtractor) -> None:
-    found = dict(synthesize_depths(blobs(0), network, QUICK, size=(20, 24)))
-    assert list(found) == list(QUICK.layers)
-    for result in found.values():
+    depths = QUICK.depths()
+    assert [own.layers for own in depths] == [QUICK.layers[:n] for n in (1, 2, 3)]
+    for own in depths:
+        result = synthesize(blobs(0), network, own, size=(20, 24))
         assert [len(level.steps) for level in result.history] == [40]
 
 
@@ -167,7 +167,7 @@ def test_fades_run_from_style_to_style() -> None:
 def test_a_mixture_averages_gram_matrices(network: FeatureExtractor) -> None:
     pair = [blobs(6, gray=0.35), blobs(7, (32, 32), gray=0.65)]
     objective = TextureObjective(
-        network, pair, None, mixture=[1, 3], style_layers=["relu1_1", "relu2_1"]
+        network, pair, None, LossSettings(style_layers=["relu1_1", "relu2_1"]), tex_weights=[1, 3]
     )
     (region,) = objective.regions
     assert list(region.losses) == ["relu1_1", "relu2_1"]
@@ -179,18 +179,18 @@ def test_a_mixture_averages_gram_matrices(network: FeatureExtractor) -> None:
 def test_the_ends_of_a_mixture_are_the_textures_themselves(network: FeatureExtractor) -> None:
     pair = [blobs(6), blobs(7)]
     alone = synthesize(pair[1], network, QUICK, size=(32, 32))
-    mixed = synthesize(pair, network, QUICK, size=(32, 32), mixture=[0, 1])
+    mixed = synthesize(pair, network, QUICK, size=(32, 32), tex_weights=[0, 1])
     torch.testing.assert_close(mixed.image, alone.image, atol=1e-4, rtol=0)
     half = synthesize(pair, network, QUICK, size=(32, 32)).image
     to_half = gram_errors(half, pair, network, QUICK.layers)["relu1_1"]
-    assert to_half < gram_errors(half, pair, network, QUICK.layers, mixture=[0, 1])["relu1_1"]
+    assert to_half < gram_errors(half, pair, network, QUICK.layers, tex_weights=[0, 1])["relu1_1"]
 
 
 @pytest.mark.parametrize("mixture", [[1.0], [1.0, -1.0], [0.0, 0.0], [1, 1, 1]])
 def test_unusable_mixtures_are_refused(network: FeatureExtractor, mixture: list[float]) -> None:
-    with pytest.raises(InputError, match="mixture: expected 2 non-negative"):
-        synthesize([blobs(0), blobs(1)], network, QUICK, mixture=mixture)
-    assert mixture_shares(None, 2) == [0.5, 0.5]
+    with pytest.raises(InputError, match="tex_weights: expected 2 non-negative"):
+        synthesize([blobs(0), blobs(1)], network, QUICK, tex_weights=mixture)
+    assert normalized_weights(None, 2) == [0.5, 0.5]
 
 
 def test_an_interruption_gives_the_best_so_far_at_full_size(network: FeatureExtractor) -> None:

@@ -12,8 +12,9 @@ from torch import Tensor
 from geostyle.coords import resize
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.images import load_picture
-from geostyle.texture.objective import TextureObjective
+from geostyle.texture.objective import LossSettings, TextureObjective
 from geostyle.texture.tiles import Tiling, _cut_side, maps_of
+from tests.pictures import noise
 
 
 def small_network(name: str = "lite", padding: str = "zeros") -> FeatureExtractor:
@@ -24,10 +25,6 @@ def small_network(name: str = "lite", padding: str = "zeros") -> FeatureExtracto
     for conv in network.convs.values():
         torch.nn.init.kaiming_normal_(conv.weight)  # type: ignore[arg-type]
     return network.requires_grad_(False)
-
-
-def picture(seed: int, *size: int) -> Tensor:
-    return torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(seed))
 
 
 def gradient(objective: TextureObjective, image: Tensor) -> tuple[list[float], Tensor]:
@@ -50,8 +47,8 @@ TERMS: dict[str, dict[str, Any]] = {
     "content": {"style_weight": 0.0},
     "everything": {"moment_weight": 0.5, "wasserstein_weight": 0.7, "tv_weight": 0.3},
     "shallow only": {"style_layers": ["relu1_1", "relu2_1"], "content_weight": 0.0},
-    "deep only": {"style_layers": ["relu5_1"], "content_layer": ["relu4_2", "relu5_1"]},
-    "shallow content": {"content_layer": ["relu1_2", "pool2"]},
+    "deep only": {"style_layers": ["relu5_1"], "content_layers": ["relu4_2", "relu5_1"]},
+    "shallow content": {"content_layers": ["relu1_2", "pool2"]},
 }
 
 
@@ -60,36 +57,39 @@ TERMS: dict[str, dict[str, Any]] = {
 def test_every_term_has_the_same_gradient(terms: dict[str, Any], blocks: int) -> None:
     network = small_network()
     # Sides that no stride divides; tiles narrower than what the deepest layer sees.
-    content, style, image = picture(0, 150, 203), picture(1, 130, 90), picture(2, 150, 203)
-    whole = TextureObjective(network, [style], content, **terms)
-    cut = TextureObjective(network, [style], content, tiling=Tiling(48, blocks), **terms)
+    content, style, image = noise(0, 150, 203), noise(1, 130, 90), noise(2, 150, 203)
+    losses = LossSettings(**terms)
+    whole = TextureObjective(network, [style], content, losses)
+    cut = TextureObjective(network, [style], content, losses, tiling=Tiling(48, blocks))
     assert_alike(whole, cut, image)
 
 
 @pytest.mark.parametrize("blocks", [2, 5])
 def test_masks_and_mixtures_are_cut_with_the_picture(blocks: int) -> None:
     network = small_network()
-    content, image = picture(0, 100, 130), picture(2, 100, 130)
-    styles = [picture(1, 90, 60), picture(3, 60, 100)]
-    mask = picture(4, 100, 130)[:, :1]
-    for more in ({"masks": [mask, 1 - mask], "moment_weight": 0.3}, {"mixture": [1, 3]}):
-        whole = TextureObjective(network, styles, content, **more)  # type: ignore[arg-type]
-        cut = TextureObjective(
-            network, styles, content, tiling=Tiling(32, blocks), **more  # type: ignore[arg-type]
-        )  # fmt: skip
+    content, image = noise(0, 100, 130), noise(2, 100, 130)
+    styles = [noise(1, 90, 60), noise(3, 60, 100)]
+    mask = noise(4, 100, 130)[:, :1]
+    cases: list[tuple[float, dict[str, Any]]] = [
+        (0.3, {"masks": [mask, 1 - mask]}),
+        (0.0, {"tex_weights": [1, 3]}),
+    ]
+    for moment_weight, more in cases:
+        given = network, styles, content, LossSettings(moment_weight=moment_weight)
+        whole = TextureObjective(*given, **more)
+        cut = TextureObjective(*given, tiling=Tiling(32, blocks), **more)
         assert_alike(whole, cut, image)
 
 
 def test_a_mask_confines_a_texture_to_its_region() -> None:
     network = small_network()
-    styles, image = [picture(1, 64, 64), picture(3, 64, 64)], picture(2, 64, 128)
+    styles, image = [noise(1, 64, 64), noise(3, 64, 64)], noise(2, 64, 128)
     left = torch.zeros(1, 1, 64, 128)
     left[..., :64] = 1
-    both = TextureObjective(network, styles, None, masks=[left, 1 - left], style_layers=["relu1_1"])
+    losses = LossSettings(style_layers=["relu1_1"])
+    both = TextureObjective(network, styles, None, losses, masks=[left, 1 - left])
     total = float(both(image)[0])
-    halves = [
-        TextureObjective(network, [style], None, style_layers=["relu1_1"]) for style in styles
-    ]
+    halves = [TextureObjective(network, [style], None, losses) for style in styles]
     # relu1_1 sees one pixel around: away from the middle each half is as if it were alone.
     parts = (slice(64), slice(64, 128))
     apart = [float(h(image[..., part])[0]) for h, part in zip(halves, parts, strict=True)]
@@ -103,7 +103,7 @@ def test_a_mask_confines_a_texture_to_its_region() -> None:
 @pytest.mark.parametrize("padding", ["reflect", "replicate", "circular"])
 def test_every_padding(padding: str) -> None:
     network = small_network("vgg19", padding)
-    content, style, image = picture(0, 96, 128), picture(1, 96, 96), picture(2, 96, 128)
+    content, style, image = noise(0, 96, 128), noise(1, 96, 96), noise(2, 96, 128)
     assert_alike(
         TextureObjective(network, [style], content),
         TextureObjective(network, [style], content, tiling=Tiling(40, 3)),
@@ -113,7 +113,7 @@ def test_every_padding(padding: str) -> None:
 
 def test_maps_are_put_together_and_a_batch_is_cut_alike() -> None:
     network = small_network()
-    pair = torch.cat([picture(0, 97, 120), picture(1, 97, 120)])
+    pair = torch.cat([noise(0, 97, 120), noise(1, 97, 120)])
     layers = ["relu1_1", "relu3_2", "relu4_2"]
     whole = network(pair, layers)
     for blocks in (2, 3, 5):

@@ -12,9 +12,9 @@ import torch
 from geostyle.data.crops import bundled_pictures, hold_out
 from geostyle.data.photographs import Photographs
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_network import FastNetSettings
-from geostyle.feedforward.files import load_fast, load_texture_net
-from geostyle.feedforward.texture_network import TextureNetSettings
+from geostyle.feedforward.fast_network import FastNetworkSettings
+from geostyle.feedforward.files import FAST, TEXTURE, load_network
+from geostyle.feedforward.texture_network import TextureNetworkSettings
 from geostyle.training.fast_network import FastLearner, FastTrainSettings
 from geostyle.training.feedforward import FeedForwardLearner
 from geostyle.training.texture_network import TextureLearner, TextureTrainSettings
@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {
     "device": "cpu",
     "precision": "float32",
 }
-SHAPE = TextureNetSettings(scales=3, width=4)
+SHAPE = TextureNetworkSettings(scales=3, width=4)
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def common(pictures: Path, tiny_weights: Path) -> dict[str, Any]:
 
 
 def fast(common: dict[str, Any], **changes: Any) -> FastLearner:
-    shape = FastNetSettings(widths=(4, 6, 8), blocks=(0, 0, 1))
+    shape = FastNetworkSettings(widths=(4, 6, 8), blocks=(0, 0, 1))
     return FastLearner(FastTrainSettings(**{**common, "network": shape, "warmup": 2, **changes}))
 
 
@@ -156,7 +156,7 @@ def test_what_is_written_says_how_it_was_made(common: dict[str, Any], tmp_path: 
     trainer = fast(common)
     trainer.train_step()
     trainer.save_network(tmp_path / "f.safetensors")
-    net, about = load_fast(tmp_path / "f.safetensors")
+    net, about = load_network(tmp_path / "f.safetensors", FAST)
     assert about["tex_style"]["name"] == "00.png" and about["training"]["steps"] == 1
     assert about["features"]["name"] == "lite"
     trainer.validate()
@@ -167,7 +167,7 @@ def test_what_is_written_says_how_it_was_made(common: dict[str, Any], tmp_path: 
     sampler.train_step()
     sampler.save_network(tmp_path / "t.safetensors")
     sampler.validate()
-    made = load_texture_net(tmp_path / "t.safetensors")[0](*sampler.validation.inputs)
+    made = load_network(tmp_path / "t.safetensors", TEXTURE)[0](*sampler.validation.inputs)
     assert (made.clamp(0, 1) - sampler.painted).abs().max() < 0.05
 
 

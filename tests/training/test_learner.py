@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from geostyle.distributed import ALONE, Processes
 from geostyle.errors import GeostyleError, InputError
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.files import read_metrics
+from geostyle.io.runs import RunFolder
 from geostyle.training.learner import Learner, LoopSettings, schedule
 from geostyle.training.loop import STATE, run_training
 

@@ -1,0 +1,33 @@
+"""Typed settings: frozen dataclasses whose values come from defaults < YAML file < command line."""
+
+from __future__ import annotations
+
+from geostyle.config.command_line import Parser, add_arguments, overrides, parse
+from geostyle.config.settings import (
+    FORMER_NAMES,
+    check,
+    current_names,
+    dump_yaml,
+    flatten,
+    resolve,
+    setting,
+    to_dict,
+)
+from geostyle.config.yaml_files import MAX_YAML_BYTES, read_yaml
+
+__all__ = [
+    "FORMER_NAMES",
+    "MAX_YAML_BYTES",
+    "Parser",
+    "add_arguments",
+    "check",
+    "current_names",
+    "dump_yaml",
+    "flatten",
+    "overrides",
+    "parse",
+    "read_yaml",
+    "resolve",
+    "setting",
+    "to_dict",
+]
