@@ -127,7 +127,7 @@ def test_strength_scales_a_shift() -> None:
 def test_a_whole_pixel_shift_moves_pixels() -> None:
     result = geostyle.warp(CONTENT, shift(2 * 7 / 84), extend="border")
     torch.testing.assert_close(result.tensor[..., :70], CONTENT[..., 7:77], atol=1e-4, rtol=0)
-    assert result.inside_mask[..., :77].all() and not result.inside_mask[..., 77:].any()
+    assert result.inside[..., :77].all() and not result.inside[..., 77:].any()
 
 
 def test_a_warp_means_the_same_at_every_size() -> None:
@@ -294,10 +294,10 @@ def test_a_result_holds_everything(quick: dict[str, Any], tmp_path: Path) -> Non
     saved = np.asarray(Image.open(tmp_path / "result.png"))
     np.testing.assert_array_equal(saved, np.asarray(result.image))
     assert result.warp is not None and result.confidence == result.warp.confidence is not None
-    assert result.geometry.inside_mask is not None and not result.interrupted
+    assert result.geometry.inside is not None and not result.interrupted
     assert result.settings.texture.tile_px > 0 and result.settings.precision == "float32"
     plain = geostyle.transfer(CONTENT)
-    assert plain.warp is plain.confidence is plain.texture is plain.geometry.inside_mask is None
+    assert plain.warp is plain.confidence is plain.texture is plain.geometry.inside is None
 
 
 def test_a_warp_without_painting_and_a_theta_from_a_file(

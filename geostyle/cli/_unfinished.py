@@ -11,13 +11,11 @@ from __future__ import annotations
 import shutil
 from dataclasses import astuple
 
-from torch import Tensor
-
 from geostyle.errors import InputError
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.io.runs import RunFolder
-from geostyle.pipeline import Resume
-from geostyle.texture import Finished
+from geostyle.pipeline import GeometryResult, Resume
+from geostyle.texture import Finished, SourceGuide
 from geostyle.texture.optimizer import Step
 from geostyle.texture.pyramid import LevelHistory
 
@@ -31,11 +29,20 @@ def is_complete(run: RunFolder) -> bool:
     return run.file("report.html").is_file() and not run.file(FOLDER).exists()
 
 
-def save_canvas(run: RunFolder, canvas: Tensor, masks: Tensor | None = None) -> None:
-    """Save the warped content (1, 3, H, W) and the placed masks (n, 1, H, W), where there are."""
-    if not run.file(CANVAS).is_file():
-        tensors = {"image": canvas} if masks is None else {"image": canvas, "masks": masks}
-        save_checkpoint(run.file(CANVAS), tensors, {}, CANVAS_KIND)
+def save_canvas(run: RunFolder, geometry: GeometryResult) -> None:
+    """Save what painting starts from: the canvas, where it shows the content, masks and guides."""
+    if run.file(CANVAS).is_file():
+        return
+    tensors = {"image": geometry.tensor}
+    if geometry.masks is not None:
+        tensors["masks"] = geometry.masks
+    if geometry.inside is not None:
+        tensors["inside"] = geometry.inside
+    for number, guide in enumerate(geometry.guides):
+        if guide is not None:
+            tensors[f"guides.{number}.positions"] = guide.positions
+            tensors[f"guides.{number}.confidence"] = guide.confidence
+    save_checkpoint(run.file(CANVAS), tensors, {"guides": len(geometry.guides)}, CANVAS_KIND)
 
 
 def load_canvas(run: RunFolder) -> Resume | None:
@@ -45,11 +52,15 @@ def load_canvas(run: RunFolder) -> Resume | None:
     """
     if not run.file(CANVAS).is_file():
         return None
-    tensors, _ = load_checkpoint(run.file(CANVAS), CANVAS_KIND, name="resume")
+    tensors, config = load_checkpoint(run.file(CANVAS), CANVAS_KIND, name="resume")
     masks = tensors.pop("masks", tensors.pop("shares", None))  # the latter in runs of version 0.1
+    inside, guides = tensors.pop("inside", None), list[SourceGuide | None]()
+    for number in range(int(config.get("guides", 0))):
+        parts = [tensors.pop(f"guides.{number}.{k}", None) for k in ("positions", "confidence")]
+        guides.append(None if parts[0] is None or parts[1] is None else SourceGuide(*parts))
     if set(tensors) != {"image"}:
         raise InputError(f"resume: expected a picture in {str(run.file(CANVAS))!r}, got none")
-    return Resume(tensors["image"], masks)
+    return Resume(tensors["image"], masks, inside, tuple(guides))
 
 
 def save_levels(run: RunFolder, finished: Finished) -> None:

@@ -233,7 +233,7 @@ class Transfer:
                 save_choices(self.folder, self.choices, self.content, geometry)
         self.animation = Animation(job.animation, geometry.tensor)
         if job.tex_style and not job.preview:
-            unfinished.save_canvas(self.folder, geometry.tensor, geometry.masks)
+            unfinished.save_canvas(self.folder, geometry)
             finished = None if self.resume is None else self.resume.finished
             bar = progress_bar(geometry.settings, self.folder, finished)
             self.on_step = self.animation.watching(self.painting.enter_context(bar))

@@ -170,7 +170,12 @@ def leaves(settings_class: type) -> Iterator[tuple[str, dataclasses.Field[Any], 
 
 
 def _build(cls: type[S], default: S | None, given: Mapping[str, Any], prefix: str) -> S:
-    """Build one section: its default, with the values given by dotted name."""
+    """Build one section: its default, with the values given by dotted name.
+
+    A section whose class has `implied` may add values that follow from those given.
+    """
+    if implied := getattr(cls, "implied", None):
+        given = {**given, **implied(given, prefix)}
     hints, values = typing.get_type_hints(cls), dict[str, Any]()
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         path, hint = prefix + field.name, hints[field.name]

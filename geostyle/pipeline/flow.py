@@ -24,11 +24,26 @@ from geostyle.matching import (
 )
 from geostyle.matching import estimate_warp as estimate
 from geostyle.pipeline.geometry import apply_warp, canvas_size, place_masks
-from geostyle.pipeline.inputs import Points, as_guide, check_tex_styles, several
+from geostyle.pipeline.guidance import source_guide
+from geostyle.pipeline.inputs import (
+    Points,
+    as_guide,
+    check_tex_styles,
+    same_picture,
+    several,
+)
 from geostyle.pipeline.networks import Networks
 from geostyle.pipeline.results import GeometryResult, Resume, TransferResult
 from geostyle.pipeline.settings import DEFAULT_TEXTURE_PX, TransferOptions, TransferSettings
-from geostyle.texture import Finished, Painting, PaintOptions, Progress, TextureSettings
+from geostyle.texture import (
+    PAINTERS,
+    Finished,
+    Painting,
+    PaintOptions,
+    Progress,
+    SourceGuide,
+    TextureSettings,
+)
 from geostyle.warps import WarpParameters
 
 
@@ -111,12 +126,17 @@ class Pipeline:
         if resume is None:
             geometry = self.warp(content, geo_style, theta, guide, painted=bool(styles))
             placed = place_masks(masks, geometry, self.settings, len(styles), tex_weights)
-            geometry = replace(geometry, masks=placed)
+            guides = self.source_guides(content, geo_style, styles, geometry, guide)
+            geometry = replace(geometry, masks=placed, guides=guides if paint else ())
+            inside = geometry.inside
         else:
-            geometry = GeometryResult(resume.canvas, masks=resume.masks)
+            geometry = GeometryResult(resume.canvas, masks=resume.masks, guides=resume.guides)
+            inside = resume.inside
         settings, painting, painted = self.settings, None, None
         if styles and paint:
-            options = PaintOptions(tex_weights, geometry.masks)
+            options = PaintOptions(
+                tex_weights, geometry.masks, inside=inside, guides=geometry.guides
+            )
             painting = self.painting(geometry.tensor, styles, options)
             precision = self.networks(geometry=False).precision
             settings = replace(settings, precision=precision, texture=painting.settings)
@@ -202,6 +222,37 @@ class Pipeline:
         warped = apply_warp(content, theta, strength, size_px, extend)
         return replace(warped, estimate=found)
 
+    def source_guides(
+        self,
+        content: Tensor,
+        geo_style: Tensor | None,
+        tex_styles: Sequence[Tensor],
+        geometry: GeometryResult,
+        guide: Guide,
+    ) -> tuple[SourceGuide, ...]:
+        """Where each texture style's parts are expected in the canvas; none without guidance.
+
+        Args: as for `warp`, whose outcome `geometry` is; `guide` holds for a texture style that is
+            the geometry style.
+        """
+        settings = self.settings
+        if settings.painter != "matched" or not settings.matched.guidance:
+            return ()
+        network = self.networks(texture=False).geometry
+        assert network is not None
+        return tuple(
+            source_guide(
+                content,
+                style,
+                geometry,
+                network,
+                settings.geometry,
+                guide if geo_style is not None and same_picture(style, geo_style) else None,
+                seed=settings.seed,
+            )
+            for style in tex_styles
+        )
+
     def painting(
         self,
         canvas: Tensor,
@@ -222,9 +273,11 @@ class Pipeline:
             seed=own.seed,
             border_px=own.border_px,
             preserve_color=own.preserve_color,
+            matched=own.matched,
         )
         networks = self.networks(geometry=False).texture
-        return Painting(canvas, tex_styles, networks, settings or own.texture, options)
+        painter = PAINTERS[own.painter]
+        return painter(canvas, tex_styles, networks, settings or own.texture, options)
 
 
 def transfer(

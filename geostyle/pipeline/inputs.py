@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from geostyle.errors import InputError
 from geostyle.io.images import as_mask
 from geostyle.matching import Correspondences, Guide
@@ -39,3 +41,8 @@ def several(given: Any) -> list[Any]:
     if given is None:
         return []
     return list(given) if isinstance(given, (list, tuple)) else [given]
+
+
+def same_picture(a: Tensor, b: Tensor) -> bool:
+    """Whether two pictures are equal in every pixel."""
+    return a.shape == b.shape and bool((a == b).all())

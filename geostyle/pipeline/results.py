@@ -13,7 +13,7 @@ from geostyle.coords import inside_mask
 from geostyle.io.images import save_picture, to_uint8
 from geostyle.matching import Estimate
 from geostyle.pipeline.settings import TransferSettings
-from geostyle.texture import Finished, TextureResult
+from geostyle.texture import Finished, SourceGuide, TextureResult
 from geostyle.warps import WarpParameters
 
 
@@ -48,6 +48,7 @@ class GeometryResult(PictureResult):
         grid: (1, H, W, 2), the sampling grid; None without a warp.
         estimate: the estimate before the strength; None where theta was given, or without a warp.
         masks: (n, 1, H, W), the weight of each texture style in each pixel; None without masks.
+        guides: per texture style, where its parts are expected to be used; empty without guidance.
         settings: as resolved when painting begins; they repeat the result.
     """
 
@@ -55,6 +56,7 @@ class GeometryResult(PictureResult):
     grid: Tensor | None = None
     estimate: Estimate | None = None
     masks: Tensor | None = None
+    guides: tuple[SourceGuide | None, ...] = ()
     settings: TransferSettings | None = None
 
     @property
@@ -63,9 +65,9 @@ class GeometryResult(PictureResult):
         return None if self.parameters is None else self.parameters.confidence
 
     @property
-    def inside_mask(self) -> Tensor | None:
-        """(1, H, W), True where a pixel shows the content, not what lies beyond it."""
-        return None if self.grid is None else inside_mask(self.grid)
+    def inside(self) -> Tensor | None:
+        """(1, 1, H, W), 1 where a pixel shows the content, 0 beyond it; None without a warp."""
+        return None if self.grid is None else inside_mask(self.grid)[None].float()
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,13 @@ class Resume:
 
     Attributes:
         canvas: (1, 3, H, W), the warped content.
-        masks: (n, 1, H, W), as in `GeometryResult`.
+        masks, guides: as in `GeometryResult`.
+        inside: (1, 1, H, W), 1 where the canvas shows the content; None for everywhere.
         finished: the finished levels; None for none.
     """
 
     canvas: Tensor
     masks: Tensor | None = None
+    inside: Tensor | None = None
+    guides: tuple[SourceGuide | None, ...] = ()
     finished: Finished | None = None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from geostyle.config import check, setting
 from geostyle.errors import InputError
 from geostyle.matching.settings import GeometrySettings
+from geostyle.texture import PAINTERS
 from geostyle.texture.colors import PRESERVE_COLORS
+from geostyle.texture.matched_settings import MatchedSettings
 from geostyle.texture.settings import TextureSettings
 
 DEFAULT_TEXTURE_PX = 512
+# Settings of texture in a file that a run of an earlier version has written.
+COMPLETE = 15
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,22 @@ class TransferSettings:
         "always estimated in float32",
     )
     seed: int = setting(0, min=0, max=2**32 - 1, help="random seed")
+    painter: str = setting(
+        "matched",
+        choices=tuple(PAINTERS),
+        help="matched paints every part after the part of the texture that matches it, gram by the "
+        "texture's statistics (Gatys et al.)",
+    )
     geometry: GeometrySettings = setting(GeometrySettings())
     texture: TextureSettings = setting(TextureSettings())
+    matched: MatchedSettings = setting(MatchedSettings())
+
+    @staticmethod
+    def implied(given: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+        """The painter of a complete file of settings from before there were several."""
+        n_texture = sum(name.startswith(f"{prefix}texture.") for name in given)
+        earlier = n_texture >= COMPLETE and f"{prefix}painter" not in given
+        return {f"{prefix}painter": "gram"} if earlier else {}
 
     def __post_init__(self) -> None:
         check(self)
@@ -89,7 +107,7 @@ class TransferSettings:
 
 
 class TransferOptions(TypedDict, total=False):
-    """The settings of `TransferSettings`, `GeometrySettings` and `TextureSettings` by name."""
+    """The settings of a transfer by name, those of its stages included."""
 
     size_px: int | None
     geo_strength: float
@@ -103,6 +121,7 @@ class TransferOptions(TypedDict, total=False):
     device: str
     precision: str
     seed: int
+    painter: str
     geometry: str
     estimator: str
     geonet: Sequence[str | Path]
@@ -129,7 +148,7 @@ class TransferOptions(TypedDict, total=False):
     lr: float
     plateau: float
     time_budget_s: float
-    content_weight: float
+    content_weight: float | None
     coarse_content: float
     tex_strength: float
     tex_scale: float
@@ -144,3 +163,20 @@ class TransferOptions(TypedDict, total=False):
     tile_px: int
     tile_blocks: int
     memory_gb: float
+    guidance: float
+    quick: bool
+    split: int
+    step_size: float
+    split_step_size: float
+    kept: float
+    tone: float
+    tone_held: float
+    fine_held: float
+    turns: int
+    spread: float
+    color_weight: float
+    statistics_weight: float
+    shape_weight: float
+    feature_weight: float
+    hold_structure: float
+    hold_unlike: float

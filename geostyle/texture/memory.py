@@ -15,7 +15,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -98,12 +97,14 @@ def settle_tiles(
     *,
     batch: int = 1,
     regions: int = 1,
+    more: Callable[[FeatureExtractor, Size], float] = lambda network, size: 0.0,
 ) -> TextureSettings:
     """`settings` with the largest tiles that fit into memory in place of "automatic".
 
     Args:
         networks: all that paint.
         size, batch, regions: as for `peak_bytes`.
+        more: (network, size) → bytes that the painter takes beside that.
 
     Raises: InputError naming the largest size that would fit, where no way of cutting does.
     """
@@ -117,7 +118,11 @@ def settle_tiles(
     else:
         available = available_bytes(device)
     vectors = vectors_held(settings)
-    needed = partial(peak_bytes, network, batch=batch, regions=regions, vectors=vectors)
+
+    def needed(size: Size, tiling: Tiling | None) -> float:
+        peak = peak_bytes(network, size, tiling, batch=batch, regions=regions, vectors=vectors)
+        return peak + more(network, size)
+
     tilings = () if network.padding == "circular" else TILINGS
     tiling = choose_tiling(needed, size, available, tilings)
     if tiling is None:

@@ -214,6 +214,8 @@ class OptimizerSettings:
     )
     # Whether L-BFGS steps low frequencies further than high ones, and gray further than color.
     smooth = False
+    # Whether the result is the best picture seen, or the last one.
+    keeps_best = True
 
     def __post_init__(self) -> None:
         check(self)
@@ -253,7 +255,7 @@ def optimize(
         on_step: receives each step and the picture it evaluated; a KeyboardInterrupt raised here or
             anywhere in between ends the run with the best picture so far.
 
-    Returns: the best picture seen, clamped to [0, 1].
+    Returns: the best picture seen (the last one where the optimizer says so), clamped to [0, 1].
     Raises: NotFiniteError when the objective is NaN or infinite three times in a row.
     """
     optimizer = optimizer or OptimizerSettings()
@@ -273,7 +275,7 @@ def optimize(
             # One value that is not finite makes the sum not finite.
             if math.isfinite(value) and math.isfinite(float(gradient.sum())):
                 not_finite = 0
-                if value < best_total:
+                if value < best_total or not optimizer.keeps_best:
                     best, best_total = image, value
                 taken.append(Step(len(taken), *figures, time.monotonic() - started))
                 on_step(taken[-1], image)

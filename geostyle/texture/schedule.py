@@ -69,6 +69,8 @@ def schedule(
     networks: Sequence[FeatureExtractor],
     settings: TextureSettings,
     border_px: int = 0,
+    *,
+    keep_border: bool = False,
 ) -> list[Entry]:
     """All levels of a transfer, coarse to fine.
 
@@ -77,6 +79,7 @@ def schedule(
         networks: one network; or two, of which the second takes the last steps of each size
             (`settings.finish`), as a level of their own.
         border_px: pixels painted around the canvas at the coarse sizes; see `borders`.
+        keep_border: paint the border at the last size, too.
 
     Raises: InputError for another number of networks, or where `settings.stop_after` has another
         number of levels.
@@ -89,7 +92,7 @@ def schedule(
     tex_scale = settings.tex_scale
     if full != size:
         tex_scale = max(MIN_TEX_SCALE, tex_scale * max(size) / max(full))
-    cuts = min(size) >= MIN_SIDE_PX and painted[0] != full
+    cuts = min(size) >= MIN_SIDE_PX and painted[0] != full and not keep_border
     levels = []
     for number, last in enumerate(finishing_steps(settings, len(networks))):
         steps, coarse = settings.iterations[number], painted[number] != painted[-1]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from geostyle.config import setting
+from geostyle.config import check, setting
 from geostyle.errors import InputError
 from geostyle.texture.optimizer import OptimizerSettings
 
@@ -14,14 +15,19 @@ MIN_TILE_PX = 32
 
 @dataclass(frozen=True)
 class TextureSettings(OptimizerSettings):
-    """How texture is transferred; the defaults are the ones the benchmark measures."""
+    """Settings of painting; those of matched painting alone are `MatchedSettings`."""
 
     iterations: tuple[int, ...] = setting(
-        (40, 30, 20, 60),
-        help="steps at each level, coarse to fine; their number is the number of levels",
+        (),
+        min=0,
+        help="steps at each level, coarse to fine; their number is the number of levels; default: "
+        "80 80 60 50 for matched, 40 30 20 60 for gram",
     )
-    content_weight: float = setting(
-        0.1, help="weight of the content loss beside the style loss", min=0.0
+    content_weight: float | None = setting(
+        None,
+        min=0.0,
+        help="how much the content is preserved: 0 is all paint, ten times the default hardly "
+        "paints; default: 1 for matched, 0.1 for gram",
     )
     coarse_content: float = setting(
         5.0,
@@ -81,15 +87,25 @@ class TextureSettings(OptimizerSettings):
 
     smooth = True
 
+    def with_defaults(self, **defaults: Any) -> TextureSettings:
+        """These settings with `defaults` in place of values that are left to the painter."""
+        left = {name: value for name, value in defaults.items() if not _given(self, name)}
+        return replace(self, **left) if left else self
+
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check(self)
         if not self.gram_weight + self.wasserstein_weight + self.moment_weight:
             raise InputError("gram_weight: expected a texture loss with a weight above 0, got none")
         if self.tile_px and self.tile_px < MIN_TILE_PX:
             raise InputError(f"tile_px: expected 0 or at least {MIN_TILE_PX}, got {self.tile_px}")
-        # A size at which two networks take turns has two levels.
-        if self.stop_after and not 1 <= len(self.stop_after) / len(self.iterations) <= 2:
+        # Two networks take turns at one size; matched painting ends with a level more.
+        n_sizes = len(self.iterations)
+        if self.stop_after and n_sizes and not n_sizes <= len(self.stop_after) <= 2 * n_sizes + 1:
             raise InputError(
-                f"stop_after: expected one number for each of iterations, {len(self.iterations)}, "
+                f"stop_after: expected one number for each of iterations, {n_sizes}, "
                 f"got {len(self.stop_after)}"
             )
+
+
+def _given(settings: TextureSettings, name: str) -> bool:
+    return getattr(settings, name) not in (None, ())

@@ -1,17 +1,18 @@
 """The texture stage: repaint a canvas, the warped content, with the texture of one or more styles.
 
-Everything that concerns painting is decided here, once: preserved colors, the border, the texture's
-scale, masks, tiles and the schedule of levels.
+Everything that all painters share is decided here, once: preserved colors, the border, masks,
+tiles, the schedule of levels and what comes after the last one.
 """
 
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 
 from geostyle.coords import Size, resize, size_of
@@ -20,8 +21,9 @@ from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import add_border, bordered_size, cut_border
 from geostyle.texture.colors import after_transfer, before_transfer
 from geostyle.texture.masks import keep_unmasked
+from geostyle.texture.matched_settings import MatchedSettings
 from geostyle.texture.memory import settle_tiles, smaller_tiles
-from geostyle.texture.objective import LossSettings, TextureObjective, normalized_weights
+from geostyle.texture.objective import normalized_weights
 from geostyle.texture.pyramid import (
     Finished,
     Level,
@@ -30,11 +32,24 @@ from geostyle.texture.pyramid import (
     paint_levels,
     white_noise,
 )
-from geostyle.texture.schedule import Entry, pixel_cost, schedule, style_size
+from geostyle.texture.schedule import Entry, pixel_cost, schedule
 from geostyle.texture.settings import TextureSettings
 from geostyle.texture.tiles import Tiling
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SourceGuide:
+    """Expected places in one texture style.
+
+    Attributes:
+        positions: (1, H, W, 2), normalized (x, y) in the style for every pixel of the canvas.
+        confidence: (1, 1, H, W) in [0, 1].
+    """
+
+    positions: Tensor
+    confidence: Tensor
 
 
 @dataclass(frozen=True)
@@ -45,10 +60,14 @@ class PaintOptions:
         tex_weights: one non-negative weight per style, default equal; unused with `masks`.
         masks: (n, 1, H, W), the weight of each style in each pixel; see `normalized_masks`.
         start: (1, 3, h, w), picture the coarsest level begins from instead of ``settings.init``.
-        seed: of the noise start.
-        border_px: pixels of mirrored content painted around the canvas at the coarse sizes, where a
-            rim of one pixel becomes one of many.
+        seed: of the noise start and of sampled positions.
+        border_px: pixels of mirrored content painted around the canvas, where a rim of one pixel at
+            a coarse size becomes one of many.
         preserve_color: "off", "lab" or "histogram"; see `before_transfer`.
+        matched: settings of matched painting.
+        inside: (1, 1, H, W), 1 where the canvas shows the content, 0 where it is to be invented;
+            None for content everywhere.
+        guides: per style, where its parts are expected to be used, or None.
     """
 
     tex_weights: Sequence[float] | None = None
@@ -57,28 +76,33 @@ class PaintOptions:
     seed: int = 0
     border_px: int = 0
     preserve_color: str = "off"
+    matched: MatchedSettings = field(default_factory=MatchedSettings)
+    inside: Tensor | None = None
+    guides: Sequence[SourceGuide | None] = ()
 
 
-class Painting:
-    """A painting that is set up: `run` makes it.
+class Painting(ABC):
+    """A painting that is set up: `run` makes it. A painter is a subclass that makes its levels.
 
     Args:
         canvas: (B, 3, H, W), the warped content, sRGB in [0, 1].
         tex_styles: one exemplar (B or 1, 3, h, w) or several, sRGB in [0, 1].
         networks: the network whose features are matched; or two, a fast one and one that takes the
             last steps of each size (`settings.finish`).
-        settings: see `TextureSettings`; the attribute of that name has the tiles that are used.
+        settings: see `TextureSettings`; the attribute of that name has the painter's defaults and
+            the tiles that are used.
         options: see `PaintOptions`.
 
     Raises: InputError for unusable arguments, or a picture too large for memory even in tiles.
 
     Source: Liu et al., "Geometric Style Transfer", section 3.3 (levels 1/8, 1/4, 1/2, 1, each
         doubled to start the next).
-    Strength: below 1, the content's own texture is mixed in with the missing weight, so that 0
-        leaves the content as it is; above, the style's weight grows with the square.
-    Differs: relative losses; L-BFGS; coarse levels weight the content more, and the content's own
-        detail is added to the doubled picture, which would need most of its steps to recover it.
     """
+
+    # Values of the settings that are left to the painter.
+    defaults: ClassVar[dict[str, Any]]
+    # Whether the border is painted at the last size, too.
+    keeps_border: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -88,30 +112,29 @@ class Painting:
         settings: TextureSettings | None = None,
         options: PaintOptions | None = None,
     ) -> None:
-        settings, self.options = settings or TextureSettings(), options or PaintOptions()
+        self.options = options or PaintOptions()
+        settings = (settings or TextureSettings()).with_defaults(**self.defaults)
         styles = [tex_styles] if isinstance(tex_styles, Tensor) else list(tex_styles)
         networks = [networks] if isinstance(networks, FeatureExtractor) else list(networks)
-        border_px, how, masks = self.options.border_px, self.options.preserve_color, None
+        border_px, how = self.options.border_px, self.options.preserve_color
         self.canvas, self.device = canvas, networks[0].mean.device
-        self.schedule = schedule(size_of(canvas), networks, settings, border_px)
+        self.schedule = self._schedule(networks, settings)
         content, styles = before_transfer(canvas, styles, how, self.options.masks)
         self.content = self._placed(content)
         self.tex_styles = [style.to(self.device) for style in styles]
-        # Below strength 1 the content is one more style, the last one.
-        strength = min(1.0, settings.tex_strength)
-        self.detail = 1 - (1 - settings.detail) * strength
-        weights = normalized_weights(self.options.tex_weights, len(styles))
-        if strength < 1:
-            weights = [*(strength * weight for weight in weights), 1 - strength]
-        if self.options.masks is not None:
-            masks = self._placed(self.options.masks)
-            if strength < 1:
-                rest = torch.full_like(masks[:1], 1 - strength)
-                masks = torch.cat([strength * masks, rest])
-        self.masks, self.tex_weights = masks, weights if masks is None else None
-        regions = 1 if masks is None else len(masks)
+        self.tex_weights = normalized_weights(self.options.tex_weights, len(styles))
+        masks = self.options.masks
+        self.masks = None if masks is None else self._placed(masks)
+        # Below strength 1 the content is one more style.
+        regions = 1 if masks is None else len(masks) + (settings.tex_strength < 1)
         full = bordered_size(size_of(canvas), border_px)
-        self.settings = settle_tiles(settings, networks, full, batch=len(canvas), regions=regions)
+        self.settings = settle_tiles(
+            settings, networks, full, batch=len(canvas), regions=regions, more=self._more_bytes
+        )
+
+    @abstractmethod
+    def _level(self, entry: Entry, number: int) -> Level:
+        """The level of an entry of the schedule, and of its number in it."""
 
     def run(
         self,
@@ -153,81 +176,63 @@ class Painting:
             settings = replace(settings, stop_after=taken, time_budget_s=0.0)
         return replace(done, image=image, settings=settings)
 
+    def _schedule(
+        self, networks: Sequence[FeatureExtractor], settings: TextureSettings
+    ) -> list[Entry]:
+        return schedule(
+            size_of(self.canvas),
+            networks,
+            settings,
+            self.options.border_px,
+            keep_border=self.keeps_border,
+        )
+
+    def _more_bytes(self, network: FeatureExtractor, size: Size) -> float:
+        """Memory that the painter takes beside an evaluation and the optimizer, in bytes."""
+        return 0.0
+
     def _placed(self, image: Tensor) -> Tensor:
         """`image`, of the canvas's size, with its border and on the networks' device."""
         return add_border(image, self.options.border_px).to(self.device)
 
+    def _given_start(self) -> Tensor | None:
+        """The start of the options with its border, in the colors that are painted in."""
+        if self.options.start is None:
+            return None
+        start, _ = before_transfer(self.options.start, [], self.options.preserve_color)
+        return self._placed(start)
+
     def _start(self) -> Tensor:
-        first, start = self.schedule[0].painted, self.options.start
+        """The picture that the coarsest level begins from."""
+        first, start = self.schedule[0].painted, self._given_start()
         if start is not None:
-            start, _ = before_transfer(start, [], self.options.preserve_color)
-            return resize(self._placed(start), first)
+            return resize(start, first)
         if self.settings.init == "content":
             return resize(self.content, first)
         return white_noise(first, self.options.seed, self.content)
 
-    def _level(self, entry: Entry, number: int) -> Level:
-        settings = self.settings
+    def _entry_level(self, entry: Entry, number: int, **parts: Any) -> Level:
+        """A level with the parts that every painter takes from the schedule."""
+        stop_after = self.settings.stop_after
         return Level(
             entry.painted,
             entry.steps,
-            partial(self._objective, entry),
-            settings,
-            partial(self._enlarged, entry, self.schedule[number - 1] if number else entry),
-            stop=settings.stop_after[number] if settings.stop_after else None,
+            stop=stop_after[number] if stop_after else None,
             network=entry.network.name,
             pixel_cost=pixel_cost(entry.network),
+            **parts,
         )
+
+    @property
+    def tiling(self) -> Tiling:
+        """How pictures are cut now; memory may run short between levels."""
+        return Tiling(self.settings.tile_px, self.settings.tile_blocks)
 
     def _seen(self, entry: Entry, picture: Tensor, mode: str = "bicubic") -> Tensor:
         """`picture`, of the content's size, at the size of a level."""
         if not entry.bordered:
             return cut_border(picture, entry.painted)
         return resize(picture, entry.painted, mode)
-
-    def _enlarged(self, entry: Entry, before: Entry, image: Tensor) -> Tensor:
-        """The picture of the level before at the size of this one, with the content's detail."""
-        loses_border = before.bordered and not entry.bordered
-        reference = self.content if loses_border else self._seen(entry, self.content)
-        size, old = size_of(reference), size_of(image)
-        if size != old:
-            image, detail = resize(image, size), self.detail
-            if detail and self.settings.content_weight:
-                image = image + detail * (reference - resize(resize(reference, old), size))
-            image = image.clamp(0, 1)
-        return cut_border(image, entry.painted) if loses_border else image
-
-    def _objective(self, entry: Entry) -> TextureObjective:
-        settings, masks, covered = self.settings, None, 1.0
-        if self.masks is not None:
-            masks = self._seen(entry, self.masks, "bilinear").split(1)
-            # A region's statistics pull harder at its pixels than those of the whole picture.
-            covered = float(self.masks.sum(0).mean())
-        reference = self._seen(entry, self.content)
-        exemplars = [
-            resize(style, style_size(style, entry.painted, entry.tex_scale)).clamp(0, 1)
-            for style in self.tex_styles
-        ]
-        if settings.tex_strength < 1:
-            exemplars.append(reference)
-        losses = LossSettings(
-            style_weight=max(1.0, settings.tex_strength) ** 2 * covered,
-            gram_weight=settings.gram_weight,
-            wasserstein_weight=settings.wasserstein_weight,
-            moment_weight=settings.moment_weight,
-            content_weight=settings.content_weight
-            * (settings.coarse_content if entry.coarse else 1),
-            tv_weight=settings.tv_weight,
-        )
-        return TextureObjective(
-            entry.network,
-            exemplars,
-            reference,
-            losses,
-            tex_weights=self.tex_weights,
-            masks=masks,
-            tiling=Tiling(settings.tile_px, settings.tile_blocks),
-        )
 
     def _cut_smaller(self, size: Size) -> None:
         """Take smaller tiles after a level of `size` (H, W) ran out of memory."""
@@ -247,19 +252,3 @@ class Painting:
         if self.options.preserve_color == "lab":
             image = after_transfer(image.to(self.canvas.device), self.canvas, "lab")
         callback(replace(progress, size=size, image=image))
-
-
-def transfer_texture(
-    content: Tensor,
-    tex_style: Tensor | Sequence[Tensor],
-    network: FeatureExtractor | Sequence[FeatureExtractor],
-    settings: TextureSettings | None = None,
-    options: PaintOptions | None = None,
-    *,
-    callback: Callable[[Progress], None] | None = None,
-    finished: Finished | None = None,
-    on_level: Callable[[Finished], None] | None = None,
-) -> TextureResult:
-    """Repaint `content` with the texture of `tex_style`; arguments as for `Painting` and `run`."""
-    painting = Painting(content, tex_style, network, settings, options)
-    return painting.run(callback, finished, on_level)

@@ -1,0 +1,69 @@
+"""Keeping the subject: self-similarity of the content, and where it matters most."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from geostyle.coords import Size
+
+
+def self_similarity_error(found: Tensor, goal: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Difference of two normalized self-distance matrices, a scalar in [0, 2].
+
+    Args:
+        found, goal: (N, C), features of a picture and of the content at the same positions.
+        weights: (N,), of the positions, of mean 1; default equal.
+
+    Source: Kolkin et al., "Style Transfer by Relaxed Optimal Transport and Self-Similarity",
+        equation 9.
+    """
+    difference = (_distances(found) - _distances(goal)).abs().sum(1)
+    return difference.mean() if weights is None else (difference * weights).mean()
+
+
+def _distances(features: Tensor) -> Tensor:
+    """(N, N) cosine distances, every row of sum 1."""
+    unit = F.normalize(features, dim=1)
+    distances = (1 - unit @ unit.T).clamp_min(0)
+    return distances / distances.sum(1, keepdim=True).clamp_min(1e-6)
+
+
+def structure(content: Tensor, size: Size) -> Tensor:
+    """Where the content has fine structure that stands out: (1, 1, H, W) in [0, 1].
+
+    Eyes, faces, the heads of animals and text are dense in contrast at a fine scale and stand in
+    calmer surroundings; foliage and gravel are dense everywhere, a sky nowhere.
+
+    Args:
+        content: (1, 3, h, w), sRGB in [0, 1].
+        size: (H, W) of the map.
+    """
+    gray = content.mean(1, keepdim=True)
+    fine = gray - F.avg_pool2d(gray, 5, 1, 2, count_include_pad=False)
+    energy = F.interpolate(
+        fine.square(), size, mode="bilinear", align_corners=False, antialias=True
+    )
+    near = _blurred(energy, max(1, max(size) // 32)).sqrt()
+    wide = _blurred(energy, max(2, max(size) // 5)).sqrt()
+    contrast = near / (wide + 0.5 * wide.mean() + 1e-4)
+    return ((contrast - 0.6) / 0.9).clamp(0, 1)
+
+
+def _blurred(maps: Tensor, radius: int) -> Tensor:
+    """`maps` averaged twice over squares of 2·radius + 1."""
+    radius = min(radius, *((side - 1) // 2 for side in maps.shape[-2:]))
+    if radius < 1:
+        return maps
+    for _ in range(2):
+        maps = F.avg_pool2d(maps, 2 * radius + 1, 1, radius, count_include_pad=False)
+    return maps
+
+
+def random_positions(size: Size, count: int, generator: torch.Generator) -> Tensor:
+    """Numbers of `count` distinct positions of a map of `size` (H, W), or of all there are."""
+    total = size[0] * size[1]
+    if count >= total:
+        return torch.arange(total)
+    return torch.randperm(total, generator=generator)[:count]

@@ -1,0 +1,320 @@
+"""What matched painting minimizes at one level: distance to the matched features of a texture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from geostyle.features.extractor import FeatureExtractor
+from geostyle.texture.hypercolumns import LAYERS, cell_size, mean_of_cells, to_cells
+from geostyle.texture.keeping import random_positions, self_similarity_error
+from geostyle.texture.neighbors import largest
+from geostyle.texture.objective import READ_WHOLE_PX, LossSettings, TextureObjective
+from geostyle.texture.score import CONTENT_LAYER
+from geostyle.texture.tiles import Sums, Tiling, Window, loss_of, maps_of
+
+GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
+SHAPE_LAYERS = ("relu3_1", "relu3_2", "relu3_3", "relu4_1", "relu4_2")
+# Side of the cells whose self-similarity is kept, and how many of them are compared at a step.
+SHAPE_CELL_PX = 8
+N_SHAPE = 512
+# Positions compared layer by layer at a step, of the picture and of the textures; and the pool of
+# the textures' that those are drawn from.
+N_FOUND, N_OFFERED, N_POOL = 1024, 2048, 16384
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What each cell of a level is painted after.
+
+    Attributes:
+        columns: (1, C, h, w), hypercolumns of the matched cells.
+        colors: (1, 3, h, w), their mean colors.
+        inside: (1, 1, h, w), 1 where there is content, 0 beyond it.
+        holding: (1, 1, h, w), how much the content is held, of mean about 1.
+    """
+
+    columns: Tensor
+    colors: Tensor
+    inside: Tensor
+    holding: Tensor
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the terms, each relative to its own scale.
+
+    Attributes:
+        style: of the distance to the matched hypercolumns, 1 − cosine.
+        color: of the mean squared error of the cells' colors.
+        gram: of the relative errors of Gram matrices.
+        shape: of the content's self-similarity.
+        content: of the relative error of its own features at relu4_2.
+    """
+
+    style: float = 1.0
+    color: float = 1.0
+    gram: float = 0.2
+    shape: float = 0.5
+    content: float = 0.05
+
+
+class MatchedObjective(nn.Module):
+    """Matched style, color, statistics and content of a picture; targets computed once.
+
+    Args:
+        network: a frozen feature network.
+        scales: of its layers in the hypercolumns; see `layer_scales`.
+        targets: at the level's size in cells.
+        tex_styles: exemplars (1, 3, h, w), for statistics and for `splitting`.
+        content: (1, 3, H, W), what is kept.
+        weights: of the terms.
+        tex_weights, masks: of the statistics; see `TextureObjective`.
+        splitting: match every layer by itself, at random positions, anew at every step, instead of
+            holding to the targets' hypercolumns.
+        seed: of everything random.
+        tiling: how to cut pictures that are too large for memory, in at least two blocks.
+
+    Source: Kolkin et al., "Neural Neighbor Style Transfer", sections 3.2 and 3.4; Kolkin et al.,
+        "Style Transfer by Relaxed Optimal Transport and Self-Similarity", section 3.
+    Differs: terms on colors, statistics and content beside the matched features.
+    """
+
+    def __init__(
+        self,
+        network: FeatureExtractor,
+        scales: dict[str, float],
+        targets: Targets,
+        tex_styles: Sequence[Tensor],
+        content: Tensor,
+        weights: Weights,
+        *,
+        tex_weights: Sequence[float] | None = None,
+        masks: Sequence[Tensor] | None = None,
+        splitting: bool = False,
+        seed: int = 0,
+        tiling: Tiling | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.scales, self.weights = network, scales, weights
+        self.targets, self.splitting, self.tiling = targets, splitting, tiling
+        self.generator = torch.Generator().manual_seed(seed)
+        size = content.shape[-2], content.shape[-1]
+        self.cells = cell_size(size)
+        self.shape_cells = max(1, size[0] // SHAPE_CELL_PX), max(1, size[1] // SHAPE_CELL_PX)
+        whole_px = READ_WHOLE_PX if tiling is None else min(READ_WHOLE_PX, tiling.tile_px)
+        reading = Tiling(whole_px, blocks=5)
+        self.statistics: _Statistics | None = None
+        if weights.gram:
+            self.statistics = _Statistics(
+                network, tex_styles, None,
+                LossSettings(content_weight=0.0, style_layers=GRAM_LAYERS),
+                tex_weights=tex_weights, masks=masks, tiling=tiling,
+            )  # fmt: skip
+        self.content_target: Tensor | None = None
+        self.content_energy = 1.0
+        if weights.content:
+            maps = maps_of(content, network, [CONTENT_LAYER], reading)[CONTENT_LAYER]
+            self.content_target = maps
+            self.holding = _on_map(targets.holding * targets.inside, maps)
+            self.content_energy = float((maps.square() * self.holding.clamp_max(1)).sum())
+            self.content_energy = max(self.content_energy, 0.1 * scales_energy(scales, maps))
+        self.shape_target: Tensor | None = None
+        if weights.shape:
+            found = maps_of(content, network, SHAPE_LAYERS, reading)
+            everywhere = torch.arange(self.shape_cells[0] * self.shape_cells[1])
+            whole = Window(0, size[0], 0, size[1], size)
+            self.shape_target = self._columns_at(found, whole, everywhere)
+            holding = F.interpolate(
+                targets.holding * targets.inside, self.shape_cells, mode="bilinear"
+            )
+            self.shape_holding = holding.flatten()
+        self.pools: dict[str, Tensor] = {}
+        if splitting:
+            self.pools = self._draw_pools(tex_styles, tex_weights, reading)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(total, style, content) of `image` (1, 3, H, W), scalars; total carries the weights."""
+        positions = {
+            layer: random_positions(self._size_of(layer), N_FOUND, self.generator).to(image.device)
+            for layer in self.pools
+        }
+        shape_at = None
+        if self.shape_target is not None:
+            shape_at = random_positions(self.shape_cells, N_SHAPE, self.generator).to(image.device)
+
+        def measure(found: dict[str, Tensor], window: Window) -> Sums:
+            return self._measure(found, window, positions, shape_at)
+
+        def loss(sums: Sums) -> tuple[Tensor, Tensor, Tensor]:
+            return self._loss(sums, shape_at)
+
+        layers = list(dict.fromkeys([*self.scales, *GRAM_LAYERS, CONTENT_LAYER]))
+        total, style, content = loss_of(image, self.network, layers, measure, loss, self.tiling)
+        if self.weights.color:
+            error = (mean_of_cells(image, self.cells) - self.targets.colors).square()
+            total = total + self.weights.color * (error * self.targets.inside).mean()
+        return total, style, content
+
+    def _measure(
+        self,
+        found: dict[str, Tensor],
+        window: Window,
+        positions: dict[str, Tensor],
+        shape_at: Tensor | None,
+    ) -> Sums:
+        """The part of every sum that `found`, the features of a window of the picture, gives."""
+        sums: Sums = {} if self.statistics is None else self.statistics.measure(found, window)
+        if not self.splitting:
+            sums |= self._compare(found, window)
+        for layer, at in positions.items():
+            if layer not in found:
+                continue
+            sums[f"split {layer}"] = _rows_at(
+                found[layer].float(), at, self._size_of(layer), window, self.network.stride(layer)
+            )
+        if shape_at is not None:
+            shape = {k: maps for k, maps in found.items() if k in SHAPE_LAYERS}
+            for layer, maps in shape.items():
+                sums[f"shape {layer}"] = self._columns_at({layer: maps}, window, shape_at)
+        if self.content_target is not None and CONTENT_LAYER in found:
+            stride = self.network.stride(CONTENT_LAYER)
+            target = window.of(self.content_target, stride)
+            error = (found[CONTENT_LAYER].float() - target).square()
+            sums["content"] = (error * window.of(self.holding, stride)).sum()
+        return sums
+
+    def _compare(self, found: dict[str, Tensor], window: Window) -> Sums:
+        """Maps of φ·t and |φ|² of the cells of a window, zero beyond it, summed over layers."""
+        size = cell_size((window.bottom - window.top, window.right - window.left))
+        target = window.of(self.targets.columns, 4)
+        dot: Tensor | None = None
+        energy: Tensor | None = None
+        start = 0
+        for layer, scale in self.scales.items():
+            end = start + self.network.channels(layer)
+            if layer in found:
+                stride = self.network.stride(layer)
+                own = to_cells(found[layer].float() * scale, stride, size)
+                part = (own * target[:, start:end]).sum(1)
+                square = own.square().sum(1)
+                dot = part if dot is None else dot + part
+                energy = square if energy is None else energy + square
+            start = end
+        if dot is None or energy is None:
+            return {}
+        padding = (
+            window.left // 4,
+            self.cells[1] - window.left // 4 - size[1],
+            window.top // 4,
+            self.cells[0] - window.top // 4 - size[0],
+        )
+        return {"dot": F.pad(dot, padding), "energy": F.pad(energy, padding)}
+
+    def _loss(self, sums: Sums, shape_at: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        zero = next(iter(sums.values())).new_zeros(())
+        total, style, content = zero, zero, zero
+        if "dot" in sums:
+            energies = sums["energy"] + self.targets.columns.square().sum(1)
+            style = (1 - 2 * sums["dot"] / energies.clamp_min(1e-6)).mean()
+        elif self.pools:
+            style = self._split_loss(sums)
+        total = total + self.weights.style * style
+        if self.statistics is not None:
+            total = total + self.weights.gram * self.statistics.terms(sums)
+        if shape_at is not None and self.shape_target is not None:
+            columns = torch.cat([sums[f"shape {layer}"] for layer in SHAPE_LAYERS], 1)
+            shape = self_similarity_error(
+                columns, self.shape_target[shape_at], self.shape_holding[shape_at]
+            )
+            content = content + shape
+            total = total + self.weights.shape * shape
+        if "content" in sums:
+            error = sums["content"] / self.content_energy
+            content = content + error
+            total = total + self.weights.content * error
+        return total, style, content
+
+    def _split_loss(self, sums: Sums) -> Tensor:
+        """Mean over layers of the distance to each sampled position's nearest one in the pools."""
+        losses = []
+        for layer, pool in self.pools.items():
+            found = sums[f"split {layer}"]
+            drawn = torch.randint(len(pool), (N_OFFERED,), generator=self.generator)
+            offered = pool[drawn.to(pool.device)]
+            with torch.no_grad():
+                a = F.normalize(found - found.mean(0), dim=1)
+                b = F.normalize(offered - offered.mean(0), dim=1)
+                nearest = offered[largest(a @ b.T)]
+            energies = found.square().sum(1) + nearest.square().sum(1)
+            losses.append((1 - 2 * (found * nearest).sum(1) / energies.clamp_min(1e-6)).mean())
+        return torch.stack(losses).mean()
+
+    def _columns_at(self, found: dict[str, Tensor], window: Window, at: Tensor) -> Tensor:
+        """(N, C) features of `found` at positions of the coarse grid, zero beyond the window."""
+        step = SHAPE_CELL_PX
+        size = (window.bottom - window.top) // step, (window.right - window.left) // step
+        maps = [
+            to_cells(maps.float() * self.scales[layer], self.network.stride(layer), size, step)
+            for layer, maps in found.items()
+        ]
+        return _rows_at(torch.cat(maps, 1), at, self.shape_cells, window, step)
+
+    def _size_of(self, layer: str) -> tuple[int, int]:
+        height, width = self.cells[0] * 4, self.cells[1] * 4
+        stride = self.network.stride(layer)
+        return height // stride, width // stride
+
+    def _draw_pools(
+        self, tex_styles: Sequence[Tensor], tex_weights: Sequence[float] | None, reading: Tiling
+    ) -> dict[str, Tensor]:
+        """By layer, features (N, C) of random positions of the textures, by their weights."""
+        weights = [1.0] * len(tex_styles) if tex_weights is None else list(tex_weights)
+        pools: dict[str, list[Tensor]] = {layer: [] for layer in LAYERS}
+        for style, weight in zip(tex_styles, weights, strict=True):
+            count = max(1, round(N_POOL * weight / sum(weights)))
+            for layer in LAYERS:
+                maps = maps_of(style, self.network, [layer], reading)[layer]
+                size = maps.shape[-2], maps.shape[-1]
+                at = random_positions(size, count, self.generator).to(maps.device)
+                pools[layer].append(maps[0].flatten(1)[:, at].T.contiguous())
+        return {layer: torch.cat(parts) for layer, parts in pools.items()}
+
+
+class _Statistics(TextureObjective):
+    """The Gram term of `TextureObjective`, on features that are already computed."""
+
+    def measure(self, found: dict[str, Tensor], window: Window) -> Sums:
+        return self._measure({k: v for k, v in found.items() if k in GRAM_LAYERS}, window)
+
+    def terms(self, sums: Sums) -> Tensor:
+        return self._loss(sums)[1]
+
+
+def scales_energy(scales: dict[str, float], maps: Tensor) -> float:
+    """Energy that a map of the content layer would have in the texture, from its scale."""
+    return maps[0].numel() / scales[CONTENT_LAYER] ** 2
+
+
+def _on_map(weights: Tensor, maps: Tensor) -> Tensor:
+    size = maps.shape[-2], maps.shape[-1]
+    return F.interpolate(weights, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _rows_at(
+    maps: Tensor, at: Tensor, size: tuple[int, int], window: Window, stride: int
+) -> Tensor:
+    """(N, C) columns of a window's `maps` (1, C, h, w) at positions of the whole map.
+
+    Args:
+        at: (N,), numbers of positions of a map of `size` (H, W); zeros where outside the window.
+    """
+    row, column = at // size[1] - window.top // stride, at % size[1] - window.left // stride
+    height, width = maps.shape[-2:]
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    flat = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+    return maps[0].flatten(1)[:, flat].T * inside[:, None]
