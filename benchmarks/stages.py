@@ -1,8 +1,8 @@
 """Time the stages of the main job on the bundled pictures: `python benchmarks/stages.py`.
 
-Every figure is the median of several runs after one to warm up; the texture stage is given per step
-at full size, since the number of steps is a setting, and so is what a step spends between two
-evaluations of loss and gradient. Peak memory is that of the whole process.
+Every figure is the median of several runs after one to warm up. The texture stage is given per step
+at full size, since the number of steps is a setting; so is the part of a step outside loss and
+gradient. Peak memory is that of the whole process.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from measuring import median_s, peak_memory_bytes
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from geostyle import pipeline  # noqa: E402
 from geostyle.io.images import load_picture  # noqa: E402
-from geostyle.pipeline import TransferSettings  # noqa: E402
-from geostyle.texture import TextureSettings, optimize  # noqa: E402
+from geostyle.pipeline import Pipeline, TransferSettings  # noqa: E402
+from geostyle.texture import TextureSettings, optimizer  # noqa: E402
 
 PICTURES = ROOT / "geostyle" / "assets" / "pictures"
-STEPS, FIRST_STEPS = 24, 10  # the first ones have not all the pairs that L-BFGS remembers
+STEPS, FIRST_STEPS = 24, 10  # L-BFGS has not stored all its pairs of vectors in the first ones
 
 
 def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> dict[str, float]:
@@ -43,19 +42,15 @@ def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> 
         load_picture(PICTURES / name).tensor
         for name in ("content/coffee.jpg", "geo/coffee.jpg", "styles/night.jpg")
     )
-    networks = pipeline.load_networks(settings)
-    bent = pipeline.bend(content, geo_style, settings, networks)
-    assert bent.parameters is not None
-    found = bent.parameters
-    step_s, own_s = step_seconds(
-        lambda: pipeline.paint(bent.image, [tex_style], settings, networks), repeats
-    )
+    pipe = Pipeline(settings)
+    warped = pipe.warp(content, geo_style)
+    assert warped.parameters is not None
+    theta, painting = warped.parameters, pipe.painting(warped.tensor, [tex_style])
+    step_s, own_s = step_seconds(painting.run, repeats)
     return {
-        "load": median_s(lambda: pipeline.load_networks(settings), repeats),
-        "estimate and warp": median_s(
-            lambda: pipeline.bend(content, geo_style, settings, networks), repeats
-        ),
-        "warp": median_s(lambda: pipeline.bend(content, None, settings, networks, found), repeats),
+        "load": median_s(lambda: Pipeline(settings).networks(), repeats),
+        "estimate and warp": median_s(lambda: pipe.warp(content, geo_style), repeats),
+        "warp": median_s(lambda: pipe.warp(content, None, theta), repeats),
         "texture step": step_s,
         "of it the optimizer": own_s,
     }
@@ -63,7 +58,7 @@ def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> 
 
 def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
     """Median seconds of a step, and of its part outside loss and gradient, over `repeats` runs."""
-    evaluate, stamps, steps, own = optimize._evaluate, [], [], []
+    evaluate, stamps, steps, own = optimizer._evaluate, [], [], []
 
     def timed(*args: Any) -> Any:
         started = time.perf_counter()
@@ -71,7 +66,7 @@ def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
         stamps.append((started, time.perf_counter()))
         return found
 
-    optimize._evaluate = timed  # type: ignore[assignment]
+    optimizer._evaluate = timed  # type: ignore[assignment]
     try:
         for _ in range(repeats):
             stamps.clear()
@@ -82,12 +77,12 @@ def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
                 steps.append(following - start)
                 own.append(following - end)
     finally:
-        optimize._evaluate = evaluate
+        optimizer._evaluate = evaluate
     return statistics.median(steps), statistics.median(own)
 
 
 def main() -> None:
-    """Print a table, and write JSON where asked to."""
+    """Print a table, and write JSON if requested."""
     parser = argparse.ArgumentParser(description="Time the stages of the main job.")
     parser.add_argument("--features", default="lite", choices=("lite", "vgg19", "vgg16"))
     parser.add_argument("--weights", type=Path, help="local file with the network's weights")

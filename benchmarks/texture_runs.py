@@ -1,4 +1,4 @@
-"""What the texture benchmark runs: trajectories, bursts for timing, peaks of memory."""
+"""Runs of the texture benchmark: trajectories, bursts for timing, peaks of memory."""
 
 from __future__ import annotations
 
@@ -21,26 +21,27 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 from measuring import peak_memory_bytes  # noqa: E402
 from yardstick import METHODS, plain_transfer  # noqa: E402
 
-from geostyle import pipeline  # noqa: E402
 from geostyle.coords import resize, size_of  # noqa: E402
 from geostyle.features.extractor import FeatureExtractor, load_features  # noqa: E402
 from geostyle.io.images import fit_size, load_picture, save_picture  # noqa: E402
-from geostyle.pipeline import Networks, TransferSettings  # noqa: E402
+from geostyle.pipeline import Pipeline, TransferSettings  # noqa: E402
 from geostyle.texture import Progress, TextureSettings, schedule, score, style_size  # noqa: E402
 from geostyle.texture.objective import TextureObjective  # noqa: E402
 from geostyle.texture.schedule import finishing_steps  # noqa: E402
 
 LIBRARY = ROOT / "geostyle"
 SCORE_EVERY = 10  # evaluations of the yardstick
-# What can change a trajectory, beside the pictures, which are hashed as loaded.
+# Code that can change a trajectory; the pictures are hashed as loaded.
 PLAIN_CODE = [
     ROOT / "benchmarks/yardstick.py",
-    LIBRARY / "features.py",
+    *sorted((LIBRARY / "features").glob("*.py")),
     *(LIBRARY / "texture" / f"{name}.py" for name in ("objective", "losses", "tiles", "score")),
 ]
 OUR_CODE = [
     *sorted((LIBRARY / "texture").glob("*.py")),
-    *(LIBRARY / name for name in ("features.py", "coords.py", "pipeline.py")),
+    *sorted((LIBRARY / "features").glob("*.py")),
+    *sorted((LIBRARY / "pipeline").glob("*.py")),
+    LIBRARY / "coords.py",
 ]
 
 
@@ -49,8 +50,9 @@ class Task:
     """One picture to repaint.
 
     Attributes:
-        content: (1, 3, H, W), sRGB in [0, 1]. style: (1, 3, h, w), as loaded. scaled: the same, at
-        the scale the scorer compares it.
+        content: (1, 3, H, W), sRGB in [0, 1].
+        style: (1, 3, h, w), as loaded.
+        scaled: the same, at the scale of the scorer.
     """
 
     content: Tensor
@@ -79,12 +81,12 @@ class Contenders:
     """The networks of a benchmark, loaded when they are first needed.
 
     Args:
-        weights: VGG-19 weights file, or None: then `lite` scores, and serves the yardstick.
-        texture: settings of ours.
-        evaluations: of the yardstick.
-        every: steps of ours between two scored ones at the full size.
-        precisions: by features, as resolved before; ours resolve to "auto" otherwise.
-        device: where everything runs.
+        weights: VGG-19 weights file; None: `lite` is the scorer, and the yardstick's network.
+        texture: settings of our texture stage.
+        evaluations: number of loss evaluations of the yardstick.
+        every: steps of ours between two scorings at the full size.
+        precisions: by features, as resolved before; others are resolved from "auto".
+        device: of everything.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class Contenders:
         self.every, self.precisions, self.device = every, precisions, device
         self.scorer_name = "lite" if weights is None else "vgg19"
         self._plain: FeatureExtractor | None = None
-        self._ours: dict[str, tuple[TransferSettings, Networks]] = {}
+        self._ours: dict[str, Pipeline] = {}
 
     @property
     def plain(self) -> FeatureExtractor:
@@ -111,8 +113,8 @@ class Contenders:
             )
         return self._plain
 
-    def ours(self, features: str) -> tuple[TransferSettings, Networks]:
-        """Settings and networks of the main job, in the precision its default resolves to."""
+    def ours(self, features: str) -> Pipeline:
+        """The main job's pipeline, in the precision its default resolves to."""
         if features not in self._ours:
             settings = TransferSettings(
                 features=features,
@@ -121,18 +123,17 @@ class Contenders:
                 device=self.device,
                 texture=self.texture,
             )
-            networks = pipeline.load_networks(settings, geometry=False)
-            self.precisions[features] = networks.precision
-            settings = replace(settings, precision=networks.precision)
-            self._ours[features] = settings, networks
+            pipe = Pipeline(settings)
+            self.precisions[features] = pipe.networks(geometry=False).precision
+            self._ours[features] = pipe
         return self._ours[features]
 
     def precision(self, features: str) -> str:
         """What the default precision resolves to here."""
-        return self.ours(features)[0].precision
+        return self.ours(features).networks(geometry=False).precision
 
     def fingerprint(self, name: str) -> dict[str, Any]:
-        """All that decides what contender `name` does to a given pair."""
+        """Settings, weights and code that determine the trajectory of contender `name`."""
         weights = None if self.weights is None else _digest(self.weights.read_bytes())
         same = {"weights": weights}
         if "lite" in name or weights is None:
@@ -143,15 +144,15 @@ class Contenders:
         return {**same, "code": _code(OUR_CODE), **settings}
 
     def trajectory(self, name: str, task: Task, picture: Path | None = None) -> dict[str, Any]:
-        """The score of contender `name` along its way, and of its picture at the end.
+        """Scores of contender `name` during its run, and of its result.
 
-        picture: file that gets the result, if any.
+        Args:
+            name, task: the contender and the pair.
+            picture: file for the result, if any.
 
-        Where the device is not the one that is timed, only the rounding of sums differs.
-
-        Returns: its levels (size, network, steps); points (level, steps done there, total, seconds
-            of its own); of the picture at the end "final"; for the yardstick its last "loss", which
-            is the total of its picture before that is clamped.
+        Returns: "levels" (size, network, steps); "points" (level, steps done there, total, seconds
+            without scoring); "final" figures of the result; for the yardstick its last "loss", the
+            total of its picture before clamping.
         """
         task = task.to(self.device)
         objective = TextureObjective(self.plain, [task.scaled], task.content)
@@ -180,9 +181,8 @@ class Contenders:
     def _watched(
         self, name: str, task: Task, objective: TextureObjective
     ) -> tuple[Tensor, list[dict[str, Any]], list[list[Any]]]:
-        settings, networks = self.ours(name)
-        full = size_of(task.content)
-        levels = schedule(full, networks.texture, settings.texture)
+        pipe, full = self.ours(name), size_of(task.content)
+        levels = schedule(full, pipe.networks(geometry=False).texture, pipe.settings.texture)
         points: list[list[Any]] = []
         best: list[Any] = [-1, 0.0, None]  # level, its lowest loss, that picture
         scoring, started = 0.0, time.perf_counter()
@@ -199,8 +199,8 @@ class Contenders:
                 points.append([p.level, done, float(total), now - started - scoring])
             scoring += time.perf_counter() - now
 
-        result = pipeline.paint(task.content, [task.style], settings, networks, watch)
-        told = [{"size": [*v.size], "network": v.extractor.name, "steps": v.steps} for v in levels]
+        result = pipe.painting(task.content, [task.style]).run(watch)
+        told = [{"size": [*v.size], "network": v.network.name, "steps": v.steps} for v in levels]
         return result.image, told, points
 
     def bursts(self, names: Sequence[str], task: Task, steps: int) -> dict[str, Any]:
@@ -208,35 +208,32 @@ class Contenders:
         return {name: self.burst(name, task, steps) for name in names}
 
     def burst(self, name: str, task: Task, steps: int) -> list[dict[str, float]]:
-        """Seconds of each level's preparation and of one of its steps, from a few of each.
+        """Seconds of each level's preparation and of one of its steps, from a few steps of each.
 
-        The yardstick counts its steps alone. L-BFGS has few pairs to work through in so few steps,
-        which flatters the yardstick, with its hundred, more than ours.
+        The yardstick counts its steps alone. L-BFGS has stored few pairs of vectors after so few
+        steps, which favors the yardstick, which stores a hundred, more than ours.
         """
         if name in METHODS:
             _, seen, _ = plain_transfer(
                 task.content, task.scaled, self.plain, METHODS[name], steps + 1
             )
             return [{"setup_s": 0.0, "step_s": _median_gap([seconds for _, seconds in seen])}]
-        settings, networks = self.ours(name)
-        finishing = finishing_steps(settings.texture, len(networks.texture))
+        pipe = self.ours(name)
+        texture = pipe.settings.texture
+        finishing = finishing_steps(texture, len(pipe.networks(geometry=False).texture))
         counts = [
             2 * steps if 0 < last < all_ else steps
-            for last, all_ in zip(finishing, settings.texture.iterations, strict=True)
+            for last, all_ in zip(finishing, texture.iterations, strict=True)
         ]
         short = replace(
-            settings.texture,
+            texture,
             iterations=tuple(counts),
             finish=tuple(steps if last else 0 for last in finishing),
         )
         stamps: dict[int, list[float]] = {}
         before = time.perf_counter()
-        pipeline.paint(
-            task.content,
-            [task.style],
-            replace(settings, texture=short),
-            networks,
-            lambda p: stamps.setdefault(p.level, []).append(time.perf_counter()),
+        pipe.painting(task.content, [task.style], settings=short).run(
+            lambda p: stamps.setdefault(p.level, []).append(time.perf_counter())
         )
         found = []
         for _, times in sorted(stamps.items()):

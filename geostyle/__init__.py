@@ -1,14 +1,14 @@
 """geostyle: geometric style transfer.
 
-Warp a content picture so that its geometry takes after one picture, then repaint it with the
+Warp a content picture so that it takes on the geometry of one picture, then repaint it with the
 texture of another::
 
     import geostyle
 
     result = geostyle.transfer("content.jpg", geo_style="a.jpg", tex_style="b.jpg")
-    geostyle.save_picture(result.image, "result.png")
+    result.save("result.png")
 
-Names are loaded on first use, so that ``import geostyle`` itself stays instant.
+Names are loaded on first use, so that ``import geostyle`` itself is instant.
 """
 
 from __future__ import annotations
@@ -17,36 +17,45 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geostyle.errors import GeostyleError, InputError
-    from geostyle.io.images import load_picture, save_picture
-    from geostyle.pipeline import TransferResult, TransferSettings, estimate_warp, transfer, warp
+    from geostyle.errors import GeostyleError as GeostyleError
+    from geostyle.errors import InputError as InputError
+    from geostyle.features.extractor import load_features as load_features
+    from geostyle.io.images import as_tensor as as_tensor
+    from geostyle.io.images import load_picture as load_picture
+    from geostyle.io.images import save_picture as save_picture
+    from geostyle.pipeline import GeometryResult as GeometryResult
+    from geostyle.pipeline import Pipeline as Pipeline
+    from geostyle.pipeline import Resume as Resume
+    from geostyle.pipeline import TransferOptions as TransferOptions
+    from geostyle.pipeline import TransferResult as TransferResult
+    from geostyle.pipeline import TransferSettings as TransferSettings
+    from geostyle.pipeline import estimate_warp as estimate_warp
+    from geostyle.pipeline import transfer as transfer
+    from geostyle.pipeline import warp as warp
+    from geostyle.texture import Progress as Progress
+    from geostyle.texture import SynthesisSettings as SynthesisSettings
+    from geostyle.texture import TextureSettings as TextureSettings
+    from geostyle.texture import synthesize as synthesize
+    from geostyle.texture.score import score as score
+    from geostyle.texture.synthesis import gram_errors as gram_errors
+    from geostyle.warps import WarpParameters as WarpParameters
 
 __version__ = "0.1.0"
 
-_HOME = {
-    "GeostyleError": "errors",
-    "InputError": "errors",
-    "load_picture": "io.images",
-    "save_picture": "io.images",
-    "TransferResult": "pipeline",
-    "TransferSettings": "pipeline",
-    "estimate_warp": "pipeline",
-    "transfer": "pipeline",
-    "warp": "pipeline",
+_PUBLIC = {
+    "errors": "GeostyleError InputError",
+    "features.extractor": "load_features",
+    "io.images": "as_tensor load_picture save_picture",
+    "pipeline": "GeometryResult Pipeline Resume TransferOptions TransferResult TransferSettings "
+    "estimate_warp transfer warp",
+    "texture": "Progress SynthesisSettings TextureSettings synthesize",
+    "texture.score": "score",
+    "texture.synthesis": "gram_errors",
+    "warps": "WarpParameters",
 }
+_HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 
-__all__ = [
-    "GeostyleError",
-    "InputError",
-    "TransferResult",
-    "TransferSettings",
-    "__version__",
-    "estimate_warp",
-    "load_picture",
-    "save_picture",
-    "transfer",
-    "warp",
-]
+__all__ = ["__version__", *sorted(_HOME)]
 
 
 def __getattr__(name: str) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -14,11 +16,12 @@ from torch import Tensor
 
 import geostyle
 from geostyle import pipeline
+from geostyle.config.settings import leaves
 from geostyle.coords import base_grid, resize
 from geostyle.errors import InputError
 from geostyle.io.images import save_picture
 from geostyle.pipeline import TransferSettings
-from geostyle.texture import Progress, TextureSettings
+from geostyle.texture import Finished, Progress, TextureSettings
 from geostyle.warps import WarpParameters, fold_mask
 from tests.pictures import in_8_bits, picture
 
@@ -43,7 +46,7 @@ def test_pictures_of_every_kind_give_the_same(tmp_path: Path, quick: dict[str, A
     save_picture(CONTENT, tmp_path / "content.png")
     kinds = [CONTENT, CONTENT[0], array, Image.fromarray(array), tmp_path / "content.png"]
     results = [
-        geostyle.transfer(kind, geo_style=GEO, tex_style=TEX, **quick).image for kind in kinds
+        geostyle.transfer(kind, geo_style=GEO, tex_style=TEX, **quick).tensor for kind in kinds
     ]
     assert results[0].shape == (1, 3, 60, 84)
     for result in results[1:]:
@@ -52,9 +55,9 @@ def test_pictures_of_every_kind_give_the_same(tmp_path: Path, quick: dict[str, A
 
 def test_the_texture_is_painted_on_the_warped_content(quick: dict[str, Any]) -> None:
     result = geostyle.transfer(CONTENT, geo_style=GEO, tex_style=TEX, **quick)
-    again = geostyle.transfer(result.bent.image, tex_style=TEX, **quick)
-    assert torch.equal(result.image, again.image)
-    assert not torch.equal(result.bent.image, CONTENT)
+    again = geostyle.transfer(result.geometry.tensor, tex_style=TEX, **quick)
+    assert torch.equal(result.tensor, again.tensor)
+    assert not torch.equal(result.geometry.tensor, CONTENT)
 
 
 def test_settings_as_a_whole_and_one_by_one_are_the_same(quick: dict[str, Any]) -> None:
@@ -67,7 +70,7 @@ def test_settings_as_a_whole_and_one_by_one_are_the_same(quick: dict[str, Any]) 
     one = geostyle.transfer(CONTENT, tex_style=TEX, settings=whole)
     other = geostyle.transfer(CONTENT, tex_style=TEX, **quick)
     assert one.settings == other.settings
-    assert torch.equal(one.image, other.image)
+    assert torch.equal(one.tensor, other.tensor)
     with pytest.raises(InputError, match="either settings or single ones"):
         geostyle.transfer(CONTENT, tex_style=TEX, settings=whole, seed=1)
     with pytest.raises(InputError, match="did you mean 'size_px'"):
@@ -81,10 +84,10 @@ def test_the_callback_sees_every_step_after_the_warp(quick: dict[str, Any]) -> N
         geo_style=GEO,
         tex_style=TEX,
         callback=events.append,
-        on_bent=events.append,
+        on_geometry=events.append,
         **quick,
     )
-    assert isinstance(events[0], pipeline.Bent)
+    assert isinstance(events[0], pipeline.GeometryResult)
     steps = [event for event in events if isinstance(event, Progress)]
     assert [(p.level, p.step) for p in steps] == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)]
     assert len(events) == 6
@@ -97,20 +100,20 @@ def test_an_interrupt_returns_the_best_so_far_at_full_size(quick: dict[str, Any]
 
     result = geostyle.transfer(CONTENT, tex_style=TEX, callback=stop, **quick)
     assert result.interrupted
-    assert result.image.shape == CONTENT.shape
-    assert torch.isfinite(result.image).all()
+    assert result.tensor.shape == CONTENT.shape
+    assert torch.isfinite(result.tensor).all()
 
 
 def test_strength_zero_hands_the_content_through(quick: dict[str, Any]) -> None:
     result = geostyle.transfer(CONTENT, geo_style=GEO, geo_strength=0, **quick)
-    assert torch.equal(result.image, CONTENT)
-    assert result.bent.warp is None
+    assert torch.equal(result.tensor, CONTENT)
+    assert result.geometry.grid is None and result.warp is None
     geo_frame = geostyle.transfer(CONTENT, geo_style=GEO, geo_strength=0, frame="geo", **quick)
-    assert torch.equal(geo_frame.image, CONTENT)
+    assert torch.equal(geo_frame.tensor, CONTENT)
 
 
 def test_no_style_hands_the_content_through() -> None:
-    assert torch.equal(geostyle.transfer(CONTENT).image, CONTENT)
+    assert torch.equal(geostyle.transfer(CONTENT).tensor, CONTENT)
 
 
 def test_strength_scales_a_shift() -> None:
@@ -123,15 +126,15 @@ def test_strength_scales_a_shift() -> None:
 
 def test_a_whole_pixel_shift_moves_pixels() -> None:
     result = geostyle.warp(CONTENT, shift(2 * 7 / 84), extend="border")
-    torch.testing.assert_close(result.image[..., :70], CONTENT[..., 7:77], atol=1e-4, rtol=0)
+    torch.testing.assert_close(result.tensor[..., :70], CONTENT[..., 7:77], atol=1e-4, rtol=0)
     assert result.inside_mask[..., :77].all() and not result.inside_mask[..., 77:].any()
 
 
 def test_a_warp_means_the_same_at_every_size() -> None:
     small, large = (geostyle.warp(CONTENT, shift(0.2), size_px=px) for px in (42, 168))
-    assert small.image.shape[-2:] == (30, 42) and large.image.shape[-2:] == (120, 168)
-    reduced = resize(large.image, (30, 42))
-    assert (reduced - small.image).abs().mean() < 0.01
+    assert small.tensor.shape[-2:] == (30, 42) and large.tensor.shape[-2:] == (120, 168)
+    reduced = resize(large.tensor, (30, 42))
+    assert (reduced - small.tensor).abs().mean() < 0.01
 
 
 def test_exaggeration_never_folds(quick: dict[str, Any]) -> None:
@@ -141,35 +144,33 @@ def test_exaggeration_never_folds(quick: dict[str, Any]) -> None:
 
 
 def test_given_parameters_are_applied_and_recorded(quick: dict[str, Any]) -> None:
-    result = geostyle.transfer(CONTENT, parameters=shift(0.1), geo_strength=0.5, **quick)
-    assert result.bent.estimate is None
-    applied = result.bent.parameters
+    result = geostyle.transfer(CONTENT, theta=shift(0.1), geo_strength=0.5, **quick)
+    assert result.geometry.estimate is None
+    applied = result.warp
     assert applied is not None and applied.meta["strength"] == 0.5
     # What is recorded is what was applied: at strength 1 it gives the same picture again.
-    assert torch.equal(geostyle.warp(CONTENT, applied).image, result.image)
+    assert torch.equal(geostyle.warp(CONTENT, applied).tensor, result.tensor)
 
 
 def test_the_frame_sets_the_canvas(quick: dict[str, Any]) -> None:
     for frame, size in (("content", (46, 64)), ("geo", (64, 44))):
         result = geostyle.transfer(CONTENT, geo_style=GEO, frame=frame, size_px=64, **quick)
-        assert result.image.shape[-2:] == size
+        assert result.tensor.shape[-2:] == size
 
 
 @pytest.mark.parametrize(("painted", "long_side"), [(True, 512), (False, 600)])
 def test_only_painting_limits_the_default_size(painted: bool, long_side: int) -> None:
-    bent = pipeline.bend(
-        torch.rand(1, 3, 300, 600), None, TransferSettings(), pipeline.Networks(), painted=painted
-    )
-    assert max(bent.image.shape[-2:]) == long_side
+    geometry = geostyle.Pipeline().warp(torch.rand(1, 3, 300, 600), None, painted=painted)
+    assert max(geometry.tensor.shape[-2:]) == long_side
 
 
 def test_small_pictures_are_not_enlarged_by_default(quick: dict[str, Any]) -> None:
-    assert geostyle.transfer(CONTENT, tex_style=TEX, **quick).image.shape == CONTENT.shape
+    assert geostyle.transfer(CONTENT, tex_style=TEX, **quick).tensor.shape == CONTENT.shape
 
 
 def test_the_same_seed_gives_the_same_picture(quick: dict[str, Any]) -> None:
     def paint(seed: int) -> Tensor:
-        return geostyle.transfer(CONTENT, tex_style=TEX, init="noise", seed=seed, **quick).image
+        return geostyle.transfer(CONTENT, tex_style=TEX, init="noise", seed=seed, **quick).tensor
 
     first = paint(1)
     assert torch.equal(paint(1), first)
@@ -181,7 +182,7 @@ def test_one_network_serves_both_stages_where_it_can(tiny_weights: Path) -> None
         settings = TransferSettings(
             weights=tiny_weights, device="cpu", **{"precision": "float32", **changes}
         )
-        return pipeline.load_networks(settings)
+        return geostyle.Pipeline(settings).networks()
 
     same = load()
     assert same.texture == (same.geometry,)
@@ -192,8 +193,8 @@ def test_one_network_serves_both_stages_where_it_can(tiny_weights: Path) -> None
         described = networks.describe()
         assert described["geometry"] == "lite, float32, cpu"
         assert described["texture"] == f"lite, {changes.get('precision', 'float32')}, cpu"
-    settings = TransferSettings(weights=tiny_weights, device="cpu")
-    assert pipeline.load_networks(settings, geometry=False, texture=False) == pipeline.Networks()
+    pipe = geostyle.Pipeline(weights=tiny_weights, device="cpu")
+    assert pipe.networks(geometry=False, texture=False) == pipeline.Networks()
 
 
 @pytest.mark.parametrize("name", ["content", "geo_style", "tex_style"])
@@ -214,32 +215,32 @@ def test_the_front_door_offers_what_it_lists() -> None:
 
 def test_several_textures_are_mixed_by_weight(quick: dict[str, Any]) -> None:
     other = in_8_bits(picture(4, 40, 48))
-    alone = geostyle.transfer(CONTENT, tex_style=TEX, **quick).image
-    first = geostyle.transfer(CONTENT, tex_style=[TEX, other], tex_weights=[1, 0], **quick).image
+    alone = geostyle.transfer(CONTENT, tex_style=TEX, **quick).tensor
+    first = geostyle.transfer(CONTENT, tex_style=[TEX, other], tex_weights=[1, 0], **quick).tensor
     torch.testing.assert_close(first, alone, atol=1e-5, rtol=0)
-    even = geostyle.transfer(CONTENT, tex_style=[TEX, other], **quick).image
+    even = geostyle.transfer(CONTENT, tex_style=[TEX, other], **quick).tensor
     assert (even - alone).abs().max() > 0.01
     for weights in ([1.0], [1.0, -1.0], [0.0, 0.0]):
-        with pytest.raises(InputError, match="^tex_weights: expected a non-negative number"):
+        with pytest.raises(InputError, match="^tex_weights: expected 2 non-negative weights"):
             geostyle.transfer(CONTENT, tex_style=[TEX, other], tex_weights=weights, **quick)
 
 
 def test_a_mask_is_warped_with_the_content(quick: dict[str, Any]) -> None:
-    result = geostyle.transfer(CONTENT, parameters=shift(0.1), extend="border", **quick)
+    result = geostyle.transfer(CONTENT, theta=shift(0.1), extend="border", **quick)
     drawn, settings = CONTENT[:, :1], result.settings
-    placed = pipeline.place_masks([drawn], result.bent, settings, 1)
-    torch.testing.assert_close(placed, result.bent.image[:, :1])
+    placed = pipeline.place_masks([drawn], result.geometry, settings, 1)
+    torch.testing.assert_close(placed, result.geometry.tensor[:, :1])
     settings = replace(settings, mask_frame="result")
-    placed = pipeline.place_masks([drawn], result.bent, settings, 1)
+    placed = pipeline.place_masks([drawn], result.geometry, settings, 1)
     assert placed is not None and torch.equal(placed, drawn)
     with pytest.raises(InputError, match="^tex_mask: .* shape of the result, 84x60, got 60x84"):
-        pipeline.place_masks([drawn.transpose(2, 3)], result.bent, settings, 1)
+        pipeline.place_masks([drawn.transpose(2, 3)], result.geometry, settings, 1)
 
 
 def test_a_mask_keeps_the_rest_of_the_content(quick: dict[str, Any]) -> None:
     mask = torch.zeros(1, 60, 84)
     mask[..., :42] = 1
-    painted = geostyle.transfer(CONTENT, tex_style=TEX, tex_mask=mask, **quick).image
+    painted = geostyle.transfer(CONTENT, tex_style=TEX, tex_mask=mask, **quick).tensor
     assert torch.equal(painted[..., 42:], CONTENT[..., 42:])
     assert (painted[..., :42] - CONTENT[..., :42]).abs().max() > 0.01
     with pytest.raises(InputError, match="^tex_mask: expected one mask for each texture style"):
@@ -256,11 +257,103 @@ def test_preserved_colors_are_the_contents(quick: dict[str, Any]) -> None:
         **quick,
     )
     chroma = [
-        image - image.mean(1, keepdim=True) for image in (result.image, CONTENT, TEX, seen[-1])
+        image - image.mean(1, keepdim=True) for image in (result.tensor, CONTENT, TEX, seen[-1])
     ]
     assert (chroma[0] - chroma[1]).abs().mean() < 0.3 * chroma[1].abs().mean()
     assert (chroma[3] - chroma[1]).abs().mean() < 0.3 * chroma[1].abs().mean()
     untouched = geostyle.transfer(
         CONTENT, tex_style=TEX, preserve_color="lab", tex_strength=0, **quick
     )
-    assert torch.equal(untouched.image, CONTENT)
+    assert torch.equal(untouched.tensor, CONTENT)
+
+
+def test_one_pipeline_serves_many_pictures_with_networks_loaded_once(
+    quick: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from geostyle.pipeline import networks
+
+    loaded, load = [], networks.load_features
+
+    def count(*args: Any, **options: Any) -> Any:
+        loaded.append(args)
+        return load(*args, **options)
+
+    monkeypatch.setattr(networks, "load_features", count)
+    pipe = geostyle.Pipeline(**quick)
+    assert not loaded  # not before a stage needs them
+    given: dict[str, Any] = {"geo_style": GEO, "tex_style": TEX}
+    first, again = pipe(CONTENT, **given), pipe(CONTENT, **given)
+    assert len(loaded) == 1 and torch.equal(first.tensor, again.tensor)
+    assert torch.equal(first.tensor, geostyle.transfer(CONTENT, **given, **quick).tensor)
+
+
+def test_a_result_holds_everything(quick: dict[str, Any], tmp_path: Path) -> None:
+    result = geostyle.transfer(CONTENT, geo_style=GEO, tex_style=TEX, **quick)
+    assert result.image.size == (84, 60) and result.warped.size == (84, 60)
+    result.save(tmp_path / "result.png")
+    saved = np.asarray(Image.open(tmp_path / "result.png"))
+    np.testing.assert_array_equal(saved, np.asarray(result.image))
+    assert result.warp is not None and result.confidence == result.warp.confidence is not None
+    assert result.geometry.inside_mask is not None and not result.interrupted
+    assert result.settings.texture.tile_px > 0 and result.settings.precision == "float32"
+    plain = geostyle.transfer(CONTENT)
+    assert plain.warp is plain.confidence is plain.texture is plain.geometry.inside_mask is None
+
+
+def test_a_warp_without_painting_and_a_theta_from_a_file(
+    quick: dict[str, Any], tmp_path: Path
+) -> None:
+    result = geostyle.Pipeline(**quick)(CONTENT, geo_style=GEO, tex_style=TEX, paint=False)
+    assert result.texture is None and result.warp is not None
+    assert torch.equal(result.tensor, result.geometry.tensor)
+    result.warp.save(tmp_path / "theta.json")
+    again = geostyle.transfer(CONTENT, theta=tmp_path / "theta.json", **quick)
+    torch.testing.assert_close(again.tensor, result.tensor, atol=1e-4, rtol=0)
+
+
+def test_cancel_is_asked_after_every_step(quick: dict[str, Any]) -> None:
+    answers = iter([False, False, True])
+    seen: list[Progress] = []
+    result = geostyle.transfer(
+        CONTENT, tex_style=TEX, callback=seen.append, cancel=lambda: next(answers), **quick
+    )
+    assert result.interrupted and len(seen) == 3
+    assert result.tensor.shape == CONTENT.shape
+
+
+def test_it_resumes_from_any_level_to_the_same_picture(quick: dict[str, Any]) -> None:
+    mask = torch.zeros(1, 60, 84)
+    mask[..., :42] = 1
+    given: dict[str, Any] = {"geo_style": GEO, "tex_style": TEX, "tex_mask": mask}
+    geometries: list[pipeline.GeometryResult] = []
+    finished: list[Finished] = []
+    pipe = geostyle.Pipeline(**quick)
+    whole = pipe(CONTENT, **given, on_geometry=geometries.append, on_level=finished.append)
+    canvas, masks = geometries[0].tensor, geometries[0].masks
+    for levels in (None, *finished):
+        seen: list[Progress] = []
+        resume = geostyle.Resume(canvas, masks, levels)
+        again = geostyle.Pipeline(**quick)(CONTENT, **given, callback=seen.append, resume=resume)
+        assert torch.equal(again.tensor, whole.tensor)
+        assert len(seen) == (5 if levels is None else 2)
+
+
+def test_the_random_state_of_the_caller_is_left_alone(quick: dict[str, Any]) -> None:
+    pipe = geostyle.Pipeline(init="noise", **quick)
+    pipe.networks()
+    before = torch.get_rng_state()
+    pipe(CONTENT, geo_style=GEO, tex_style=TEX)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_setting_is_a_keyword_that_editors_complete() -> None:
+    fields = {field.name: hint for _, field, hint, _ in leaves(TransferSettings)}
+    hints = get_type_hints(geostyle.TransferOptions)
+    assert list(hints) == list(fields)
+    for name, hint in hints.items():
+        wanted = str(fields[name]).replace("pathlib.Path", "str | pathlib.Path")
+        wanted = re.sub(r"tuple\[(.*), \.\.\.\]", r"collections.abc.Sequence[\1]", wanted)
+        assert str(hint) == wanted, name
+    for function in (geostyle.transfer, geostyle.estimate_warp, geostyle.Pipeline.__init__):
+        (last,) = [p for p in signature(function).parameters.values() if p.kind is p.VAR_KEYWORD]
+        assert last.annotation == "Unpack[TransferOptions]"

@@ -13,7 +13,7 @@ from geostyle.config import check, setting
 from geostyle.coords import resize, size_of
 from geostyle.io.images import fit_size, to_uint8
 from geostyle.io.runs import RunFolder
-from geostyle.pipeline import Networks, TransferSettings
+from geostyle.pipeline import Pipeline, TransferResult
 from geostyle.report.animation import (
     FORMATS,
     Recorder,
@@ -21,7 +21,7 @@ from geostyle.report.animation import (
     save_animation,
     texture_frames,
 )
-from geostyle.texture import Progress
+from geostyle.texture import PaintOptions, Progress
 from geostyle.warps import WarpParameters
 
 PARTS = ("geometry", "texture", "painting")
@@ -36,8 +36,8 @@ class AnimationSettings:
         choices=PARTS,
         repeat=True,
         help="also write a moving picture: of the warp as its strength grows, of the texture as "
-        "its strength grows (which paints every frame), of the painting as it is made; several "
-        "follow each other",
+        "its strength grows (which paints every frame), of the painting as it is made; several are "
+        "shown in turn",
     )
     animate_format: str = setting("gif", choices=FORMATS, help="its format")
     animate_px: int = setting(
@@ -53,21 +53,17 @@ class Animation:
     """Collects the frames of a run.
 
     Args:
-        settings: what is asked for.
-        transfer: settings of the run.
+        settings: parts, format and size.
         canvas: (1, 3, H, W), the warped content.
     """
 
-    def __init__(
-        self, settings: AnimationSettings, transfer: TransferSettings, canvas: Tensor
-    ) -> None:
-        self.settings, self.transfer, self.canvas = settings, transfer, canvas
-        height, width = fit_size(size_of(canvas), settings.animate_px)
-        self.size = height, width
+    def __init__(self, settings: AnimationSettings, canvas: Tensor) -> None:
+        self.settings = settings
+        self.size = fit_size(size_of(canvas), settings.animate_px)
         self.recorder = Recorder(settings.animate_frames, self.size)
 
     def watching(self, callback: Callable[[Progress], None]) -> Callable[[Progress], None]:
-        """`callback`, and frames kept before it where the painting is asked for."""
+        """`callback`, and before it the recorder where the painting is asked for."""
         if "painting" not in self.settings.animate:
             return callback
 
@@ -80,33 +76,28 @@ class Animation:
     def save(
         self,
         run: RunFolder,
+        pipe: Pipeline,
         content: Tensor,
-        result: Tensor,
-        networks: Networks,
+        result: TransferResult,
         tex_styles: Sequence[Tensor],
-        tex_weights: Sequence[float] | None,
-        shares: Tensor | None,
+        options: PaintOptions,
     ) -> Path | None:
-        """Write the moving picture to the run folder; None where there is nothing to move.
+        """Write the moving picture to the run folder; None where nothing moves.
 
         Args:
-            content, result: (1, 3, H, W), before the warp and after the painting.
-            networks, tex_styles, tex_weights, shares: as for `pipeline.paint`.
+            pipe, tex_styles, options: what `result` was painted with; see `texture_frames`.
+            content: (1, 3, H, W), before the warp.
         """
-        n_frames = self.settings.animate_frames
+        size, n_frames = self.size, self.settings.animate_frames
         frames: list[np.ndarray] = []
         for part in self.settings.animate:
             if part == "geometry" and run.file("theta.json").is_file():
-                parameters = WarpParameters.load(run.file("theta.json"))
-                extend = self.transfer.extend
-                frames += geometry_frames(content, parameters, self.size, n_frames, extend)
-            elif part == "texture" and networks.texture:
-                frames += texture_frames(
-                    self.canvas, result, tex_styles, self.transfer, networks, self.size, n_frames,
-                    tex_weights=tex_weights, shares=shares,
-                )  # fmt: skip
+                theta = WarpParameters.load(run.file("theta.json"))
+                frames += geometry_frames(content, theta, size, n_frames, pipe.settings.extend)
+            elif part == "texture" and result.texture is not None:
+                frames += texture_frames(pipe, result, tex_styles, options, size, n_frames)
             elif part == "painting" and self.recorder.frames:
-                frames += [*self.recorder.frames, to_uint8(resize(result, self.size))]
+                frames += [*self.recorder.frames, to_uint8(resize(result.tensor, size))]
         if not frames:
             return None
         path = run.file(f"animation.{self.settings.animate_format}")

@@ -1,4 +1,4 @@
-"""``geostyle evaluate pairs``: galleries of warps, for looking."""
+"""``geostyle evaluate pairs``: galleries of warps."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from geostyle import config, pipeline
+from geostyle import config
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.io.runs import RunFolder, write_json
-from geostyle.pipeline import TransferSettings
+from geostyle.io.files import write_json
+from geostyle.io.runs import RunFolder
+from geostyle.pipeline import Pipeline, TransferSettings
 from geostyle.report.gallery import PicturePair, Shown, cross_pairs, read_pairs, show
-from geostyle.report.html import save_sheet
+from geostyle.report.sheet import save_sheet
 
 SIZE_PX = 320  # long side of the warped pictures, where none is asked for
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Which pairs are shown, and how they are warped."""
+    """Settings of ``geostyle evaluate pairs``."""
 
     content: Path | None = setting(None, help="picture, or folder of pictures")
     geo_style: Path | None = setting(None, help="picture, or folder of pictures")
@@ -41,23 +42,26 @@ class Pairs:
 
 def run(benchmark: str, argv: Sequence[str]) -> int:
     """Warp every pair; write pages, and a theta and a record of each."""
-    parser = config.Parser(
+    settings, args = config.parse(
+        Pairs,
+        argv,
         prog="geostyle evaluate pairs",
         description="Show content, geometry style, lattice and warped content of many pairs.",
     )
-    config.add_arguments(parser, Pairs)
-    settings = config.resolve(Pairs, None, config.overrides(parser.parse_args(argv), Pairs))
     pairs = listed(settings)
     size_px = settings.transfer.size_px or SIZE_PX
-    transfer = replace(settings.transfer, size_px=size_px)
-    networks = pipeline.load_networks(transfer, texture=False)
+    pipe = Pipeline(replace(settings.transfer, size_px=size_px))
+    networks = pipe.networks(texture=False)
+    if args.dry_run:
+        print(*(f"{pair.content} -> {pair.geo_style}" for pair in pairs), sep="\n")
+        return 0
     folder = RunFolder.create(settings.output, "pairs")
     with folder.lock():
         folder.save_settings(settings)
         folder.save_environment(networks=networks.describe())
         shown: list[Shown] = []
         with tqdm(total=len(pairs), unit="pair", dynamic_ncols=True) as bar:
-            for number, one in enumerate(show(pairs, transfer, networks, bar.update), 1):
+            for number, one in enumerate(show(pairs, pipe, bar.update), 1):
                 one.parameters.save(folder.file(f"theta/{number:03d}.json"))
                 shown.append(one)
                 if number % settings.rows == 0 or number == len(pairs):
@@ -66,8 +70,8 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
                     save_sheet(rows, folder.file(f"gallery-{page:02d}.png"), 280)
         write_json(folder.file("pairs.json"), [one.record() for one in shown])
     folder.close()
-    held = sum(bool(one.parameters.meta.get("message")) for one in shown)
-    print(f"{len(shown)} pairs, {held} of them held back; pages in {folder.path}")
+    limited = sum(bool(one.parameters.meta.get("message")) for one in shown)
+    print(f"{len(shown)} pairs, {limited} of them held back; pages in {folder.path}")
     return 0
 
 

@@ -1,25 +1,29 @@
-"""What a transfer keeps in its run folder while it paints, so that it can be resumed.
+"""State that a transfer keeps in its run folder while it paints, so that it can be resumed.
 
     .unfinished/canvas.safetensors       the picture to repaint, unrounded
-    .unfinished/levels.safetensors       the levels that are finished
+    .unfinished/levels.safetensors       the finished levels
 
-The folder goes when the run is complete.
+The folder is removed when the run is complete.
 """
 
 from __future__ import annotations
 
 import shutil
+from dataclasses import astuple
 
 from torch import Tensor
 
 from geostyle.errors import InputError
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.io.runs import RunFolder
-from geostyle.texture import Finished, state
+from geostyle.pipeline import Resume
+from geostyle.texture import Finished
+from geostyle.texture.optimizer import Step
+from geostyle.texture.pyramid import LevelHistory
 
 FOLDER = ".unfinished"
 CANVAS, LEVELS = f"{FOLDER}/canvas.safetensors", f"{FOLDER}/levels.safetensors"
-CANVAS_KIND = "canvas"
+CANVAS_KIND, LEVELS_KIND = "canvas", "texture-levels"
 
 
 def is_complete(run: RunFolder) -> bool:
@@ -27,32 +31,35 @@ def is_complete(run: RunFolder) -> bool:
     return run.file("report.html").is_file() and not run.file(FOLDER).exists()
 
 
-def save_canvas(run: RunFolder, canvas: Tensor, shares: Tensor | None = None) -> None:
-    """Note that geometry is done, the picture (1, 3, H, W) it ended with, and who paints where.
-
-    Args: shares, (n, 1, H, W), of each texture style in each pixel where there are masks.
-    """
+def save_canvas(run: RunFolder, canvas: Tensor, masks: Tensor | None = None) -> None:
+    """Save the warped content (1, 3, H, W) and the placed masks (n, 1, H, W), where there are."""
     if not run.file(CANVAS).is_file():
-        tensors = {"image": canvas} if shares is None else {"image": canvas, "shares": shares}
+        tensors = {"image": canvas} if masks is None else {"image": canvas, "masks": masks}
         save_checkpoint(run.file(CANVAS), tensors, {}, CANVAS_KIND)
 
 
-def load_canvas(run: RunFolder) -> tuple[Tensor | None, Tensor | None]:
-    """What `save_canvas` was given; None twice where geometry is still to be done.
+def load_canvas(run: RunFolder) -> Resume | None:
+    """The state that `save_canvas` saved; None where geometry is still to be done.
 
     Raises: InputError where it is damaged.
     """
     if not run.file(CANVAS).is_file():
-        return None, None
+        return None
     tensors, _ = load_checkpoint(run.file(CANVAS), CANVAS_KIND, name="resume")
-    if not {"image"} <= set(tensors) <= {"image", "shares"}:
+    masks = tensors.pop("masks", tensors.pop("shares", None))  # the latter in runs of version 0.1
+    if set(tensors) != {"image"}:
         raise InputError(f"resume: expected a picture in {str(run.file(CANVAS))!r}, got none")
-    return tensors["image"], tensors.get("shares")
+    return Resume(tensors["image"], masks)
 
 
 def save_levels(run: RunFolder, finished: Finished) -> None:
-    """Keep the finished levels."""
-    state.save_levels(run.file(LEVELS), finished)
+    """Save the finished levels; `load_levels` returns the same bit for bit."""
+    history = [
+        {"size": list(level.size), "steps": [list(astuple(step)) for step in level.steps]}
+        for level in finished.history
+    ]
+    config = {"history": history, "seconds": finished.seconds}
+    save_checkpoint(run.file(LEVELS), {"image": finished.image}, config, LEVELS_KIND)
 
 
 def load_levels(run: RunFolder) -> Finished | None:
@@ -60,14 +67,26 @@ def load_levels(run: RunFolder) -> Finished | None:
 
     Raises: InputError where they are damaged.
     """
-    known = run.file(LEVELS).is_file()
-    finished = state.load_levels(run.file(LEVELS)) if known else None
+    path, finished = run.file(LEVELS), None
+    if path.is_file():
+        tensors, config = load_checkpoint(path, LEVELS_KIND, name="resume")
+        try:
+            history = [
+                LevelHistory((int(height), int(width)), [Step(*step) for step in level["steps"]])
+                for level in config["history"]
+                for height, width in [level["size"]]
+            ]
+            finished = Finished(tensors["image"], history, float(config["seconds"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"resume: expected finished levels in {str(path)!r}, got none"
+            ) from error
     done = len(finished.history) if finished else 0
     run.keep_metrics(lambda line: line.get("stage") != "texture" or line.get("level", 0) < done)
     return finished
 
 
 def clear(run: RunFolder) -> None:
-    """Note that the run is complete."""
-    run.file(LEVELS).unlink(missing_ok=True)  # first: levels without their canvas would mislead
+    """Mark the run as complete."""
+    run.file(LEVELS).unlink(missing_ok=True)  # first: levels are of no use without their canvas
     shutil.rmtree(run.file(FOLDER), ignore_errors=True)

@@ -1,7 +1,7 @@
-"""transfer every picture of a folder, skipping what is done already
+"""transfer every picture of a folder, skipping results that exist
 
-The results lie in one folder under the pictures' own names. Started again, the same command goes on
-where it was stopped, however it was stopped; pictures that cannot be read are skipped and listed.
+The results are written to one folder under the pictures' own names. Started again, the same command
+goes on where it was stopped; pictures that cannot be read are skipped and listed.
 """
 
 from __future__ import annotations
@@ -10,30 +10,29 @@ import hashlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
 from tqdm import tqdm
 
-from geostyle import config, pipeline
+from geostyle import config
 from geostyle.cli import EXIT_ERROR, EXIT_INTERRUPTED
-from geostyle.cli.transfer import Job
+from geostyle.cli.transfer import Job, load_optional
 from geostyle.config import setting
 from geostyle.errors import InputError
-from geostyle.io.images import Picture, as_mask, list_pictures, load_picture
-from geostyle.io.runs import RunFolder, read_metrics
-from geostyle.matching import Guide
-from geostyle.pipeline import Networks
+from geostyle.io.files import read_metrics
+from geostyle.io.images import Picture, list_pictures, load_picture
+from geostyle.io.runs import RunFolder
+from geostyle.pipeline import Pipeline
 from geostyle.texture import Progress
 from geostyle.texture.optimizer import NotFiniteError
 from geostyle.warps import WarpParameters
 
 VERB = "batch"
 SETTINGS = "settings.yaml"
-# What may differ between two starts of one batch.
+# Settings that may differ between two starts of one batch.
 FREE = ("content", "output")
 
 
@@ -76,29 +75,35 @@ class Unit:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
+    def load(self) -> tuple[Picture, dict[str, Any]]:
+        """The content, and the styles by the names of `Pipeline`.
+
+        Raises: InputError for a picture that cannot be used.
+        """
+        content = load_picture(self.content, name="content")
+        styles = [load_picture(path, name="tex_style") for path in self.tex_style]
+        return content, {
+            "geo_style": load_optional(self.geo_style, "geo_style"),
+            "tex_style": styles,
+        }
+
 
 def main(argv: Sequence[str]) -> int:
     """Transfer all; 0 when done, 130 when Ctrl-C cut it short."""
-    parser = config.Parser(
+    job, args = config.parse(
+        BatchJob,
+        argv,
         prog="geostyle batch",
         description="Transfer every picture of a folder. The styles may be folders, too: then "
-        "every picture is transferred to each of theirs. What is done already is skipped.",
+        "every picture is transferred to each of theirs. Results that exist are skipped.",
     )
-    parser.add_argument(
-        "--config", type=Path, metavar="YAML", help="settings, such as a run's settings.yaml"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, then stop")
-    config.add_arguments(parser, BatchJob)
-    args = parser.parse_args(argv)
-    job = config.resolve(BatchJob, args.config, config.overrides(args, BatchJob))
     units = list_units(job)
     for path in (job.geo_style, *job.tex_style):
         if path is not None and not path.is_dir():
             load_picture(path, name="geo_style" if path is job.geo_style else "tex_style")
-    networks = pipeline.load_networks(
-        job.transfer,
-        geometry=job.geo_style is not None,
-        texture=bool(job.tex_style) and not job.preview,
+    pipe = Pipeline(job.transfer)
+    networks = pipe.networks(
+        geometry=job.geo_style is not None, texture=bool(job.tex_style) and not job.preview
     )
     if args.dry_run:
         print(*(f"{unit.content} -> {unit.name}" for unit in units), sep="\n")
@@ -109,11 +114,11 @@ def main(argv: Sequence[str]) -> int:
             run.save_settings(job)
         if not run.file("environment.json").is_file():
             run.save_environment(verb=VERB, seed=job.transfer.seed, networks=networks.describe())
-        return transfer_all(units, job, networks, run)
+        return transfer_all(units, job, pipe, run)
 
 
 def list_units(job: BatchJob) -> list[Unit]:
-    """Every combination of the pictures given; names tell those from folders apart.
+    """Every combination of the pictures given, named after the pictures from folders.
 
     Raises: InputError where a folder holds no picture, or is where the results go.
     """
@@ -136,8 +141,8 @@ def list_units(job: BatchJob) -> list[Unit]:
     ):
         assert content is not None
         styles = job.tex_style if mixed else (() if tex is None else (tex,))
-        told = [path for path in (geo, tex) if path is not None and path.parent in folders]
-        found.append(([content, *told], Unit("", content, geo, styles)))
+        named = [path for path in (geo, tex) if path is not None and path.parent in folders]
+        found.append(([content, *named], Unit("", content, geo, styles)))
     stems = Counter("+".join(path.stem for path in parts) for parts, _ in found)
     units = []
     for parts, unit in found:
@@ -149,20 +154,20 @@ def list_units(job: BatchJob) -> list[Unit]:
 
 
 def claim(job: BatchJob) -> Path:
-    """The folder of the results, made where it is missing.
+    """The folder of the results; created where it is missing.
 
     Raises: InputError where it holds anything but results of the same settings.
     """
     folder, own = job.output, _comparable(job)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        strangers = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+        others = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
     except OSError as error:
         raise InputError(
             f"output: expected a writable folder, got {str(folder)!r} ({error.strerror})"
         ) from error
     if (folder / SETTINGS).is_file():
-        # As it is read, not as it is written: settings added since take their defaults.
+        # Resolved, so that settings added since take their defaults.
         before = _comparable(config.resolve(BatchJob, folder / SETTINGS))
         changed = [key for key in own if own[key] != before.get(key)]
         if changed:
@@ -171,19 +176,23 @@ def claim(job: BatchJob) -> Path:
                 f"output: expected a folder of its own for other settings, got {str(folder)!r}, "
                 f"made with {key} {before.get(key)} instead of {own[key]}"
             )
-    elif strangers:
+    elif others:
         raise InputError(
             f"output: expected an empty folder or one of a batch, got {str(folder)!r} "
-            f"(with {strangers[0]!r})"
+            f"(with {others[0]!r})"
         )
     return folder
 
 
-def transfer_all(units: list[Unit], job: BatchJob, networks: Networks, run: RunFolder) -> int:
+def transfer_all(units: list[Unit], job: BatchJob, pipe: Pipeline, run: RunFolder) -> int:
     """Make every result that is missing; one line of metrics.jsonl for each."""
-    masks = [as_mask(path) for path in job.tex_mask]
-    parameters = WarpParameters.load(job.theta) if job.theta else None
-    guide = pipeline.as_guide(geo_mask=job.geo_mask)
+    common: dict[str, Any] = {
+        "tex_weights": job.tex_weights,
+        "tex_mask": [load_picture(path, name="tex_mask") for path in job.tex_mask],
+        "geo_mask": load_optional(job.geo_mask, "geo_mask"),
+        "theta": WarpParameters.load(job.theta) if job.theta else None,
+        "paint": not job.preview,
+    }
     extra = [*job.tex_mask, *(path for path in (job.theta, job.geo_mask) if path)]
     made = done_before(run)
     counts, skipped, interrupted = {"done": 0, "done before": 0, "skipped": 0}, list[str](), False
@@ -201,7 +210,8 @@ def transfer_all(units: list[Unit], job: BatchJob, networks: Networks, run: RunF
                     counts["done before"] += 1
                     bar.update()
                     continue
-                image, content = transfer_one(unit, job, networks, masks, parameters, guide, show)
+                content, pictures = unit.load()
+                result = pipe(content, **pictures, **common, callback=show)
             except KeyboardInterrupt:
                 interrupted = True
                 break
@@ -211,16 +221,19 @@ def transfer_all(units: list[Unit], job: BatchJob, networks: Networks, run: RunF
                 run.log(stage="skipped", name=unit.name, reason=reason)
                 bar.update()
                 continue
-            # Not among what is skipped: where one result cannot be written, none can.
-            path = job.result.save(image, run.file(unit.name), content)
+            if result.interrupted:
+                interrupted = True
+                break
+            # Not inside the try: where one result cannot be written, none can.
+            path = job.result.save(result.tensor, run.file(unit.name), content)
             seconds = round(time.monotonic() - started, 3)
             run.log(stage="done", name=unit.name, file=path.name, inputs=inputs, seconds=seconds)
             counts["done"] += 1
             bar.update()
     run.close()
     counts["skipped"] = len(skipped)
-    told = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
-    print(f"{len(units)} pictures: {told or 'none done'}; results in {run.path}")
+    summary = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
+    print(f"{len(units)} pictures: {summary or 'none done'}; results in {run.path}")
     print(*(f"skipped: {line}" for line in skipped), sep="\n", end="\n" if skipped else "")
     if interrupted:
         print("interrupted; the same command goes on from here")
@@ -228,46 +241,8 @@ def transfer_all(units: list[Unit], job: BatchJob, networks: Networks, run: RunF
     return EXIT_ERROR if skipped and len(skipped) == len(units) else 0
 
 
-def transfer_one(
-    unit: Unit,
-    job: BatchJob,
-    networks: Networks,
-    masks: Sequence[Tensor],
-    parameters: WarpParameters | None,
-    guide: Guide,
-    callback: Callable[[Progress], None],
-) -> tuple[Tensor, Picture]:
-    """One result, (1, 3, H, W), and the content it is made of.
-
-    Raises: InputError for a picture that cannot be used, KeyboardInterrupt for Ctrl-C.
-    """
-    content = load_picture(unit.content, name="content")
-    geo_style = None
-    if unit.geo_style is not None:
-        geo_style = load_picture(unit.geo_style, name="geo_style").tensor
-    styles = [load_picture(path, name="tex_style").tensor for path in unit.tex_style]
-    bent = pipeline.bend(
-        content.tensor, geo_style, job.transfer, networks, parameters, guide, painted=bool(styles)
-    )
-    if not styles or job.preview:
-        return bent.image, content
-    shares = pipeline.place_masks(masks, bent, job.transfer, len(styles), job.tex_weights)
-    painted = pipeline.paint(
-        bent.image,
-        styles,
-        job.transfer,
-        networks,
-        callback,
-        tex_weights=job.tex_weights,
-        shares=shares,
-    )
-    if painted.interrupted:
-        raise KeyboardInterrupt
-    return painted.image, content
-
-
 def done_before(run: RunFolder) -> dict[str, str]:
-    """Fingerprints of the results that are there, by name."""
+    """Fingerprints of the results that exist, by name."""
     path = run.file("metrics.jsonl")
     lines = read_metrics(path) if path.is_file() else []
     return {

@@ -16,8 +16,8 @@ from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture import TextureSettings, transfer_texture
-from geostyle.texture.objective import mixture_shares
+from geostyle.texture import PaintOptions, TextureSettings, transfer_texture
+from geostyle.texture.objective import normalized_weights
 from geostyle.texture.synthesis import SynthesisSettings, fade_weights, gram_errors, synthesize
 
 
@@ -59,7 +59,7 @@ class Job(PaintingJob):
         """Return the weights of the textures for each picture."""
         if self.fade:
             return fade_weights(len(self.exemplars), self.fade)
-        return [tuple(mixture_shares(self.tex_weights, len(self.exemplars)))]
+        return [tuple(normalized_weights(self.tex_weights, len(self.exemplars)))]
 
     def read(self) -> dict[str, Tensor]:
         pictures = {
@@ -79,9 +79,14 @@ class Job(PaintingJob):
     def paint(self, one: tuple[float, ...], tools: Tools) -> Painted:
         exemplars, network = list(tools.inputs.values()), tools.network
         if "content" in tools.inputs:
-            content, settings = exemplars.pop(), self.texture()
+            content, options = exemplars.pop(), PaintOptions(one, seed=self.network.seed)
             image = transfer_texture(
-                content, exemplars, network, settings, mixture=one, **tools.options
+                content,
+                exemplars,
+                network,
+                self.texture(),
+                options,
+                callback=tools.options["callback"],
             ).image
         else:
             size = _painting.parse_size(self.size)

@@ -1,4 +1,4 @@
-"""make a run again from what its folder holds, and say whether the result is the same
+"""make a run again from its folder, and compare the results
 
 The exit status is 0 where every file came out identical, 1 where one did not.
 """
@@ -20,14 +20,15 @@ from geostyle.cli import EXIT_DIFFERENT, _unfinished, verbs
 from geostyle.config import Parser
 from geostyle.errors import InputError
 from geostyle.io.compare import compare_runs
+from geostyle.io.files import write_text
 from geostyle.io.originals import saved_job
-from geostyle.io.runs import RunFolder, write_text
+from geostyle.io.runs import RunFolder
 
-MADE_OF = ("python", "platform", "cpu", "cuda", "packages", "commit", "variables")
+COMPARED = ("python", "platform", "cpu", "cuda", "packages", "commit", "variables")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run again in a folder of its own, compare, print one line a file."""
+    """Run again in a folder of its own, compare, print one line per file."""
     parser = Parser(prog="geostyle rerun", description="Make a run again and compare the results.")
     parser.add_argument("run", type=Path, help="run folder, such as runs/00001-transfer")
     parser.add_argument(
@@ -55,9 +56,9 @@ def main(argv: Sequence[str]) -> int:
 
 
 def repeatable(folder: Path) -> tuple[Any, dict[str, Any]]:
-    """The settings of a finished run, so that no clock matters, and its environment.
+    """The settings and the environment of a finished run that no clock influenced.
 
-    Raises: InputError where it is no such run.
+    Raises: InputError for any other folder.
     """
     run = RunFolder(folder)
     if not run.file("settings.yaml").is_file():
@@ -79,7 +80,7 @@ def repeatable(folder: Path) -> tuple[Any, dict[str, Any]]:
     flat = {
         key.rpartition(".")[2]: value for key, value in config.flatten(config.to_dict(job)).items()
     }
-    # A transfer notes what its clock allowed.
+    # A transfer records the steps its time budget allowed.
     if flat.get("time_budget_s"):
         raise InputError("run: expected one without a time budget, which no other run can repeat")
     return job, environment
@@ -102,8 +103,8 @@ def run_again(environment: dict[str, Any], job: Any, folder: Path) -> Path:
 
 
 def changed(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """What of a run's environment is not what it was."""
-    old, new = ({k: v for k, v in e.items() if k in MADE_OF} for e in (before, after))
+    """Entries of a run's environment that differ."""
+    old, new = ({k: v for k, v in e.items() if k in COMPARED} for e in (before, after))
     a, b = config.flatten(old), config.flatten(new)
     return [
         f"{k} ({a.get(k)} → {b.get(k)})"

@@ -1,23 +1,24 @@
 """warp a content picture after one style and repaint it with the texture of another
 
-The main job, top to bottom: read the pictures, estimate and apply the warp, open a run folder,
-paint, and leave in the folder everything the result was made from.
+The run folder keeps everything the result was made from, so that the run can be repeated, and
+resumed where it was cut short.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-import yaml
 from torch import Tensor
 from tqdm import tqdm
 
-from geostyle import config, pipeline
+from geostyle import config
 from geostyle.cli import EXIT_INTERRUPTED
 from geostyle.cli import _unfinished as unfinished
 from geostyle.cli._animation import Animation, AnimationSettings
@@ -27,12 +28,28 @@ from geostyle.cli._painting import keeping_last_good, stopping_between_steps
 from geostyle.config import check, setting
 from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
-from geostyle.io.images import SUFFIXES, as_mask, fit_size, load_picture, save_picture
+from geostyle.io.images import (
+    SUFFIXES,
+    Picture,
+    as_mask,
+    fit_size,
+    load_picture,
+    save_picture,
+)
 from geostyle.io.originals import keep_originals, saved_job
 from geostyle.io.runs import RunFolder
-from geostyle.pipeline import TransferSettings
-from geostyle.report.html import PREVIEW_FILE, write_report
-from geostyle.texture import Finished, Progress
+from geostyle.matching import Candidate, Correspondences
+from geostyle.pipeline import (
+    GeometryResult,
+    Pipeline,
+    TransferResult,
+    TransferSettings,
+    as_guide,
+    check_tex_styles,
+)
+from geostyle.report.html import write_report
+from geostyle.report.run_files import PREVIEW_FILE
+from geostyle.texture import Finished, PaintOptions, Progress
 from geostyle.warps import WarpParameters
 
 VERB = "transfer"
@@ -40,7 +57,7 @@ VERB = "transfer"
 
 @dataclass(frozen=True)
 class Job:
-    """What one run is made of; its YAML file is the run folder's settings.yaml."""
+    """Settings of one run; its YAML file is the run folder's settings.yaml."""
 
     content: Path | None = setting(None, help="picture to transform; default: a bundled one")
     geo_style: Path | None = setting(None, help="picture whose geometry the content takes on")
@@ -53,8 +70,8 @@ class Job:
     tex_mask: tuple[Path, ...] = setting(
         (),
         repeat=True,
-        help="gray picture for each texture style, white where it paints; the last style may go "
-        "without and takes the rest",
+        help="gray picture for each texture style, white where it paints; without one of its own, "
+        "the last style takes the rest",
     )
     theta: Path | None = setting(None, help="a theta.json to apply instead of estimating a warp")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
@@ -65,7 +82,7 @@ class Job:
     points: Path | None = setting(
         None,
         help="file of correspondences given by hand, JSON or CSV, in pixels of both pictures; "
-        "without --geo-style, of where the content's parts shall be",
+        "without --geo-style, the second ones say where to move parts of the content",
     )
     preview: int = setting(
         0,
@@ -82,10 +99,10 @@ class Job:
         check(self)
         if not (self.geo_style or self.tex_style or self.theta or self.points):
             raise InputError("geo_style, tex_style: expected at least one of the two, got neither")
-        if self.geo_style is not None and self.theta is not None:
-            raise InputError("theta: expected either --theta or --geo-style, got both")
-        if self.points is not None and self.theta is not None:
-            raise InputError("theta: expected either --theta or --points, got both")
+        for name in ("geo_style", "points"):
+            if getattr(self, name) is not None and self.theta is not None:
+                flag = name.replace("_", "-")
+                raise InputError(f"theta: expected either --theta or --{flag}, got both")
         for name in ("content_mask", "geo_mask"):
             if getattr(self, name) is not None and self.geo_style is None:
                 raise InputError(f"{name}: expected --geo-style beside it, got none")
@@ -93,160 +110,192 @@ class Job:
             raise InputError("preview: expected --geo-style beside a number, got none")
         if self.preview > 1 and self.transfer.geometry.choose > 1:
             raise InputError("choose: expected either --choose or --preview with a number")
-        pipeline.check_tex_styles(len(self.tex_style), self.tex_weights, len(self.tex_mask))
+        check_tex_styles(len(self.tex_style), self.tex_weights, len(self.tex_mask))
         if self.output.suffix.lower() in SUFFIXES:
             raise InputError(f"output: expected a folder for the run, got {str(self.output)!r}")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run the main job; 0 when done, 130 when Ctrl-C cut the painting short."""
-    job, resumed, dry_run = parse(argv)
+    """Run a transfer; 0 when done, 130 when Ctrl-C cut the painting short."""
+    job, args = config.parse(
+        Job,
+        argv,
+        prog="geostyle transfer",
+        description="Warp a content picture so that it takes on the geometry of one picture, then "
+        "repaint it with the texture of another. Either style may be left out.",
+        add_flags=add_resume,
+        resumed=saved_settings,
+    )
+    resumed = RunFolder(args.resume) if args.resume else None
     with contextlib.ExitStack() as stack:
-        if resumed is not None and not dry_run:
+        if resumed is not None and not args.dry_run:
             stack.enter_context(resumed.lock())
             if unfinished.is_complete(resumed):
                 print(f"nothing left to do: {resumed.path}")
                 return 0
-        settings = job.transfer
-        content_path = job.content or bundled_content()
-        content = load_picture(content_path, name="content")
-        geo_style = load_picture(job.geo_style, name="geo_style") if job.geo_style else None
-        tex_styles = [load_picture(path, name="tex_style").tensor for path in job.tex_style]
-        masks = [as_mask(path) for path in job.tex_mask]
-        guide = pipeline.as_guide(job.content_mask, job.geo_mask, job.points)
-        parameters = WarpParameters.load(job.theta) if job.theta else None
-        canvas, shares = unfinished.load_canvas(resumed) if resumed is not None else (None, None)
-        networks = pipeline.load_networks(
-            settings,
-            geometry=geo_style is not None and canvas is None,
-            texture=bool(tex_styles) and not job.preview,
-        )
-        show_settings(job)
-        if dry_run:
-            return 0
-
-        bent, choices = None, []
-        if canvas is None:
-            started = time.monotonic()
-            if job.preview > 1 and geo_style is not None:
-                choices = pipeline.preview(
-                    content.tensor, geo_style.tensor, settings, networks, guide, job.preview
-                )
-                parameters = choices[0].estimate.parameters
-            bent = pipeline.bend(
-                content.tensor,
-                geo_style.tensor if geo_style else None,
-                settings,
-                networks,
-                parameters,
-                guide,
-                painted=bool(tex_styles),
-            )
-            shares = pipeline.place_masks(masks, bent, settings, len(tex_styles), job.tex_weights)
-            canvas = bent.image
-            print(f"geometry: {describe(bent)} ({time.monotonic() - started:.1f} s)")
-        if networks.texture:
-            settings = pipeline.settle(settings, networks, canvas, regions=len(masks) or 1)
-            job = replace(job, transfer=settings)
-
-        run = resumed
-        if run is None:
-            run = RunFolder.create(job.output, VERB)
-            stack.enter_context(run.lock())
-            keep_originals(run, job, content=content_path)
-            run.save_environment(verb=VERB, seed=settings.seed, networks=networks.describe())
-            run.save_settings(job)  # last: with it, the run can be resumed
-        if bent is not None:
-            inputs = {"content": content.tensor}
-            if geo_style is not None:
-                inputs["geo_style"] = geo_style.tensor
-            inputs |= numbered("tex_style", tex_styles) | numbered("tex_mask", masks)
-            save_inputs(run, canvas, inputs)
-            save_geometry(run, bent, content.bit_depth)
-            if choices:
-                save_choices(run, choices, content.tensor, bent, settings)
-        interrupted, image = False, canvas
-        animation = Animation(job.animation, settings, canvas)
-        if job.preview:
-            result = run.file(PREVIEW_FILE if job.preview > 1 else "warped.png")
-        else:
-            if tex_styles:
-                unfinished.save_canvas(run, canvas, shares)
-                finished = unfinished.load_levels(run)
-                with progress_bar(settings, run, finished) as callback, keeping_last_good(run):
-                    painted = pipeline.paint(
-                        canvas,
-                        tex_styles,
-                        settings,
-                        networks,
-                        animation.watching(callback),
-                        finished,
-                        on_level=lambda levels: unfinished.save_levels(run, levels),
-                        tex_weights=job.tex_weights,
-                        shares=shares,
-                    )
-                image, interrupted = painted.image, painted.interrupted
-                if painted.settings not in (None, settings.texture):
-                    settings = replace(settings, texture=painted.settings)
-                    run.save_settings(replace(job, transfer=settings))
-            result = job.result.save(image, run.file("result"), content)
-        if not interrupted and job.animation.animate:
-            moving = animation.save(
-                run, content.tensor, image, networks, tex_styles, job.tex_weights, shares
-            )
-            print(f"animation: {moving or 'none: nothing moved'}")
-        report = write_report(run.path)
-        if not interrupted:
-            unfinished.clear(run)
-        run.close()
-    if interrupted:
-        print(f"interrupted; the best so far: {result}\nreport: {report}")
-        print(f"to finish it: transfer.py --resume {run.path}")
-        return EXIT_INTERRUPTED
-    print(f"result: {result}\nreport: {report}")
-    return 0
+        transfer = Transfer(job, resumed, stack)
+        print("settings:", *config.dump_yaml(job).splitlines(), sep="\n  ")
+        if job.content is None:
+            print("content: none given, taking the bundled one")
+        return 0 if args.dry_run else transfer.run()
 
 
-def parse(argv: Sequence[str]) -> tuple[Job, RunFolder | None, bool]:
-    """Read defaults < --config < flags, or a run to go on with; the latter; dry run or not."""
-    parser = config.Parser(
-        prog="geostyle transfer",
-        description="Warp a content picture so that its geometry takes after one picture, then "
-        "repaint it with the texture of another. Either style may be left out.",
-    )
-    parser.add_argument(
-        "--config", type=Path, metavar="YAML", help="settings, such as a run's settings.yaml"
-    )
+def add_resume(parser: argparse.ArgumentParser) -> None:
+    """Add the flag of a run to go on with."""
     parser.add_argument(
         "--resume",
         type=Path,
         metavar="RUN",
         help="run folder to go on with from its last finished level, under its own settings",
     )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="check and print everything, then stop"
-    )
-    config.add_arguments(parser, Job)
-    args = parser.parse_args(argv)
-    flags = config.overrides(args, Job)
+
+
+def saved_settings(args: argparse.Namespace, given: dict[str, Any]) -> Job | None:
+    """The settings of the run to go on with; None without ``--resume``."""
     if args.resume is None:
-        return config.resolve(Job, args.config, flags), None, args.dry_run
-    if flags or args.config:
+        return None
+    if given or args.config:
         raise InputError("resume: expected no settings beside the run's own, got some")
-    return saved_job(args.resume, VERB, Job, name="resume"), RunFolder(args.resume), args.dry_run
+    return saved_job(args.resume, VERB, Job, name="resume")
 
 
-def show_settings(job: Job) -> None:
-    """Print what is about to be done."""
-    shown = {"settings": config.to_dict(job)}
-    print(yaml.safe_dump(shown, sort_keys=False, default_flow_style=None))
-    if job.content is None:
-        print("content: none given, taking the bundled one")
+class Transfer:
+    """A run of the verb: reads the pictures and loads the networks; `run` does the rest.
+
+    Args:
+        job: its settings.
+        resumed: the run folder to go on with, locked; None for a new one.
+        stack: closes what the run opens.
+
+    Raises: InputError for an unusable picture, network or saved state.
+    """
+
+    def __init__(self, job: Job, resumed: RunFolder | None, stack: contextlib.ExitStack) -> None:
+        self.job, self.resumed, self.stack = job, resumed, stack
+        self.content = load_picture(job.content or bundled_content(), name="content")
+        self.geo_style = load_optional(job.geo_style, "geo_style")
+        self.tex_styles = [load_picture(path, name="tex_style") for path in job.tex_style]
+        self.tex_masks = [load_picture(path, name="tex_mask") for path in job.tex_mask]
+        self.guide: dict[str, Any] = {
+            "content_mask": load_optional(job.content_mask, "content_mask"),
+            "geo_mask": load_optional(job.geo_mask, "geo_mask"),
+            "points": Correspondences.load(job.points) if job.points else None,
+        }
+        self.theta = WarpParameters.load(job.theta) if job.theta else None
+        self.resume = None if resumed is None else unfinished.load_canvas(resumed)
+        self.pipe = Pipeline(job.transfer)
+        self.networks = self.pipe.networks(
+            geometry=job.geo_style is not None and self.resume is None,
+            texture=bool(job.tex_style) and not job.preview,
+        )
+        self.choices: list[Candidate] = []
+        self.started = time.monotonic()
+
+    def run(self) -> int:
+        """Transfer, save, report; the exit status."""
+        job, theta = self.job, self.theta
+        if job.preview > 1 and self.geo_style is not None:
+            pictures, guide = (self.content.tensor, self.geo_style.tensor), as_guide(**self.guide)
+            self.choices = self.pipe.candidates(*pictures, guide, job.preview)
+            theta = self.choices[0].estimate.parameters
+        if self.resume is not None and self.resumed is not None:
+            finished = unfinished.load_levels(self.resumed)
+            self.resume = replace(self.resume, finished=finished)
+        with contextlib.ExitStack() as self.painting:
+            result = self.pipe(
+                self.content,
+                geo_style=self.geo_style,
+                tex_style=self.tex_styles,
+                tex_weights=job.tex_weights,
+                tex_mask=self.tex_masks,
+                theta=theta,
+                paint=not job.preview,
+                callback=lambda progress: self.on_step(progress),
+                on_geometry=self.on_geometry,
+                on_level=lambda finished: unfinished.save_levels(self.folder, finished),
+                resume=self.resume,
+                **self.guide,
+            )
+        return self.finish(result)
+
+    def on_geometry(self, geometry: GeometryResult) -> None:
+        """Save the geometry stage, to a new run folder where there is none, and set up painting."""
+        assert geometry.settings is not None
+        self.job = job = replace(self.job, transfer=geometry.settings)
+        if self.resume is None:
+            seconds = time.monotonic() - self.started
+            print(f"geometry: {describe(geometry)} ({seconds:.1f} s)")
+        self.folder = self.resumed or self.new_folder()
+        if self.resume is None:
+            self.save_inputs(geometry)
+            save_geometry(self.folder, geometry, self.content.bit_depth)
+            if self.choices:
+                save_choices(self.folder, self.choices, self.content, geometry)
+        self.animation = Animation(job.animation, geometry.tensor)
+        if job.tex_style and not job.preview:
+            unfinished.save_canvas(self.folder, geometry.tensor, geometry.masks)
+            finished = None if self.resume is None else self.resume.finished
+            bar = progress_bar(geometry.settings, self.folder, finished)
+            self.on_step = self.animation.watching(self.painting.enter_context(bar))
+            self.painting.enter_context(keeping_last_good(self.folder))
+
+    def new_folder(self) -> RunFolder:
+        """A run folder with everything that repeats the run."""
+        job, run = self.job, RunFolder.create(self.job.output, VERB)
+        self.stack.enter_context(run.lock())
+        keep_originals(run, job, content=job.content or bundled_content())
+        run.save_environment(verb=VERB, seed=job.transfer.seed, networks=self.networks.describe())
+        run.save_settings(job)  # last: with it, the run can be resumed
+        return run
+
+    def save_inputs(self, geometry: GeometryResult) -> None:
+        """Save each picture at no more than the scale of the result."""
+        pictures = {"content": self.content.tensor}
+        if self.geo_style is not None:
+            pictures["geo_style"] = self.geo_style.tensor
+        pictures |= numbered("tex_style", [style.tensor for style in self.tex_styles])
+        pictures |= numbered("tex_mask", [as_mask(mask) for mask in self.tex_masks])
+        for name, picture in pictures.items():
+            size_px = min(max(size_of(picture)), max(size_of(geometry.tensor)))
+            small = resize(picture, fit_size(size_of(picture), size_px))
+            save_picture(small.expand(-1, 3, -1, -1), self.folder.file(f"inputs/{name}.png"))
+
+    def finish(self, result: TransferResult) -> int:
+        """Save the result and the report; the exit status."""
+        job, run = self.job, self.folder
+        if result.settings != job.transfer:  # what a clock or short memory decided
+            run.save_settings(replace(job, transfer=result.settings))
+        if job.preview:
+            path = run.file(PREVIEW_FILE if job.preview > 1 else "warped.png")
+        else:
+            path = job.result.save(result.tensor, run.file("result"), self.content)
+        if not result.interrupted and job.animation.animate:
+            styles = [style.tensor for style in self.tex_styles]
+            options = PaintOptions(job.tex_weights, result.geometry.masks)
+            moving = self.animation.save(
+                run, self.pipe, self.content.tensor, result, styles, options
+            )
+            print(f"animation: {moving or 'none: nothing moved'}")
+        report = write_report(run.path)
+        if not result.interrupted:
+            unfinished.clear(run)
+        run.close()
+        if result.interrupted:
+            print(f"interrupted; the best so far: {path}\nreport: {report}")
+            print(f"to finish it: transfer.py --resume {run.path}")
+            return EXIT_INTERRUPTED
+        print(f"result: {path}\nreport: {report}")
+        return 0
 
 
 def bundled_content() -> Path:
-    """The picture that stands in where no content is given."""
+    """The picture that is taken where no content is given."""
     return Path(str(resources.files("geostyle") / "assets" / "pictures" / "content" / "coffee.jpg"))
+
+
+def load_optional(path: Path | None, name: str) -> Picture | None:
+    """The picture of a setting that may be left out."""
+    return None if path is None else load_picture(path, name=name)
 
 
 def numbered(name: str, pictures: Sequence[Tensor]) -> dict[str, Tensor]:
@@ -256,19 +305,14 @@ def numbered(name: str, pictures: Sequence[Tensor]) -> dict[str, Tensor]:
     return {f"{name}-{number}": picture for number, picture in enumerate(pictures, start=1)}
 
 
-def save_inputs(run: RunFolder, canvas: Tensor, pictures: Mapping[str, Tensor]) -> None:
-    """Save each picture at no more than the scale of the result."""
-    for name, picture in pictures.items():
-        size = size_of(picture)
-        small = resize(picture, fit_size(size, min(max(size), max(canvas.shape[-2:]))))
-        save_picture(small.expand(-1, 3, -1, -1), run.file(f"inputs/{name}.png"))
-
-
 @contextlib.contextmanager
 def progress_bar(
     settings: TransferSettings, run: RunFolder, finished: Finished | None = None
 ) -> Iterator[Callable[[Progress], None]]:
-    """Show and log every step; Ctrl-C ends the painting after its step, a second one at once."""
+    """Show and log every step; Ctrl-C ends the painting after its step, a second one immediately.
+
+    Yields: the callback for a step.
+    """
 
     def show(p: Progress) -> None:
         losses = {"total": p.total, "style": p.style, "content": p.content}
@@ -283,9 +327,9 @@ def progress_bar(
         stop_if_asked()
 
     total = sum(settings.texture.iterations)
-    behind = sum(len(level.steps) for level in finished.history) if finished else 0
+    done = sum(len(level.steps) for level in finished.history) if finished else 0
     with (
-        tqdm(total=total, initial=behind, unit="step", dynamic_ncols=True) as bar,
+        tqdm(total=total, initial=done, unit="step", dynamic_ncols=True) as bar,
         stopping_between_steps(bar) as stop_if_asked,
     ):
         yield show

@@ -1,4 +1,4 @@
-"""Moving pictures: a warp that grows, a texture that grows, a painting as it was made."""
+"""Moving pictures: a growing warp, a growing texture, a painting as it was made."""
 
 from __future__ import annotations
 
@@ -12,110 +12,98 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from geostyle import pipeline
-from geostyle.coords import Size, resize
+from geostyle.coords import Size, resize, size_of
 from geostyle.errors import GeostyleError, InputError
+from geostyle.io.files import atomic_path
 from geostyle.io.images import to_uint8
-from geostyle.io.runs import atomic_path
-from geostyle.pipeline import Networks, TransferSettings
-from geostyle.texture import Progress
+from geostyle.pipeline import Pipeline, TransferResult, warp
+from geostyle.texture import PaintOptions, Progress
 from geostyle.warps import WarpParameters
 
 FORMATS = ("gif", "mp4")
 # Browsers play VP9; where OpenCV comes without it, MPEG-4 part 2 plays in most players.
 CODECS = ("vp09", "mp4v")
 PALETTE_SAMPLES = 12
-STEPS_A_FRAME = 6
+STEPS_PER_FRAME = 6
 
 
 def eased(n_frames: int) -> list[float]:
-    """From 0 to 1 in `n_frames` values that start and end slowly."""
+    """`n_frames` values from 0 to 1 that change slowly at both ends."""
     times = [i / max(1, n_frames - 1) for i in range(n_frames)]
     return [t * t * (3 - 2 * t) for t in times]
 
 
 def geometry_frames(
-    content: Tensor, parameters: WarpParameters, size: Size, n_frames: int, extend: str
+    content: Tensor, theta: WarpParameters, size: Size, n_frames: int, extend: str
 ) -> Iterator[np.ndarray]:
     """A warp as its strength grows from 0 to 1.
 
     Args:
         content: (1, 3, H, W), sRGB in [0, 1].
-        parameters: the warp at strength 1.
+        theta: the warp at strength 1.
         size: (H, W) of the frames.
-        extend: what appears beyond the content, as for `pipeline.warp`.
+        extend: how the picture is filled beyond the content, as for `warp`.
 
     Yields: (H, W, 3) uint8.
     """
-    # No more pixels than the frames can show: every frame warps them all.
-    factor = 2 * max(size) / max(content.shape[-2:])
+    # Every frame warps the content, so it is reduced to what the frames can show.
+    height, width = size_of(content)
+    factor = 2 * max(size) / max(height, width)
     if factor < 1:
-        small = (round(content.shape[-2] * factor), round(content.shape[-1] * factor))
-        content = resize(content, small)
+        content = resize(content, (round(height * factor), round(width * factor)))
     for strength in eased(n_frames):
-        warped = pipeline.warp(
-            content, parameters, strength=strength, size_px=max(size), extend=extend
-        )
-        yield to_uint8(resize(warped.image, size))
+        warped = warp(content, theta, strength=strength, size_px=max(size), extend=extend)
+        yield to_uint8(resize(warped.tensor, size))
 
 
 def texture_frames(
-    canvas: Tensor,
-    result: Tensor,
+    pipe: Pipeline,
+    result: TransferResult,
     tex_styles: Sequence[Tensor],
-    settings: TransferSettings,
-    networks: Networks,
+    options: PaintOptions,
     size: Size,
     n_frames: int,
-    *,
-    tex_weights: Sequence[float] | None = None,
-    shares: Tensor | None = None,
 ) -> list[np.ndarray]:
-    """A texture as its strength grows from 0 to that of `settings`.
+    """A texture as its strength grows from 0 to that of `result`.
 
-    Made from the end: each frame starts from its successor, faded a little to the canvas, and takes
-    a few steps at its own strength, which keep it a painting instead of a double exposure.
+    Frames are made from the last to the first: each starts from its successor, faded a little to
+    the canvas, and takes a few steps at its own strength, so that it is a painting instead of a
+    double exposure.
 
     Args:
-        canvas, result: (1, 3, H, W), before and after painting.
-        tex_styles, settings, networks, tex_weights, shares: as for `pipeline.paint`.
+        pipe: the pipeline that made `result`.
+        tex_styles: (1, 3, h, w) each, the texture styles of `result`.
+        options: their weights and masks.
         size: (H, W) of the frames.
 
     Returns: `n_frames` of (H, W, 3) uint8.
     """
-    canvas, image = resize(canvas, size), resize(result, size)
-    shares = None if shares is None else resize(shares, size, "bilinear")
-    frames = [to_uint8(image)]
-    shares_of_full = eased(n_frames)
+    canvas, image = resize(result.geometry.tensor, size), resize(result.tensor, size)
+    if options.masks is not None:
+        options = replace(options, masks=resize(options.masks, size, "bilinear"))
+    frames, strengths, texture = [to_uint8(image)], eased(n_frames), result.settings.texture
     for number in range(n_frames - 2, 0, -1):
-        share, before = shares_of_full[number], shares_of_full[number + 1]
-        texture = replace(
-            settings.texture,
-            tex_strength=share * settings.texture.tex_strength,
-            iterations=(STEPS_A_FRAME,),
+        settings = replace(
+            texture,
+            tex_strength=strengths[number] * texture.tex_strength,
+            iterations=(STEPS_PER_FRAME,),
             stop_after=(),
             plateau=0.0,
             time_budget_s=0.0,
         )
-        image = pipeline.paint(
-            canvas,
-            tex_styles,
-            replace(settings, texture=texture),
-            networks,
-            tex_weights=tex_weights,
-            shares=shares,
-            start=torch.lerp(canvas, image, share / before),
-        ).image
+        start = torch.lerp(canvas, image, strengths[number] / strengths[number + 1])
+        painting = pipe.painting(canvas, tex_styles, replace(options, start=start), settings)
+        image = painting.run().image
         frames.append(to_uint8(image))
     return [to_uint8(canvas), *reversed(frames)]
 
 
 class Recorder:
-    """Keeps pictures of a painting as it goes: a callback for `pipeline.paint`.
+    """Keeps pictures of a running painting; a callback for `Pipeline`.
 
     Args:
-        n_frames: about how many are kept, as many a level, more of its first steps, which change
-            most.
+        n_frames: about how many are kept, equally many per level, more of its first steps, which
+            change most.
         size: (H, W) of the frames.
     """
 
@@ -138,8 +126,8 @@ def save_animation(
 
     Args:
         frames: (H, W, 3) uint8 each, all of one size.
-        fps: frames a second.
-        hold_s: how long the first and the last one stay.
+        fps: frames per second.
+        hold_s: seconds that the first and the last one are shown.
 
     Raises: InputError for an unknown suffix or without frames.
     """
@@ -152,7 +140,7 @@ def save_animation(
 
 
 def _write_gif(frames: Sequence[np.ndarray], path: Path, fps: int) -> None:
-    # One palette for all frames, and dots that stay where they are: neither may flicker.
+    # One palette and one dither pattern for all frames, so that neither flickers.
     chosen = np.linspace(0, len(frames) - 1, PALETTE_SAMPLES).round().astype(int)
     sample = Image.fromarray(np.concatenate([frames[i] for i in chosen]))
     palette = sample.quantize(255, method=Image.Quantize.MEDIANCUT)
@@ -163,7 +151,7 @@ def _write_gif(frames: Sequence[np.ndarray], path: Path, fps: int) -> None:
         )
         for frame in frames
     ]
-    # Pillow joins equal frames that follow each other to one that stays longer.
+    # Pillow joins equal consecutive frames to one of longer duration.
     pictures[0].save(
         path,
         "GIF",
@@ -176,7 +164,7 @@ def _write_gif(frames: Sequence[np.ndarray], path: Path, fps: int) -> None:
 
 
 def _dither(size: Size) -> np.ndarray:
-    """Bayer's ordered pattern, (H, W, 1), about the size of a palette's steps."""
+    """Bayer's ordered pattern, (H, W, 1), of about the amplitude of a palette's steps."""
     pattern = np.zeros((1, 1))
     for _ in range(3):
         pattern = np.block([[4 * pattern, 4 * pattern + 2], [4 * pattern + 3, 4 * pattern + 1]])

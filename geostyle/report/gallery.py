@@ -5,18 +5,19 @@ from __future__ import annotations
 import csv
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from geostyle import pipeline
-from geostyle.coords import resize, size_of
+from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.io.images import fit_size, list_pictures, load_picture, to_uint8
-from geostyle.pipeline import Networks, TransferSettings
-from geostyle.report.html import Panel, control_points_of, draw_grid
+from geostyle.pipeline import Pipeline
+from geostyle.report.plots import control_points_of, draw_grid
+from geostyle.report.sheet import Panel
 from geostyle.warps import WarpParameters
 
 COLUMNS = ("content", "geo_style")
@@ -24,7 +25,7 @@ COLUMNS = ("content", "geo_style")
 
 @dataclass(frozen=True)
 class PicturePair:
-    """A content and the picture whose geometry it shall take on."""
+    """A content and the picture whose geometry it takes on."""
 
     content: Path
     geo_style: Path
@@ -39,7 +40,7 @@ class Shown:
     parameters: WarpParameters
 
     def record(self) -> dict[str, Any]:
-        """What there is to say of it, in JSON types."""
+        """The row's entry in pairs.json."""
         return {
             "content": str(self.pair.content),
             "geo_style": str(self.pair.geo_style),
@@ -50,7 +51,7 @@ class Shown:
 
 
 def read_pairs(path: Path) -> list[PicturePair]:
-    """The pairs of a CSV file with the columns content and geo_style, paths from its own folder.
+    """The pairs of a CSV file with the columns content and geo_style, paths relative to its folder.
 
     Raises: InputError where it is no such file, or names no pair.
     """
@@ -66,7 +67,7 @@ def read_pairs(path: Path) -> list[PicturePair]:
 def cross_pairs(content: Path, geo_style: Path, limit: int, seed: int = 0) -> list[PicturePair]:
     """Every picture of one folder with every one of another; a file stands for itself.
 
-    limit: of that many pairs, spread evenly over a random order; 0: all.
+    Args: limit, the number of pairs, drawn at random from all combinations; 0: all.
 
     Raises: InputError where a folder holds no picture.
     """
@@ -85,41 +86,31 @@ def cross_pairs(content: Path, geo_style: Path, limit: int, seed: int = 0) -> li
 
 
 def show(
-    pairs: Sequence[PicturePair],
-    settings: TransferSettings,
-    networks: Networks,
-    on_pair: Callable[[], object] = lambda: None,
+    pairs: Sequence[PicturePair], pipe: Pipeline, on_pair: Callable[[], object] = lambda: None
 ) -> Iterator[Shown]:
-    """Estimate and apply each pair's warp at `settings.size_px`, without painting."""
+    """Estimate and apply each pair's warp with `pipe`, without painting."""
     for pair in pairs:
-        content = load_picture(pair.content, name="content").tensor
-        geo_style = load_picture(pair.geo_style, name="geo_style").tensor
-        bent = pipeline.bend(content, geo_style, settings, networks, painted=False)
-        size_px = settings.size_px or max(content.shape[-2:])
+        content = load_picture(pair.content, name="content")
+        geo_style = load_picture(pair.geo_style, name="geo_style")
+        warped = pipe(content, geo_style=geo_style).geometry
+        size_px = pipe.settings.size_px or max(content.size)
         small, style = (
-            to_uint8(resize(p, fit_size(size_of(p), size_px))) for p in (content, geo_style)
+            to_uint8(resize(p.tensor, fit_size(p.size, size_px))) for p in (content, geo_style)
         )
-        parameters = bent.parameters or WarpParameters(
-            "none", 4, bent.image.new_zeros(0), size_of(content), size_of(content)
-        )
-        drawn = small
-        if bent.warp is not None:
-            read = small[:, ::-1].copy() if parameters.mirrored else small
-            drawn = draw_grid(read, bent.warp.grid[0].numpy(), control_points_of(parameters))
-        sure = parameters.confidence
-        yield Shown(
-            pair,
-            [
-                Panel("content", small, pair.content.stem),
-                Panel("geometry style", style, pair.geo_style.stem),
-                Panel("lattice", drawn, "" if sure is None else f"confidence {sure:.2f}"),
-                Panel("warped", to_uint8(bent.image), _held(parameters)),
-            ],
-            replace(parameters, meta=dict(parameters.meta)),
-        )
+        theta, drawn = warped.parameters, small
+        if theta is None:
+            theta = WarpParameters("none", 4, torch.zeros(0), content.size, content.size)
+        if warped.grid is not None:
+            read = small[:, ::-1].copy() if theta.mirrored else small
+            drawn = draw_grid(read, warped.grid[0].numpy(), control_points_of(theta))
+        note = "" if theta.confidence is None else f"confidence {theta.confidence:.2f}"
+        # A message such as "weakened: …", short enough for a caption.
+        message = str(theta.meta.get("message", "")).partition(": ")[2]
+        panels = [
+            Panel("content", small, pair.content.stem),
+            Panel("geometry style", style, pair.geo_style.stem),
+            Panel("lattice", drawn, note),
+            Panel("warped", to_uint8(warped.tensor), message),
+        ]
+        yield Shown(pair, panels, theta)
         on_pair()
-
-
-def _held(parameters: WarpParameters) -> str:
-    """What was held back, short enough for a caption."""
-    return str(parameters.meta.get("message", "")).partition(": ")[2]

@@ -1,4 +1,4 @@
-"""Keeping the content's colors: what is changed before a transfer, and what is put back after."""
+"""Preservation of the content's colors: changes before a transfer, and after it."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from torch import Tensor
 from geostyle.coords import resize
 
 PRESERVE_COLORS = ("off", "lab", "histogram")
-# Least variance of a color axis: a gray picture has none, and nothing can be read from noise.
+# Least variance of a color axis; a gray picture has none.
 MIN_VARIANCE = 1e-5
 
 
 def before_transfer(
-    content: Tensor, tex_styles: Sequence[Tensor], how: str, shares: Tensor | None = None
+    content: Tensor, tex_styles: Sequence[Tensor], how: str, masks: Tensor | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """The pictures to transfer between, for the content's colors to be kept.
+    """The content and styles to use so that the content's colors are preserved.
 
     Args:
         content, tex_styles: (1, 3, H, W), sRGB in [0, 1].
         how: "lab" transfers lightness alone; "histogram" gives the styles the content's colors;
             "off" changes nothing.
-        shares: (n, 1, H, W), of each style in each pixel of the content; a style takes the colors
-            of where it paints.
+        masks: (n, 1, H, W), weight of each style in each pixel of the content; a style takes the
+            colors of the pixels it paints.
 
     Source: Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer", section 5.
     Differs: CIE lightness instead of the Y of YIQ; the optimal-transport map between the colors'
         Gaussians, which moves them least, instead of the square-root or Cholesky one.
     """
-    weights = [None] * len(tex_styles) if shares is None else list(shares.split(1))
+    weights = [None] * len(tex_styles) if masks is None else list(masks.split(1))
     pairs = list(zip(tex_styles, weights, strict=True))
     if how == "histogram":
         return content, [match_colors(style, content, weight) for style, weight in pairs]
@@ -42,7 +42,7 @@ def before_transfer(
 
 
 def after_transfer(image: Tensor, content: Tensor, how: str) -> Tensor:
-    """The transferred picture in the content's colors, where they are not in it already.
+    """The transferred picture in the content's colors.
 
     Args:
         image: (1, 3, h, w), clamped to [0, 1] here.
@@ -102,7 +102,7 @@ def _gray(lightness: Tensor) -> Tensor:
 
 
 def _to_lab(image: Tensor) -> Tensor:
-    import kornia.color  # takes its time to load, and few runs need it
+    import kornia.color  # slow to load, and few runs need it
 
     lab: Tensor = kornia.color.rgb_to_lab(image)
     return lab

@@ -1,9 +1,8 @@
 """Texture and content losses: small modules with their target as a buffer.
 
-Every loss is relative to its target's own energy, so the same weights serve VGG-19 in Caffe's
-scale, in torchvision's, and `lite`; the papers' absolute losses are in `published.py`. Texture
-losses see a layer through averages over its positions alone (`Statistics`), which may be summed
-over the parts of a picture.
+Every loss is relative to its target's energy, so the same weights serve VGG-19 in Caffe's scale,
+in torchvision's, and `lite`; the papers' absolute losses are in `published.py`. Texture losses take
+averages over a layer's positions (`Statistics`), which may be summed over the parts of a picture.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ class Statistics(NamedTuple):
 
 
 class _Gram(torch.autograd.Function):
-    """F Fᵀ / total with a one-product backward: its upstream gradient meets a symmetric matrix."""
+    """F Fᵀ / total with one product in the backward pass, since the result is symmetric."""
 
     @staticmethod
     def forward(ctx: Any, flat: Tensor, total: float) -> Tensor:
@@ -35,7 +34,7 @@ class _Gram(torch.autograd.Function):
         (flat,) = ctx.saved_tensors
         (grad,) = grads
         symmetric = (grad + grad.transpose(1, 2)) / ctx.total
-        if flat.stride(1) == 1:  # channels last: so must be what meets the network's own gradient
+        if flat.stride(1) == 1:  # channels last: keep the layout of the network's gradient
             return (flat.transpose(1, 2) @ symmetric).transpose(1, 2), None
         return symmetric @ flat, None
 
@@ -47,8 +46,8 @@ def gram(features: Tensor, weights: Tensor | None = None, *, total: float | None
         features: (B, C, H, W), any floating dtype; products are taken in float32 at least.
         weights: optional (B, 1, H, W) non-negative position weights (a mask); the average is then
             over them.
-        total: what the sum is divided by; default H·W, or the sum of `weights`. Given the whole
-            picture's, the Gram matrices of its parts add up to its own.
+        total: divisor of the sum; default H·W, or the sum of `weights`. With that of the whole
+            picture, the Gram matrices of its parts add up to its own.
 
     Returns:
         (B, C, C).
@@ -79,16 +78,12 @@ def channel_mean(
 
 
 def statistics(features: Tensor, weights: Tensor | None = None) -> Statistics:
-    """What texture losses see of a whole feature map; arguments as for `gram`."""
+    """Statistics of a whole feature map; arguments as for `gram`."""
     return Statistics(gram(features, weights), channel_mean(features, weights))
 
 
 def energy(target: Tensor) -> Tensor:
-    """‖target‖² of each item, (B,); what a relative error is relative to.
-
-    A constant black picture has features of (almost) no energy, and dividing by them would
-    explode: such items count absolutely, as if their energy were a little above none.
-    """
+    """‖target‖² of each item, (B,), at least a small number: black pictures have almost none."""
     return target.flatten(1).pow(2).sum(1).clamp_min(1e-16 * target[0].numel())
 
 
@@ -98,7 +93,7 @@ def squared_distance(x: Tensor, target: Tensor) -> Tensor:
 
 
 def relative_error(x: Tensor, target: Tensor) -> Tensor:
-    """‖x − target‖² / ‖target‖² summed over items, so that each is optimized as if alone.
+    """‖x − target‖² / ‖target‖² summed over items, so that each is optimized independently.
 
     Source: for feature maps, Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style",
         equation 1.
@@ -199,8 +194,7 @@ class WassersteinLoss(nn.Module):
 class _RootTrace(torch.autograd.Function):
     """tr(M^½) of positive semidefinite matrices (B, C, C), smoothed where M is singular.
 
-    Eigenvalues λ count √(λ + ε) − √ε, ε = `floor` (B, 1): directions that a small map does not
-    span would otherwise have an infinite slope.
+    Eigenvalues λ count √(λ + ε) − √ε, ε = `floor` (B, 1): zero ones would have an infinite slope.
     """
 
     @staticmethod

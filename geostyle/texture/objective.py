@@ -1,4 +1,4 @@
-"""What is minimized over the picture: style, content and smoothness under one feature extractor."""
+"""The loss that is minimized over the picture: style, content and smoothness under one network."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from geostyle.texture.losses import (
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 from geostyle.texture.tiles import Sums, Tiling, Window, loss_of, maps_of, sums_of
 
-# Of the texture's own energy. No photograph comes near it: the least of 120 photographs and
-# paintings of many kinds has 0.17 of the most at relu4_2 of `lite`, a plain gray picture 0.01.
+# Least energy of the content, relative to the texture's. The least of 120 photographs and paintings
+# of many kinds has 0.17 of the most at relu4_2 of `lite`, a plain gray picture 0.01.
 LEAST_ENERGY = 0.1
-# Pictures that are only read are cut beyond this size: without a gradient that costs little.
+# Pictures that need no gradient are cut beyond this size, which costs little time.
 READ_WHOLE_PX = 1024
 
 LOSSES: dict[str, type[nn.Module]] = {
@@ -39,11 +39,40 @@ LOSSES: dict[str, type[nn.Module]] = {
 
 
 @dataclass(frozen=True)
-class Region:
-    """Where one texture goes, and its losses.
+class LossSettings:
+    """Terms of `TextureObjective`.
 
     Attributes:
-        share: weight of the region's loss beside the others'.
+        style_weight: weight of all texture losses together.
+        gram_weight, wasserstein_weight, moment_weight: weights of the texture losses in their
+            mean; one of weight 0 costs nothing.
+        content_weight, tv_weight: weights of the content loss and of total variation.
+        style_layers: layers whose statistics count, equally.
+        content_layers: layers whose features are kept, which count equally.
+    """
+
+    style_weight: float = 1.0
+    gram_weight: float = 1.0
+    wasserstein_weight: float = 0.0
+    moment_weight: float = 0.0
+    content_weight: float = 0.1
+    tv_weight: float = 0.0
+    style_layers: Sequence[str] = STYLE_LAYERS
+    content_layers: Sequence[str] = (CONTENT_LAYER,)
+
+    def texture_weights(self) -> dict[str, float]:
+        """Weights above 0 of the texture losses by kind, of sum 1."""
+        weights = {kind: float(getattr(self, f"{kind}_weight")) for kind in LOSSES}
+        total = sum(weights.values())
+        return {kind: weight / total for kind, weight in weights.items() if weight}
+
+
+@dataclass(frozen=True)
+class Region:
+    """The part of the picture that one texture covers, and its losses.
+
+    Attributes:
+        share: weight of the region's loss relative to the others'.
         losses: by layer, losses by kind.
         weights: by layer, (B or 1, 1, h, w) weights of its positions, of sum 1; empty for the whole
             picture.
@@ -55,23 +84,18 @@ class Region:
 
 
 class TextureObjective(nn.Module):
-    """Style + content loss of a picture, targets computed once.
+    """Style + content loss of a picture; the targets are computed once.
 
     Args:
-        extractor: a frozen feature extractor.
-        tex_styles: exemplars (B or 1, 3, h, w); their statistics are averaged with `mixture`.
-        content: (B, 3, H, W) whose content layer is kept, or None (texture synthesis).
-        mixture: one non-negative weight an exemplar, default equal; normalized to sum 1.
-        masks: one (B or 1, 1, H, W) non-negative map an exemplar, at the picture's size: where its
+        network: a frozen feature network.
+        tex_styles: exemplars (B or 1, 3, h, w); their statistics are averaged with `tex_weights`.
+        content: (B, 3, H, W) whose content layers are kept, or None (texture synthesis).
+        settings: weights and layers of the terms.
+        tex_weights: one non-negative weight per exemplar, default equal; normalized to sum 1.
+        masks: one (B or 1, 1, H, W) non-negative map per exemplar, at the picture's size: where its
             texture goes. Each exemplar then has its own region and its own loss, which counts by
-            the region's share of the picture and by `mixture`, instead of being averaged.
-        style_weight: weight of all texture losses together.
-        gram_weight, wasserstein_weight, moment_weight: weights of the texture losses in their
-            mean; one of weight 0 costs nothing.
-        content_weight, tv_weight: weights of the content loss and of total variation.
-        style_layers: layers whose statistics count, equally.
-        content_layer: layer whose features are kept, or several that count equally.
-        reader: network that reads the exemplars, where it is not `extractor` (another padding).
+            the region's share of the picture and by `tex_weights`, instead of being averaged.
+        reader: network that reads the exemplars, where it is not `network` (another padding).
         tiling: how to cut pictures that are too large for memory; None never cuts.
 
     Source: Gatys, Ecker, Bethge, "A Neural Algorithm of Artistic Style", equation 7; masks: Gatys
@@ -81,62 +105,47 @@ class TextureObjective(nn.Module):
 
     def __init__(
         self,
-        extractor: FeatureExtractor,
+        network: FeatureExtractor,
         tex_styles: Sequence[Tensor],
         content: Tensor | None,
+        settings: LossSettings | None = None,
         *,
-        mixture: Sequence[float] | None = None,
+        tex_weights: Sequence[float] | None = None,
         masks: Sequence[Tensor] | None = None,
-        style_weight: float = 1.0,
-        gram_weight: float = 1.0,
-        wasserstein_weight: float = 0.0,
-        moment_weight: float = 0.0,
-        content_weight: float = 0.1,
-        tv_weight: float = 0.0,
-        style_layers: Sequence[str] = STYLE_LAYERS,
-        content_layer: str | Sequence[str] = CONTENT_LAYER,
         reader: FeatureExtractor | None = None,
         tiling: Tiling | None = None,
     ) -> None:
         super().__init__()
-        self.extractor, self.tiling = extractor, tiling
+        settings = settings or LossSettings()
+        self.network, self.tiling, self.settings = network, tiling, settings
         whole_px = READ_WHOLE_PX if tiling is None else min(READ_WHOLE_PX, tiling.tile_px)
         self.reading = Tiling(whole_px, blocks=5)
-        self.style_weight, self.tv_weight = style_weight, tv_weight
-        self.content_weight = content_weight
-        weights = {
-            "gram": gram_weight, "wasserstein": wasserstein_weight, "moment": moment_weight
-        }  # fmt: skip
-        # Shares, so that a second loss takes over from the first instead of outweighing content.
-        self.texture_weights = {
-            kind: weight / sum(weights.values()) for kind, weight in weights.items() if weight
-        }
+        # Normalized, so that a second texture loss does not outweigh the content.
+        self.texture_weights = settings.texture_weights()
         self.regions: list[Region] = []
         self.style_layers: list[str] = []
         self.style_energies: dict[int, float] = {}  # mean square of features, by stride
-        if style_weight and self.texture_weights:
-            self.style_layers = list(style_layers)
-            shares = mixture_shares(mixture, len(tex_styles))
-            targets = [self._statistics(style, reader or extractor) for style in tex_styles]
+        if settings.style_weight and self.texture_weights:
+            self.style_layers = list(settings.style_layers)
+            weights = normalized_weights(tex_weights, len(tex_styles))
+            targets = [self._statistics(style, reader or network) for style in tex_styles]
             for layer in self.style_layers:
                 found = max(_mean_square(target[layer].gram) for target in targets)
-                self.style_energies[extractor.stride(layer)] = found
+                self.style_energies[network.stride(layer)] = found
             if masks is None:
-                self.regions = [self._region(1.0, _average(shares, targets))]
+                self.regions = [self._region(1.0, _average(weights, targets))]
             else:
-                self.regions = self._masked_regions(shares, targets, masks)
-        self.content_layers = (
-            [content_layer] if isinstance(content_layer, str) else list(content_layer)
-        )
+                self.regions = self._masked_regions(weights, targets, masks)
         self.content_targets: dict[str, Tensor] = {}
         self.content_energies: dict[str, Tensor] = {}
         if content is not None:
             self.keep(content)
 
     def keep(self, content: Tensor) -> None:
-        """Make `content` (B, 3, H, W) what is kept from now on, instead of what was before."""
-        if self.content_weight:
-            targets = maps_of(content, self.extractor, self.content_layers, self.reading)
+        """Replace the content whose features are kept by `content` (B, 3, H, W)."""
+        if self.settings.content_weight:
+            layers = self.settings.content_layers
+            targets = maps_of(content, self.network, layers, self.reading)
             self.content_targets = targets
             self.content_energies = {
                 layer: energy(maps).clamp_min(self._least_energy(layer, maps))
@@ -144,12 +153,12 @@ class TextureObjective(nn.Module):
             }
 
     def _least_energy(self, layer: str, maps: Tensor) -> float:
-        """What the content loss is relative to at the least.
+        """Lower bound of the energy that the content loss is divided by.
 
-        A plain gray wall has next to no features; held to them relative to their own energy, it
-        would take on no texture at all.
+        A plain gray wall has almost no features; a loss relative to their own energy would keep it
+        from taking on any texture.
         """
-        usual = self.style_energies.get(self.extractor.stride(layer), 0.0)
+        usual = self.style_energies.get(self.network.stride(layer), 0.0)
         return LEAST_ENERGY * usual * maps[0].numel()
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -160,19 +169,19 @@ class TextureObjective(nn.Module):
         layers = list(dict.fromkeys([*self.style_layers, *self.content_targets]))
         if layers:
             total, style, content = loss_of(
-                image, self.extractor, layers, self._measure, self._loss, self.tiling
+                image, self.network, layers, self._measure, self._loss, self.tiling
             )
         else:
             total = style = content = image.new_zeros(())
-        if self.tv_weight:
-            total = total + self.tv_weight * total_variation(image)
+        if self.settings.tv_weight:
+            total = total + self.settings.tv_weight * total_variation(image)
         return total, style, content
 
     def _measure(self, found: dict[str, Tensor], window: Window) -> Sums:
-        """The part of every sum that `found`, the features of a window of the picture, gives."""
+        """The part of every sum that comes from `found`, the features of a window."""
         sums: Sums = {}
         for layer, maps in found.items():
-            stride = self.extractor.stride(layer)
+            stride = self.network.stride(layer)
             if layer in self.content_targets:
                 target = window.of(self.content_targets[layer], stride)
                 sums[f"content {layer}"] = squared_distance(maps.to(target.dtype), target)
@@ -188,7 +197,7 @@ class TextureObjective(nn.Module):
         return sums
 
     def _loss(self, sums: Sums) -> tuple[Tensor, Tensor, Tensor]:
-        """(total but for the terms on pixels, style, content) from the whole picture's sums."""
+        """(total without the terms on pixels, style, content) from the whole picture's sums."""
         style = content = next(iter(sums.values())).new_zeros(())
         for number, region in enumerate(self.regions):
             for layer, losses in region.losses.items():
@@ -200,7 +209,9 @@ class TextureObjective(nn.Module):
         for layer, scale in self.content_energies.items():
             relative = (sums[f"content {layer}"] / scale).sum()
             content = content + relative / len(self.content_energies)
-        return self.style_weight * style + self.content_weight * content, style, content
+        weights = self.settings
+        total = weights.style_weight * style + weights.content_weight * content
+        return total, style, content
 
     def _statistics(self, style: Tensor, reader: FeatureExtractor) -> dict[str, Statistics]:
         """Statistics of an exemplar at each style layer."""
@@ -227,13 +238,13 @@ class TextureObjective(nn.Module):
 
     def _masked_regions(
         self,
-        shares: list[float],
+        tex_weights: list[float],
         targets: list[dict[str, Statistics]],
         masks: Sequence[Tensor],
     ) -> list[Region]:
         if len(masks) != len(targets):
-            raise InputError(f"masks: expected {len(targets)}, one a style, got {len(masks)}")
-        areas = [share * float(mask.mean()) for share, mask in zip(shares, masks, strict=True)]
+            raise InputError(f"masks: expected {len(targets)}, one per style, got {len(masks)}")
+        areas = [w * float(mask.mean()) for w, mask in zip(tex_weights, masks, strict=True)]
         if not sum(areas):
             raise InputError("masks: expected one that is not empty, got none")
         regions = []
@@ -243,19 +254,19 @@ class TextureObjective(nn.Module):
             height, width = mask.shape[-2:]
             weights = {}
             for layer in self.style_layers:
-                stride = self.extractor.stride(layer)
+                stride = self.network.stride(layer)
                 own = F.interpolate(mask, (height // stride, width // stride), mode="area")
                 weights[layer] = own / own.sum((2, 3), keepdim=True).clamp_min(1e-8)
             regions.append(self._region(area / sum(areas), target, weights))
         return regions
 
 
-def mixture_shares(mixture: Sequence[float] | None, n_styles: int) -> list[float]:
-    """Weights of a mixture of `n_styles` textures, normalized to sum 1; None means equal ones.
+def normalized_weights(tex_weights: Sequence[float] | None, n_styles: int) -> list[float]:
+    """Weights of `n_styles` mixed textures, normalized to sum 1; None means equal ones.
 
     Raises: InputError for a wrong number of weights, negative ones, or none above 0.
     """
-    weights = [1.0] * n_styles if mixture is None else list(mixture)
+    weights = [1.0] * n_styles if tex_weights is None else list(tex_weights)
     if not weights or len(weights) != n_styles or min(weights) < 0 or sum(weights) <= 0:
         raise InputError(
             f"tex_weights: expected {n_styles} non-negative weights, one for each texture style, "
@@ -264,11 +275,11 @@ def mixture_shares(mixture: Sequence[float] | None, n_styles: int) -> list[float
     return [weight / sum(weights) for weight in weights]
 
 
-def _average(shares: list[float], parts: list[dict[str, Statistics]]) -> dict[str, Statistics]:
-    """Statistics of a mixture: the weighted average of its parts'."""
+def _average(weights: list[float], parts: list[dict[str, Statistics]]) -> dict[str, Statistics]:
+    """Weighted average of statistics by layer."""
 
     def mean(tensors: list[Tensor]) -> Tensor:
-        return torch.stack([s * x for s, x in zip(shares, tensors, strict=True)]).sum(0)
+        return torch.stack([w * x for w, x in zip(weights, tensors, strict=True)]).sum(0)
 
     return {
         layer: Statistics(

@@ -1,4 +1,4 @@
-"""The optimizer of pictures: L-BFGS or Adam on pixels, keeping the best picture it has seen."""
+"""The optimizer of pictures: L-BFGS or Adam on pixels; returns the best picture seen."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from geostyle.errors import GeostyleError
+from geostyle.config import check, setting
+from geostyle.errors import GeostyleError, InputError
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
-# Pixels outside [0, 1] cannot be saved; a penalty keeps them inside without the dead gradient of
-# clamping.
+# A penalty keeps pixels in [0, 1]; clamping would cut their gradient off.
 RANGE_PENALTY = 10.0
-# How far pictures move along gray, red − blue and red − 2 green + blue, beside each other.
+# Relative step lengths along gray, red − blue and red − 2 green + blue.
 COLOR_AXES = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (1.0, -2.0, 1.0))
 COLOR_GAINS = (1.0, 0.5, 0.4)
 FIRST_STEP = 0.01
@@ -27,7 +27,7 @@ MAX_NOT_FINITE = 3
 
 
 class NotFiniteError(GeostyleError):
-    """The loss stopped being a number; `best` is the last good picture."""
+    """The loss became NaN or infinite; `best` is the last good picture."""
 
     def __init__(self, message: str, best: Tensor) -> None:
         super().__init__(message)
@@ -61,16 +61,16 @@ class Stepper(Protocol):
 
 
 class Lbfgs:
-    """Limited-memory BFGS with backtracking, one evaluation a step.
+    """Limited-memory BFGS with backtracking, one evaluation per step.
 
     Args:
-        history: pairs of vectors remembered.
-        precondition: a symmetric positive definite map of flat vectors, what the inverse Hessian is
-            taken for, up to scale, where no pair knows better; default the identity.
+        history: number of stored vector pairs.
+        precondition: symmetric positive definite map of flat vectors, the initial inverse Hessian
+            up to scale; default the identity.
 
-    A trial point is accepted when it is below the highest of the last three accepted losses
-    (monotone descent wastes evaluations where unit steps overshoot a little); otherwise the step is
-    shortened by a quadratic fit.
+    A trial point is accepted when its loss is at most the highest of the last three accepted ones:
+    monotone descent would waste evaluations where unit steps overshoot a little. Otherwise the
+    step is shortened by a quadratic fit.
 
     Source: Nocedal & Wright, "Numerical Optimization", algorithm 7.4; Grippo et al. 1986 for the
         acceptance rule.
@@ -80,8 +80,8 @@ class Lbfgs:
         self, history: int, precondition: Callable[[Tensor], Tensor] = lambda vector: vector
     ) -> None:
         self.history, self.precondition = history, precondition
-        # Slots of the remembered pairs, oldest first, and 1 / (s · y) of each. Vectors live in two
-        # flat buffers that are written in place; one slot is spare, for the pair being judged.
+        # Slots of the stored pairs, oldest first, and 1 / (s · y) of each. The vectors are rows of
+        # two buffers that are written in place; one slot is spare, for the newest pair.
         self.slots: list[int] = []
         self.rho = [0.0] * (history + 1)
         self.s = self.y = torch.empty(0)
@@ -104,7 +104,7 @@ class Lbfgs:
         self.slope = _dot(self.direction, self.gradient)
         self.step_size = 1.0
         if not self.slots:
-            # Nothing is known of the curvature yet: move the pixels a little, on average.
+            # The curvature is not known yet: move pixels by FIRST_STEP on average.
             scale = float(self.direction.abs().mean())
             self.step_size = FIRST_STEP / scale if scale > 0 else 0.0
         return self._trial().view_as(image)
@@ -121,7 +121,7 @@ class Lbfgs:
             factor = min(0.5, max(0.1, -self.slope * self.step_size / (2 * rise)))
         self.step_size *= factor
         if self.step_size < 1e-3 and self.slots:
-            # The remembered curvature misleads here: forget it and descend along the gradient.
+            # The stored curvature does not hold here: drop it and descend along the gradient.
             self.slots.clear()
             self.accepted.clear()
             self.accepted.append(self.loss)
@@ -190,47 +190,74 @@ class Adam:
         return self.pixels.clone()
 
 
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """How the pixels of a picture are optimized, level by level.
+
+    Subclasses may optimize another parametrization of the picture: they override `stepper`.
+    """
+
+    iterations: tuple[int, ...] = setting(
+        (300,), help="steps at each level, coarse to fine; their number is the number of levels"
+    )
+    optimizer: str = setting("lbfgs", help="optimizer", choices=("lbfgs", "adam"))
+    history: int = setting(10, help="vector pairs that L-BFGS stores", min=1, max=100)
+    lr: float = setting(0.03, help="Adam's first step size, in pixel values", min=0.0)
+    plateau: float = setting(
+        0.0,
+        help="stop a level when 10 steps gain less than this share (0: never)",
+        min=0.0,
+        max=0.5,
+    )
+    time_budget_s: float = setting(
+        0.0, help="seconds that painting may take (0: no limit)", min=0.0
+    )
+    # Whether L-BFGS steps low frequencies further than high ones, and gray further than color.
+    smooth = False
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.iterations or min(self.iterations) < 0:
+            raise InputError(
+                "iterations: expected a non-negative number for each level, "
+                f"got {list(self.iterations)}"
+            )
+
+    def stepper(self, start: Tensor, steps: int) -> Stepper:
+        """The state of a run of at most `steps` evaluations from `start` (B, 3, H, W)."""
+        if self.optimizer == "adam":
+            return Adam(self.lr, steps)
+        history = min(self.history, max(1, steps))
+        return Lbfgs(history, smoother(start)) if self.smooth else Lbfgs(history)
+
+
 def optimize(
     start: Tensor,
     objective: Objective,
     steps: int,
+    optimizer: OptimizerSettings | None = None,
     *,
-    method: str = "lbfgs",
-    history: int = 10,
-    smooth: bool = False,
-    lr: float = 0.03,
-    plateau: float = 0.0,
     stop: int | None = None,
     deadline: float | None = None,
     on_step: Callable[[Step, Tensor], None] = lambda step, image: None,
 ) -> Optimized:
-    """Minimize `objective` over the pixels, one evaluation a step.
+    """Minimize `objective` over a picture, one evaluation per step.
 
     Args:
         start: (B, 3, H, W), the picture to begin from; not changed.
         objective: picture → (total, style, content), scalars.
         steps: evaluations at most.
-        method: ``"lbfgs"`` or ``"adam"``.
-        history: vector pairs of L-BFGS.
-        smooth: let L-BFGS step low frequencies further than high ones, and gray further than color
-            (`smoother`).
-        lr: Adam's first step size, in pixel values.
-        plateau: stop when the best total of the last 10 steps gained less than this share
-            (0: never).
+        optimizer: method and plateau; see `OptimizerSettings`.
         stop: evaluations after which to stop all the same; `steps` then only sets Adam's pace.
         deadline: value of ``time.monotonic()`` after which no further step begins.
         on_step: receives each step and the picture it evaluated; a KeyboardInterrupt raised here or
             anywhere in between ends the run with the best picture so far.
 
-    Raises:
-        NotFiniteError: when the objective is NaN or infinite three times in a row.
+    Returns: the best picture seen, clamped to [0, 1].
+    Raises: NotFiniteError when the objective is NaN or infinite three times in a row.
     """
-    stepper: Stepper
-    if method == "adam":
-        stepper = Adam(lr, steps)
-    else:
-        history = min(history, max(1, steps))
-        stepper = Lbfgs(history, smoother(start)) if smooth else Lbfgs(history)
+    optimizer = optimizer or OptimizerSettings()
+    stepper = optimizer.stepper(start, steps)
     image = start.detach().clone().contiguous()
     best, best_total = image, math.inf
     taken: list[Step] = []
@@ -243,7 +270,7 @@ def optimize(
             if deadline is not None and time.monotonic() > deadline:
                 break
             figures, value, gradient = _evaluate(objective, image)
-            # A single value that is not finite shows in the sum.
+            # One value that is not finite makes the sum not finite.
             if math.isfinite(value) and math.isfinite(float(gradient.sum())):
                 not_finite = 0
                 if value < best_total:
@@ -256,7 +283,7 @@ def optimize(
                     raise NotFiniteError(f"loss is not finite at step {len(taken)}", best)
                 value = math.inf
                 image = best
-            if len(taken) + not_finite == most or (plateau and _flat(taken, plateau)):
+            if len(taken) + not_finite == most or _flat(taken, optimizer.plateau):
                 break
             image = stepper.next(image, value, gradient)
     except KeyboardInterrupt:
@@ -265,12 +292,14 @@ def optimize(
 
 
 def smoother(like: Tensor) -> Callable[[Tensor], Tensor]:
-    """A preconditioner of pictures shaped as `like`: each frequency f divided by f, color held.
+    """A preconditioner for pictures shaped as `like`: divides each frequency f by f, damps color.
 
     A finished picture differs from its start most in low frequencies and in gray: with a power of
     1/f², and of a tenth and a thirtieth along the two axes of color (five pairs at 512 px under
-    `lite`, 200 steps). L-BFGS begins with the root of that, on flat vectors. Frequencies that do
-    not fit into the picture once count as those that do.
+    `lite`, 200 steps). L-BFGS begins with the root of that. Frequencies below one cycle per picture
+    count as one cycle.
+
+    Returns: a map of flat vectors.
 
     Source: Olah, Mordvintsev, Schubert, "Feature Visualization", 2017: preconditioning by spectrum
         and by decorrelated color.
@@ -300,7 +329,7 @@ def _evaluate(
     total, style, content = objective(pixels)
     if total.requires_grad:
         (gradient,) = torch.autograd.grad(total, pixels)
-        # The network's own layout would slow down everything that follows.
+        # The network's memory layout would slow down what follows.
         gradient = gradient.contiguous()
     else:  # every weight is zero
         gradient = torch.zeros_like(image)
@@ -317,7 +346,7 @@ def _dot(a: Tensor, b: Tensor) -> float:
 
 
 def _flat(taken: list[Step], share: float) -> bool:
-    if len(taken) <= PLATEAU_WINDOW:
+    if not share or len(taken) <= PLATEAU_WINDOW:
         return False
     before = min(s.total for s in taken[:-PLATEAU_WINDOW])
     now = min(s.total for s in taken)

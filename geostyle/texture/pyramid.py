@@ -1,35 +1,62 @@
-"""Coarse-to-fine texture transfer: each level starts from the one before, doubled."""
+"""The coarse-to-fine loop: every method that paints a picture by optimization runs through it."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
-from geostyle.coords import Size, resize
+from geostyle.coords import Size, resize, size_of
 from geostyle.errors import InputError
-from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.borders import cut_border
-from geostyle.texture.memory import hungriest, settle_tiles, smaller_tiles
-from geostyle.texture.objective import TextureObjective, mixture_shares
-from geostyle.texture.optimizer import NotFiniteError, Optimized, Step, optimize
-from geostyle.texture.schedule import MIN_SIDE_PX, Level, schedule, style_size
+from geostyle.texture.optimizer import (
+    NotFiniteError,
+    Objective,
+    Optimized,
+    OptimizerSettings,
+    Step,
+    optimize,
+)
 from geostyle.texture.settings import TextureSettings
-from geostyle.texture.tiles import Tiling
 
-_log = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Level:
+    """One level of the pyramid, and how it is painted.
+
+    Attributes:
+        size: (H, W).
+        steps: evaluations at most.
+        objective: makes the objective, once the level begins.
+        optimizer: how the picture is parametrized and moved.
+        start: turns the picture of the level before (of the first one, the start picture) into the
+            one this level begins from, (B, 3, *size); default: resizes it.
+        stop: evaluations after which to stop all the same; see `optimize`.
+        network: name of the network, for `Progress`.
+        pixel_cost: cost of one pixel of an evaluation, relative to other levels.
+        side_result: called after the level is painted; what it returns is kept in the history.
+    """
+
+    size: Size
+    steps: int
+    objective: Callable[[], Objective]
+    optimizer: OptimizerSettings = field(default_factory=OptimizerSettings)
+    start: Callable[[Tensor], Tensor] | None = None
+    stop: int | None = None
+    network: str = ""
+    pixel_cost: float = 1.0
+    side_result: Callable[[], Tensor | None] = lambda: None
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a running transfer stands; handed to the callback after every step.
+    """State of a running painting; handed to the callback after every step.
 
     Attributes:
-        level, levels: number of this level (0 is the coarsest) and of all; where two networks
+        level, levels: index of this level (0 is the coarsest) and their number; where two networks
             take turns at one size, each has a level of its own.
         step, steps: step within the level, and the most it will take.
         size: (H, W) of the level.
@@ -42,7 +69,7 @@ class Progress:
     levels: int
     step: int
     steps: int
-    size: tuple[int, int]
+    size: Size
     total: float
     style: float
     content: float
@@ -52,20 +79,21 @@ class Progress:
 
 @dataclass(frozen=True)
 class LevelHistory:
-    """One level's size and steps."""
+    """Size and steps of a painted level, and its side result, such as a map of sources."""
 
-    size: tuple[int, int]
+    size: Size
     steps: list[Step]
+    side_result: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Finished:
-    """The levels a transfer has behind it: all that it needs to go on from there.
+    """The finished levels of a painting, from which it can be resumed.
 
     Attributes:
-        image: (1, 3, H, W), the picture the last of them ended with.
-        history: one entry a level.
-        seconds: what they took, for a time budget.
+        image: (1, 3, H, W), the picture after the last of them.
+        history: one entry per level.
+        seconds: time they took, for a time budget.
     """
 
     image: Tensor
@@ -75,14 +103,14 @@ class Finished:
 
 @dataclass(frozen=True)
 class TextureResult:
-    """Outcome of a transfer.
+    """Outcome of a painting.
 
     Attributes:
         image: (B, 3, H, W), sRGB in [0, 1].
-        history: one entry a level.
+        history: one entry per level.
         interrupted: whether it was cut short.
         settings: what repeats it without its clock, in as many tiles; None where no level was cut
-            or timed by itself (synthesis, reconstruction).
+            into tiles or timed (synthesis, reconstruction).
     """
 
     image: Tensor
@@ -91,198 +119,98 @@ class TextureResult:
     settings: TextureSettings | None = None
 
 
-def transfer_texture(
-    content: Tensor,
-    tex_style: Tensor | Sequence[Tensor],
-    extractor: FeatureExtractor | Sequence[FeatureExtractor],
-    settings: TextureSettings | None = None,
+def paint_levels(
+    start: Tensor,
+    levels: Sequence[Level],
     *,
-    mixture: Sequence[float] | None = None,
-    shares: Tensor | None = None,
-    seed: int = 0,
-    start: Tensor | None = None,
-    border: Size = (0, 0),
+    time_budget_s: float = 0.0,
     callback: Callable[[Progress], None] | None = None,
     finished: Finished | None = None,
     on_level: Callable[[Finished], None] | None = None,
+    on_out_of_memory: Callable[[Size], None] | None = None,
 ) -> TextureResult:
-    """Repaint `content` with the texture of `tex_style`, coarse to fine.
+    """Paint level after level, coarse to fine, each from the picture of the one before.
 
     Args:
-        content: (1, 3, H, W), the warped content, sRGB in [0, 1].
-        tex_style: one exemplar (1, 3, h, w) or several, sRGB in [0, 1].
-        extractor: the network whose features are matched; or two, a fast one and one that takes the
-            last steps of each size (`settings.finish`).
-        settings: see `TextureSettings`.
-        mixture: one weight an exemplar; default equal.
-        shares: (n, 1, H, W), the share of each exemplar in every pixel instead of a common
-            mixture; see `mask_shares`.
-        seed: of the noise start.
-        start: picture the coarsest level begins from instead of ``settings.init``, any size.
-        border: rows above and below, columns left and right of `content` that are painted at the
-            coarse sizes alone, where a rim of one pixel becomes one of many; the result is without.
+        start: (B, 3, H, W), the picture the first level begins from.
+        levels: coarse to fine.
+        time_budget_s: seconds that all levels may take together; 0 sets no limit.
         callback: called after every step; raising KeyboardInterrupt in it (or pressing Ctrl-C) ends
-            the run with the best picture so far, at full size.
-        finished: levels that need not be computed again, as `on_level` received them.
-        on_level: called after every level but the last; what `finished` takes.
+            the run with the best picture so far.
+        finished: levels that need not be painted again, as `on_level` received them.
+        on_level: called after every level but the last.
+        on_out_of_memory: called with the size of a level that ran out of memory, which is then
+            painted again; raises where it cannot take less. Default: the error is raised.
 
+    Returns: the picture of the last painted level, at that level's size.
     Raises:
-        InputError: for unusable arguments, or a picture too large for memory even in tiles.
-        NotFiniteError: naming the level, where the loss stops being a number.
-
-    Source: Liu et al., "Geometric Style Transfer", section 3.3 (levels 1/8, 1/4, 1/2, 1, each
-        doubled to start the next).
-    Strength: below 1, the content's own texture joins the mixture with what is missing, so that 0
-        leaves the content as it is; above, the style's weight grows with the square.
-    Differs: relative losses; L-BFGS; coarse levels hold to the content more, and its own detail is
-        added to the doubled picture, which otherwise spends most of its steps winning it back.
+        InputError: where `finished` has levels of other sizes.
+        NotFiniteError: naming the level, where the loss becomes NaN or infinite.
     """
-    settings = settings or TextureSettings()
-    styles = [tex_style] if isinstance(tex_style, Tensor) else list(tex_style)
-    extractors = [extractor] if isinstance(extractor, FeatureExtractor) else list(extractor)
-    if settings.tex_strength == 0:
-        return TextureResult(content.clamp(0, 1), [], False, settings)
-    given = settings
-    settings, mixture, masks = _dialled(settings, len(styles), mixture, shares)
-    full = (content.shape[-2], content.shape[-1])
-    regions = 1 if masks is None else len(masks)
-    levels = schedule(full, extractors, settings)
-    canvas = full[0] - 2 * border[0], full[1] - 2 * border[1]
-    cut = min(canvas) >= MIN_SIDE_PX
-    finest = [cut and level.size == full != levels[0].size for level in levels]
-    levels = [
-        replace(level, size=canvas) if last else level
-        for level, last in zip(levels, finest, strict=True)
-    ]
-    largest = hungriest(extractors, full)
-    settings = settle_tiles(settings, largest, full, batch=content.shape[0], regions=regions)
-    sizes = [level.size for level in levels]
-    image = _start(content, settings, seed, sizes[0]) if start is None else resize(start, sizes[0])
-    history: list[LevelHistory] = []
-    began = time.monotonic()
+    image, history, began = start, list[LevelHistory](), time.monotonic()
     if finished is not None:
-        image, history = finished.image.to(content), list(finished.history)
-        sizes_done = [level.size for level in history]
-        if not history or sizes_done != sizes[: len(history)] or image.shape[-2:] != sizes_done[-1]:
-            raise InputError(f"finished: expected levels of sizes {sizes}, got {sizes_done}")
+        image, history = finished.image.to(start), list(finished.history)
+        done, sizes = [level.size for level in history], [level.size for level in levels]
+        if not done or done != sizes[: len(done)] or size_of(image) != done[-1]:
+            raise InputError(f"finished: expected levels of sizes {sizes}, got {done}")
         began -= finished.seconds
-    job = _Job(content, styles, mixture, masks, levels, finest, began, callback)
+    work = list(accumulate(v.size[0] * v.size[1] * v.steps * v.pixel_cost for v in levels))
     interrupted = False
-    for level in range(len(history), len(sizes)):
-        if finest[level] and not finest[level - 1]:
-            image = cut_border(_doubled(image, content, settings), canvas)
-        else:
-            image = _doubled(image, job.at(level, content), settings)
-        done, settings = _until_it_fits(job, level, image, settings)
-        image = done.image
-        history.append(LevelHistory(sizes[level], done.steps))
-        if done.interrupted:
+    for number in range(len(history), len(levels)):
+        level, deadline = levels[number], None
+        if time_budget_s:  # shared among the levels in proportion to their work
+            deadline = began + time_budget_s * work[number] / max(1, work[-1])
+        image = resize(image, level.size) if level.start is None else level.start(image)
+        painted = _paint_level(image, levels, number, deadline, callback, on_out_of_memory)
+        image = painted.image
+        history.append(LevelHistory(level.size, painted.steps, level.side_result()))
+        if painted.interrupted:
             interrupted = True
             break
-        if on_level is not None and level + 1 < len(sizes):
+        if on_level is not None and number + 1 < len(levels):
             on_level(Finished(image, list(history), time.monotonic() - began))
-    done_as = replace(given, tile_px=settings.tile_px, tile_blocks=settings.tile_blocks)
-    if given.time_budget_s and not interrupted:
-        taken = tuple(len(level.steps) for level in history)
-        done_as = replace(done_as, stop_after=taken, time_budget_s=0.0)
-    if not finest[len(history) - 1]:
-        image = cut_border(resize(image, full), canvas)
-    return TextureResult(image.clamp(0, 1), history, interrupted, done_as)
+    return TextureResult(image, history, interrupted)
 
 
-@dataclass(frozen=True)
-class _Job:
-    """What all levels of a transfer share: arguments of `transfer_texture`, at its strength."""
+def _paint_level(
+    image: Tensor,
+    levels: Sequence[Level],
+    number: int,
+    deadline: float | None,
+    callback: Callable[[Progress], None] | None,
+    on_out_of_memory: Callable[[Size], None] | None,
+) -> Optimized:
+    """Optimize one level from `image`, of its size."""
+    level, n_levels = levels[number], len(levels)
+    if not level.steps:
+        return Optimized(image.clamp(0, 1), [], False)
 
-    content: Tensor
-    styles: list[Tensor]
-    mixture: Sequence[float] | None
-    masks: Tensor | None
-    levels: list[Level]
-    finest: list[bool]  # which levels have the size of the result, after coarser ones
-    began: float
-    callback: Callable[[Progress], None] | None
+    def on_step(step: Step, seen: Tensor) -> None:
+        if callback is not None:
+            terms = step.total, step.style, step.content
+            at = number, n_levels, step.step, level.steps
+            callback(Progress(*at, level.size, *terms, seen, level.network))
 
-    def at(self, number: int, picture: Tensor, mode: str = "bicubic") -> Tensor:
-        """`picture`, of the content's size, as a level sees it."""
-        size = self.levels[number].size
-        return cut_border(picture, size) if self.finest[number] else resize(picture, size, mode)
-
-    def paint(self, number: int, image: Tensor, settings: TextureSettings) -> Optimized:
-        """Optimize one level from `image`, of its size."""
-        level, masks, covered = self.levels[number], None, 1.0
-        size = level.size
-        if self.masks is not None:
-            masks = self.at(number, self.masks, "bilinear").split(1)
-            # Statistics of a part of the picture pull at its pixels harder than those of the whole.
-            covered = float(self.masks.sum(0).mean())
-        reference = self.at(number, self.content)
-        # Where the border is gone, the texture's features stay as large as they were beside it.
-        scale = settings.tex_scale
-        if self.finest[number]:
-            scale *= max(self.content.shape[-2:]) / max(size)
-        exemplars = [
-            resize(style, style_size(style, size, scale)).clamp(0, 1) for style in self.styles
-        ]
-        if settings.tex_strength < 1:
-            exemplars.append(reference)
-        coarse = size != self.levels[-1].size or self.finest[number] != self.finest[-1]
-        objective = TextureObjective(
-            level.extractor,
-            exemplars,
-            reference,
-            mixture=self.mixture,
-            masks=masks,
-            style_weight=max(1.0, settings.tex_strength) ** 2 * covered,
-            content_weight=settings.content_weight * (settings.coarse_content if coarse else 1),
-            gram_weight=settings.gram_weight,
-            wasserstein_weight=settings.wasserstein_weight,
-            moment_weight=settings.moment_weight,
-            tv_weight=settings.tv_weight,
-            tiling=Tiling(settings.tile_px, settings.tile_blocks),
-        )
+    while True:
         try:
             return optimize(
                 image,
-                objective,
+                level.objective(),
                 level.steps,
-                method=settings.optimizer,
-                history=settings.history,
-                smooth=True,
-                lr=settings.lr,
-                plateau=settings.plateau,
-                stop=settings.stop_after[number] if settings.stop_after else None,
-                deadline=_deadline(self.began, settings, self.levels, number),
-                on_step=_reporter(self.callback, self.levels, number),
+                level.optimizer,
+                stop=level.stop,
+                deadline=deadline,
+                on_step=on_step,
             )
         except NotFiniteError as error:
-            raise NotFiniteError(
-                f"texture: level {number + 1} of {len(self.levels)} ({size[1]}x{size[0]} px): "
-                f"{error}",
-                error.best,
-            ) from error
-
-
-def _until_it_fits(
-    job: _Job, level: int, image: Tensor, settings: TextureSettings
-) -> tuple[Optimized, TextureSettings]:
-    """Paint a level, in smaller tiles as long as memory runs out; also the settings that fitted."""
-    while True:
-        try:
-            return job.paint(level, image, settings), settings
+            height, width = level.size
+            at_level = f"level {number + 1} of {n_levels} ({width}x{height} px)"
+            raise NotFiniteError(f"texture: {at_level}: {error}", error.best) from error
         except (RuntimeError, MemoryError) as error:
-            if not _out_of_memory(error):
+            if on_out_of_memory is None or not _out_of_memory(error):
                 raise
         # Outside the handler, which would keep alive what was allocated.
-        height, width = job.levels[level].size
-        finer = smaller_tiles(settings, (height, width))
-        if finer is None:
-            raise InputError(
-                "size_px: expected a size that fits into memory, got one that ran out of it at "
-                f"{width}x{height} px even in tiles of {settings.tile_px} px"
-            )
-        settings = finer
-        _log.warning("out of memory at %dx%d px; in tiles now", width, height)
+        on_out_of_memory(level.size)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
@@ -293,72 +221,7 @@ def _out_of_memory(error: Exception) -> bool:
     )
 
 
-def _dialled(
-    settings: TextureSettings, n_styles: int, mixture: Sequence[float] | None, shares: Tensor | None
-) -> tuple[TextureSettings, list[float] | None, Tensor | None]:
-    """Settings, mixture and masks at `settings.tex_strength`, the content last where it counts."""
-    weights = mixture_shares(mixture, n_styles)
-    strength = min(1.0, settings.tex_strength)
-    settings = replace(settings, detail=1 - (1 - settings.detail) * strength)
-    if strength < 1:
-        weights = [*(strength * weight for weight in weights), 1 - strength]
-        if shares is not None:
-            content = torch.full_like(shares[:1], 1 - strength)
-            shares = torch.cat([strength * shares, content])
-    # Where there are masks, they hold the weights already.
-    return settings, None if shares is not None else weights, shares
-
-
-def _start(content: Tensor, settings: TextureSettings, seed: int, size: tuple[int, int]) -> Tensor:
-    if settings.init == "content":
-        return resize(content, size)
+def white_noise(size: Size, seed: int, like: Tensor) -> Tensor:
+    """Uniform noise in [0, 1], (1, 3, *size); the same on every device for one seed."""
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.rand((1, 3, *size), generator=generator)
-    return noise.to(content)
-
-
-def _doubled(image: Tensor, reference: Tensor, settings: TextureSettings) -> Tensor:
-    """`image` at the size of `reference`, with a share of the detail only that has."""
-    size, old = (reference.shape[-2], reference.shape[-1]), (image.shape[-2], image.shape[-1])
-    if size == old:
-        return image
-    doubled = resize(image, size)
-    if settings.detail and settings.content_weight:
-        doubled = doubled + settings.detail * (reference - resize(resize(reference, old), size))
-    return doubled.clamp(0, 1)
-
-
-def _deadline(
-    began: float, settings: TextureSettings, levels: Sequence[Level], number: int
-) -> float | None:
-    """When this level must end: the budget is shared like the work that the levels are."""
-    if not settings.time_budget_s:
-        return None
-    work = [level.work for level in levels]
-    share = sum(work[: number + 1]) / max(1, sum(work))
-    return began + settings.time_budget_s * share
-
-
-def _reporter(
-    callback: Callable[[Progress], None] | None, levels: Sequence[Level], number: int
-) -> Callable[[Step, Tensor], None]:
-    level = levels[number]
-
-    def report(step: Step, image: Tensor) -> None:
-        if callback is not None:
-            callback(
-                Progress(
-                    number,
-                    len(levels),
-                    step.step,
-                    level.steps,
-                    level.size,
-                    step.total,
-                    step.style,
-                    step.content,
-                    image,
-                    level.extractor.name,
-                )
-            )
-
-    return report
+    return torch.rand((1, 3, *size), generator=generator).to(like)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from geostyle.config import check, setting
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
+from geostyle.texture.descent import DescentSettings, descend
 from geostyle.texture.losses import relative_error
-from geostyle.texture.objective import TextureObjective
-from geostyle.texture.pyramid import Progress, TextureResult
+from geostyle.texture.objective import LossSettings, TextureObjective
+from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
 from geostyle.texture.synthesis import SynthesisSettings, synthesize
 
 
@@ -78,7 +78,10 @@ def reconstruct(
         # A start from coarser levels would hold more of the picture than the layer keeps.
         sum(settings.descent.iterations),
         lambda: TextureObjective(
-            network, [], picture, style_weight=0.0, content_weight=1.0, content_layer=layers
+            network,
+            [],
+            picture,
+            LossSettings(style_weight=0.0, content_weight=1.0, content_layers=layers),
         ),
     )
     start = white_noise(size, seed, picture)

@@ -1,50 +1,58 @@
-"""The order of a transfer: sizes from coarse to fine, and which network paints at each."""
+"""The schedule of a transfer: sizes from coarse to fine, and which network paints at each."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from geostyle.coords import Size
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
+from geostyle.texture.borders import bordered_size
 from geostyle.texture.score import STYLE_LAYERS
-from geostyle.texture.settings import TextureSettings
+from geostyle.texture.settings import MIN_TEX_SCALE, TextureSettings
 
 # relu5_1 has a stride of 16: anything thinner has no features there.
 MIN_SIDE_PX = 16
-# Moving one value to memory and back takes as long as so many multiply-adds: `lite` does 9.3 ×
-# fewer of those than VGG-19, and an evaluation is 5.5 × faster (bfloat16, x86-64, one thread).
+# Multiply-adds in the time of moving one value to memory and back: `lite` does 9.3 × fewer of them
+# than VGG-19, and an evaluation is 5.5 × faster (bfloat16, x86-64, one thread).
 VALUE_COST = 1000
 
 
 @dataclass(frozen=True)
-class Level:
-    """One stretch of a transfer: its (H, W), its steps at most, and the network that paints."""
+class Entry:
+    """One level of a transfer.
+
+    Attributes:
+        size: (H, W) of the canvas at this level.
+        painted: (H, W) of what is painted: with the border, or without where `bordered` is False.
+        steps: evaluations at most.
+        network: the network that paints.
+        tex_scale: long side of the styles, relative to that of `painted`.
+        bordered: False at the last size, where a rim of one pixel stays a rim of one pixel.
+        coarse: whether finer levels follow.
+    """
 
     size: Size
+    painted: Size
     steps: int
-    extractor: FeatureExtractor
-
-    @property
-    def work(self) -> float:
-        """What its steps cost, beside those of other levels."""
-        return self.size[0] * self.size[1] * self.steps * pixel_cost(self.extractor)
+    network: FeatureExtractor
+    tex_scale: float
+    bordered: bool
+    coarse: bool
 
 
 def level_sizes(size: tuple[int, int], levels: int) -> list[tuple[int, int]]:
     """Sizes (H, W) from coarse to fine: 1/2^(levels−1) … 1/2, 1 of `size`, no side under 16 px.
 
     Sizes that the factor does not divide are rounded; equal neighbors (tiny or thin pictures) are
-    kept, so that the iteration budgets keep their places.
+    kept, so that each number of iterations keeps its level.
     """
+    height, width = size
     return [
-        (
-            max(MIN_SIDE_PX, round(size[0] / 2**k)),
-            max(MIN_SIDE_PX, round(size[1] / 2**k)),
-        )
+        (max(MIN_SIDE_PX, round(height / 2**k)), max(MIN_SIDE_PX, round(width / 2**k)))
         for k in reversed(range(levels))
     ]
 
@@ -57,29 +65,42 @@ def style_size(style: Tensor, canvas: tuple[int, int], tex_scale: float) -> tupl
 
 
 def schedule(
-    size: Size, extractors: Sequence[FeatureExtractor], settings: TextureSettings
-) -> list[Level]:
+    size: Size,
+    networks: Sequence[FeatureExtractor],
+    settings: TextureSettings,
+    border_px: int = 0,
+) -> list[Entry]:
     """All levels of a transfer, coarse to fine.
 
     Args:
-        size: (H, W) of the result.
-        extractors: one network; or two, of which the second takes the last steps of each size
+        size: (H, W) of the canvas.
+        networks: one network; or two, of which the second takes the last steps of each size
             (`settings.finish`), as a level of their own.
+        border_px: pixels painted around the canvas at the coarse sizes; see `borders`.
 
     Raises: InputError for another number of networks, or where `settings.stop_after` has another
         number of levels.
     """
-    if len(extractors) not in (1, 2):
-        raise InputError(f"extractor: expected one network or two, got {len(extractors)}")
+    if len(networks) not in (1, 2):
+        raise InputError(f"network: expected one network or two, got {len(networks)}")
+    full, n_sizes = bordered_size(size, border_px), len(settings.iterations)
+    shown, painted = level_sizes(size, n_sizes), level_sizes(full, n_sizes)
+    # The texture's features keep the size that they have on the canvas, with a border or without.
+    tex_scale = settings.tex_scale
+    if full != size:
+        tex_scale = max(MIN_TEX_SCALE, tex_scale * max(size) / max(full))
+    cuts = min(size) >= MIN_SIDE_PX and painted[0] != full
     levels = []
-    sizes = level_sizes(size, len(settings.iterations))
-    for steps, last, at in zip(
-        settings.iterations, finishing_steps(settings, len(extractors)), sizes, strict=True
-    ):
+    for number, last in enumerate(finishing_steps(settings, len(networks))):
+        steps, coarse = settings.iterations[number], painted[number] != painted[-1]
+        own, scale = painted[number], tex_scale
+        if cuts and not coarse:
+            own, scale = size, tex_scale * (max(full) / max(size))
+        entry = Entry(shown[number], own, steps, networks[0], scale, coarse or not cuts, coarse)
         if steps > last or not last:
-            levels.append(Level(at, steps - last, extractors[0]))
+            levels.append(replace(entry, steps=steps - last))
         if last:
-            levels.append(Level(at, last, extractors[1]))
+            levels.append(replace(entry, steps=last, network=networks[1]))
     if settings.stop_after and len(settings.stop_after) != len(levels):
         raise InputError(
             f"stop_after: expected one number for each level, {len(levels)}, "
@@ -89,7 +110,7 @@ def schedule(
 
 
 def finishing_steps(settings: TextureSettings, n_networks: int) -> list[int]:
-    """How many of the steps at each size the second network takes: at most all of them."""
+    """Steps of the second network at each size, at most all of that size."""
     n_sizes = len(settings.iterations)
     if n_networks == 1:
         return [0] * n_sizes
@@ -100,15 +121,15 @@ def finishing_steps(settings: TextureSettings, n_networks: int) -> list[int]:
     ]
 
 
-def pixel_cost(extractor: FeatureExtractor) -> float:
-    """What one pixel of an evaluation costs, in multiply-adds; good for ratios of networks."""
-    names = extractor.layer_names
+def pixel_cost(network: FeatureExtractor) -> float:
+    """Cost of one pixel of an evaluation in multiply-adds; only ratios of networks mean much."""
+    names = network.layer_names
     names = names[: names.index(STYLE_LAYERS[-1]) + 1]
     cost = 0.0
     for name in names:
-        cost += VALUE_COST * extractor.channels(name) / extractor.stride(name) ** 2
+        cost += VALUE_COST * network.channels(name) / network.stride(name) ** 2
         if name.startswith("relu"):
-            weights = extractor.convs[name.replace("relu", "conv")].weight
+            weights = network.convs[name.replace("relu", "conv")].weight
             assert isinstance(weights, Tensor)
-            cost += weights.numel() / extractor.stride(name) ** 2
+            cost += weights.numel() / network.stride(name) ** 2
     return cost

@@ -1,4 +1,4 @@
-"""The scorer: how much style and content a picture has, on one scale for every method."""
+"""The score of a picture: its style and content errors, comparable between methods."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Score:
 
 @torch.no_grad()
 def score(
-    image: Tensor, content: Tensor | None, tex_style: Tensor, extractor: FeatureExtractor
+    image: Tensor, content: Tensor | None, tex_style: Tensor, network: FeatureExtractor
 ) -> Score:
     """Score `image` as a repainting of `content` in the texture of `tex_style`.
 
@@ -42,16 +42,16 @@ def score(
         image: (1, 3, H, W) in [0, 1]; values outside are clamped, as a saved picture would be.
         content: (1, 3, H, W), the warped content, or None (texture synthesis: content counts 0).
         tex_style: (1, 3, h, w), at the scale its texture is wanted in `image`.
-        extractor: what to score under; figures are comparable only under the same network, and the
-            project quotes VGG-19 in float32.
+        network: scores are comparable only under the same network; published ones use VGG-19 in
+            float32.
     """
     image = image.clamp(0, 1)
-    found = extractor(image, [*STYLE_LAYERS, CONTENT_LAYER])
-    goal = extractor(tex_style, STYLE_LAYERS)
+    found = network(image, [*STYLE_LAYERS, CONTENT_LAYER])
+    goal = network(tex_style, STYLE_LAYERS)
     layers = {k: float(relative_error(gram(found[k]), gram(goal[k]))) for k in STYLE_LAYERS}
     style = sum(layers.values()) / len(layers)
     kept = 0.0
     if content is not None:
-        reference = extractor(content, [CONTENT_LAYER])[CONTENT_LAYER]
+        reference = network(content, [CONTENT_LAYER])[CONTENT_LAYER]
         kept = float(relative_error(found[CONTENT_LAYER].float(), reference.float()))
     return Score(style, kept, style + CONTENT_WEIGHT * kept, layers)

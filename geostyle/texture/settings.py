@@ -4,56 +4,53 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from geostyle.config import check, setting
+from geostyle.config import setting
 from geostyle.errors import InputError
+from geostyle.texture.optimizer import OptimizerSettings
 
 MIN_TEX_SCALE = 0.05
 MIN_TILE_PX = 32
 
 
 @dataclass(frozen=True)
-class TextureSettings:
+class TextureSettings(OptimizerSettings):
     """How texture is transferred; the defaults are the ones the benchmark measures."""
 
+    iterations: tuple[int, ...] = setting(
+        (40, 30, 20, 60),
+        help="steps at each level, coarse to fine; their number is the number of levels",
+    )
     content_weight: float = setting(
         0.1, help="weight of the content loss beside the style loss", min=0.0
     )
     coarse_content: float = setting(
         5.0,
-        help="content weight below the full size, as a multiple: what is lost there takes many "
-        "steps of the full size to win back",
+        help="factor on the content weight below the full size: content lost there takes many "
+        "steps at full size to recover",
         min=0.0,
     )
     tex_strength: float = setting(
         1.0, help="texture strength: 0 keeps the content, above 1 exaggerates", min=0.0, max=10.0
     )
     tex_scale: float = setting(
-        1.0, help="size of the texture's features, 1 = long sides alike", min=MIN_TEX_SCALE, max=8.0
+        1.0, help="size of the texture's features; 1: long sides equal", min=MIN_TEX_SCALE, max=8.0
     )
     gram_weight: float = setting(1.0, help="weight of Gram matrices in the texture loss", min=0.0)
     wasserstein_weight: float = setting(
         0.0,
-        help="weight of the Gaussian Wasserstein distance: larger motifs, truer color, and more "
-        "time a step",
+        help="weight of the Gaussian Wasserstein distance: larger motifs, truer color, slow steps",
         min=0.0,
     )
     moment_weight: float = setting(
         0.0, help="weight of channel means and deviations in the texture loss", min=0.0
     )
     tv_weight: float = setting(0.0, help="weight of total variation (smooths)", min=0.0)
-    optimizer: str = setting("lbfgs", help="optimizer", choices=("lbfgs", "adam"))
-    iterations: tuple[int, ...] = setting(
-        (40, 30, 20, 60),
-        help="steps at each level, coarse to fine; their number is the number of levels",
-    )
     finish: tuple[int, ...] = setting(
         (24,),
         min=0,
-        help="of these, with --features lite+vgg19, the last ones that VGG-19 takes, at the last "
-        "levels, the finest one last",
+        help="with --features lite+vgg19, how many last steps of a level VGG-19 takes; one number "
+        "for each of the last levels, the finest one last",
     )
-    history: int = setting(10, help="pairs of vectors L-BFGS remembers", min=1, max=100)
-    lr: float = setting(0.03, help="Adam's first step size", min=0.0)
     init: str = setting(
         "content", help="where the coarsest level starts", choices=("content", "noise")
     )
@@ -62,15 +59,6 @@ class TextureSettings:
         help="share of the content's own detail added when a level is doubled",
         min=0.0,
         max=2.0,
-    )
-    plateau: float = setting(
-        0.0,
-        help="stop a level when 10 steps gain less than this share (0: never)",
-        min=0.0,
-        max=0.5,
-    )
-    time_budget_s: float = setting(
-        0.0, help="seconds the texture stage may take (0: no limit)", min=0.0
     )
     stop_after: tuple[int, ...] = setting(
         (),
@@ -81,7 +69,7 @@ class TextureSettings:
     tile_px: int = setting(
         0,
         help="longest side that is painted whole; larger pictures are cut into tiles of this "
-        "size, without seams (0: cut where memory is short)",
+        "size, without seams (0: only where memory is short)",
         min=0,
     )
     tile_blocks: int = setting(
@@ -91,17 +79,15 @@ class TextureSettings:
         0.0, help="memory the process may take, GB (0: what is free)", min=0.0
     )
 
+    smooth = True
+
     def __post_init__(self) -> None:
-        check(self)
-        if not self.iterations or min(self.iterations) < 0:
-            raise InputError(
-                f"iterations: expected a non-negative number a level, got {list(self.iterations)}"
-            )
+        super().__post_init__()
         if not self.gram_weight + self.wasserstein_weight + self.moment_weight:
             raise InputError("gram_weight: expected a texture loss with a weight above 0, got none")
         if self.tile_px and self.tile_px < MIN_TILE_PX:
             raise InputError(f"tile_px: expected 0 or at least {MIN_TILE_PX}, got {self.tile_px}")
-        # One a level; a size that two networks share has two.
+        # A size at which two networks take turns has two levels.
         if self.stop_after and not 1 <= len(self.stop_after) / len(self.iterations) <= 2:
             raise InputError(
                 f"stop_after: expected one number for each of iterations, {len(self.iterations)}, "

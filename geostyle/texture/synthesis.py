@@ -17,11 +17,11 @@ from geostyle.config import check, setting
 from geostyle.coords import Size, check_size, resize
 from geostyle.errors import InputError
 from geostyle.features.extractor import PADDINGS, FeatureExtractor
-from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
+from geostyle.texture.descent import DescentSettings, descend
 from geostyle.texture.losses import gram
-from geostyle.texture.objective import TextureObjective, mixture_shares
+from geostyle.texture.objective import LossSettings, TextureObjective, normalized_weights
 from geostyle.texture.optimizer import Objective
-from geostyle.texture.pyramid import Progress, TextureResult
+from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
 from geostyle.texture.schedule import MIN_SIDE_PX, level_sizes
 from geostyle.texture.score import STYLE_LAYERS
 
@@ -121,7 +121,7 @@ def synthesize(
     """
     settings = settings or SynthesisSettings()
     pictures = [exemplars] if isinstance(exemplars, Tensor) else list(exemplars)
-    weights = mixture_shares(tex_weights, len(pictures))
+    weights = normalized_weights(tex_weights, len(pictures))
     full = check_size(size or (pictures[0].shape[-2], pictures[0].shape[-1]))
     painter = with_padding(network, "circular" if settings.tile else settings.padding)
     # A tile has no border; its exemplar has one, and is continued by reflection.
@@ -142,8 +142,9 @@ def synthesize(
 
         def objective() -> Objective:
             scaled = [resize(picture, _scaled(picture, factor, smallest)) for picture in pictures]
+            losses = LossSettings(style_layers=settings.layers)
             return TextureObjective(
-                painter, scaled, None, mixture=weights, style_layers=settings.layers, reader=reader
+                painter, scaled, None, losses, tex_weights=weights, reader=reader
             )
 
         return Level(canvas, iterations[number], objective)
@@ -187,7 +188,9 @@ def gram_errors(
     """
     pictures = [exemplars] if isinstance(exemplars, Tensor) else list(exemplars)
     goal: dict[str, Tensor] = {}
-    for weight, picture in zip(mixture_shares(tex_weights, len(pictures)), pictures, strict=True):
+    for weight, picture in zip(
+        normalized_weights(tex_weights, len(pictures)), pictures, strict=True
+    ):
         for layer, found in network(picture, layers).items():
             goal[layer] = goal.get(layer, 0) + weight * gram(found)
     own = network(image.clamp(0, 1), layers)

@@ -1,9 +1,9 @@
 """Features of pictures too large for memory: shallow blocks in tiles, deeper ones whole.
 
-The first blocks of a network hold most of its memory and see only a few pixels around each
-position, so they run tile by tile, without gradient and then again with it; what is deeper runs on
+The first blocks of a network take most of its memory and see only a few pixels around each
+position, so they run tile by tile, without gradient and then again with it; deeper blocks run on
 the whole map between the two passes. A loss of sums over positions has one gradient with respect
-to those sums, fixed for all tiles, so the picture's gradient is exact, not blended.
+to those sums, the same for all tiles, so the picture's gradient is exact, not blended.
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ class Window:
         ]
 
     def within(self, outer: Window) -> Window:
-        """This window in the coordinates of `outer`, which holds it."""
+        """This window in the coordinates of `outer`, which contains it."""
         y, x = outer.top, outer.left
         size = (outer.bottom - y, outer.right - x)
         return Window(self.top - y, self.bottom - y, self.left - x, self.right - x, size)
 
     def grown(self, margin: int) -> Window:
-        """With a margin in pixels on every side, as far as the picture goes."""
+        """The window with a margin in pixels on every side, within the picture."""
         height, width = self.size
         return Window(
             max(0, self.top - margin),
@@ -63,7 +63,7 @@ class Window:
         )
 
 
-# Part of every sum: features (B, C, h, w) by layer, and the window of the picture they belong to.
+# Features (B, C, h, w) by layer and their window of the picture → its part of every sum.
 Measure = Callable[[dict[str, Tensor], Window], Sums]
 # The sums over the whole picture → (total, style, content).
 Loss = Callable[[Sums], Terms]
@@ -75,7 +75,7 @@ class Tiling:
 
     Attributes:
         tile_px: longest side of a tile; pictures no longer than this are not cut.
-        blocks: of the network's five, those that run in tiles, 1 to 5.
+        blocks: number of the network's five blocks that run in tiles, 1 to 5.
     """
 
     tile_px: int
@@ -84,7 +84,7 @@ class Tiling:
 
 def sums_of(
     image: Tensor,
-    extractor: FeatureExtractor,
+    network: FeatureExtractor,
     layers: Sequence[str],
     measure: Measure,
     tiling: Tiling | None = None,
@@ -94,17 +94,17 @@ def sums_of(
     Args:
         image: (B, 3, H, W), sRGB in [0, 1].
         layers: layers whose features are measured.
-        measure: gives the part of every sum that a part of the picture has.
-        tiling: None for the whole picture at once.
+        measure: returns the part of every sum that comes from a part of the picture.
+        tiling: None for the whole picture in one piece.
     """
     with torch.no_grad():
-        if _cuts(image, extractor, tiling):
-            return _Tiles(image, extractor, layers, measure, tiling).sums()
-        return measure(extractor(image, layers), _whole(image))
+        if _cuts(image, network, tiling):
+            return _Tiles(image, network, layers, measure, tiling).sums()
+        return measure(network(image, layers), _whole(image))
 
 
 def maps_of(
-    image: Tensor, extractor: FeatureExtractor, layers: Sequence[str], tiling: Tiling | None = None
+    image: Tensor, network: FeatureExtractor, layers: Sequence[str], tiling: Tiling | None = None
 ) -> dict[str, Tensor]:
     """Whole feature maps of a picture in float32 at least, without gradient; as for `sums_of`."""
     maps: dict[str, Tensor] = {}
@@ -112,7 +112,7 @@ def maps_of(
 
     def keep(found: dict[str, Tensor], window: Window) -> Sums:
         for layer, part in found.items():
-            stride = extractor.stride(layer)
+            stride = network.stride(layer)
             if layer not in maps:
                 shape = (*part.shape[:2], height // stride, width // stride)
                 dtype = torch.promote_types(part.dtype, torch.float32)
@@ -120,13 +120,13 @@ def maps_of(
             window.of(maps[layer], stride).copy_(part)
         return {}
 
-    sums_of(image, extractor, layers, keep, tiling)
+    sums_of(image, network, layers, keep, tiling)
     return maps
 
 
 def loss_of(
     image: Tensor,
-    extractor: FeatureExtractor,
+    network: FeatureExtractor,
     layers: Sequence[str],
     measure: Measure,
     loss: Loss,
@@ -136,37 +136,37 @@ def loss_of(
 
     Args: as for `sums_of`; `loss` takes the sums over the whole picture.
     """
-    if not _cuts(image, extractor, tiling):
-        return loss(measure(extractor(image, layers), _whole(image)))
-    tiles = _Tiles(image.detach(), extractor, layers, measure, tiling)
+    if not _cuts(image, network, tiling):
+        return loss(measure(network(image, layers), _whole(image)))
+    tiles = _Tiles(image.detach(), network, layers, measure, tiling)
     (total, style, content), gradient = tiles.loss_and_gradient(loss)
     return _KnownGradient.apply(image, total, gradient), style, content
 
 
 class _Tiles:
-    """One evaluation of one picture, cut."""
+    """One evaluation of a picture that is cut into tiles."""
 
     def __init__(
         self,
         image: Tensor,
-        extractor: FeatureExtractor,
+        network: FeatureExtractor,
         layers: Sequence[str],
         measure: Measure,
         tiling: Tiling | None,
     ) -> None:
         assert tiling is not None
-        self.image, self.extractor, self.measure = image, extractor, measure
+        self.image, self.network, self.measure = image, network, measure
         self.size = (image.shape[-2], image.shape[-1])
-        names = extractor.layer_names
+        names = network.layer_names
         deepest = max(layers, key=names.index)
         pool = f"pool{tiling.blocks}"
-        # The layer whose map is put together from the tiles; none where all layers run in tiles.
+        # The layer whose map is assembled from the tiles; None where all layers run in tiles.
         self.split = pool if pool in names and names.index(pool) < names.index(deepest) else None
         last = self.split or deepest
         self.shallow = [k for k in layers if names.index(k) <= names.index(last)]
         self.deep = [k for k in layers if k not in self.shallow]
-        self.stride = extractor.stride(last)
-        margin = -(-extractor.reach_px(last) // self.stride) * self.stride
+        self.stride = network.stride(last)
+        margin = -(-network.reach_px(last) // self.stride) * self.stride
         rows, columns = (_cut_side(side, tiling.tile_px, self.stride) for side in self.size)
         self.windows = [Window(*r, *c, self.size) for r, c in product(rows, columns)]
         self.outer = [window.grown(margin) for window in self.windows]
@@ -189,7 +189,7 @@ class _Tiles:
                 _add(together, self._deep_sums(middle))
             total, style, content = loss(together)
             slopes = torch.autograd.grad(total, ends, materialize_grads=True)
-        del together, ends  # and with them the features of the deep blocks
+        del together, ends  # frees the features of the deep blocks
         by_key = dict(zip(known, slopes, strict=False))
         gradient = torch.zeros_like(self.image)
         for window, outer in zip(self.windows, self.outer, strict=True):
@@ -203,14 +203,14 @@ class _Tiles:
                 weights.append(window.of(slopes[-1], self.stride))
             (own,) = torch.autograd.grad(targets, tile, weights)
             outer.of(gradient, 1).add_(own)
-            del found, end, part, targets, own  # before the next tile's take their place
+            del found, end, part, targets, own  # before the next tile's are computed
         return (total.detach(), style.detach(), content.detach()), gradient
 
     def _features(self, tile: Tensor, core: Window) -> tuple[dict[str, Tensor], Tensor | None]:
         """A tile's features at the shallow layers, and its map at the split, without margins."""
-        extractor = self.extractor
-        found, end = extractor.section(extractor.prepare(tile), self.shallow, to=self.split)
-        found = {layer: core.of(maps, extractor.stride(layer)) for layer, maps in found.items()}
+        network = self.network
+        found, end = network.section(network.prepare(tile), self.shallow, to=self.split)
+        found = {layer: core.of(maps, network.stride(layer)) for layer, maps in found.items()}
         return found, None if self.split is None else core.of(end, self.stride)
 
     def _shallow_sums(self) -> tuple[Sums, Tensor | None]:
@@ -224,17 +224,17 @@ class _Tiles:
                 continue
             if middle is None:
                 shape = (*end.shape[:2], *(side // self.stride for side in self.size))
-                middle = end.new_empty(shape).to(memory_format=self.extractor.memory_format)
+                middle = end.new_empty(shape).to(memory_format=self.network.memory_format)
             window.of(middle, self.stride).copy_(end)
         return sums, middle
 
     def _deep_sums(self, middle: Tensor) -> Sums:
-        found, _ = self.extractor.section(middle, self.deep, after=self.split)
+        found, _ = self.network.section(middle, self.deep, after=self.split)
         return self.measure(found, _whole(self.image))
 
 
 class _KnownGradient(torch.autograd.Function):
-    """A value whose gradient was computed with it, so that autograd can add other terms."""
+    """A value whose gradient is known already, so that autograd can add other terms."""
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
@@ -247,12 +247,12 @@ class _KnownGradient(torch.autograd.Function):
         return grads[0] * gradient, None, None
 
 
-def _cuts(image: Tensor, extractor: FeatureExtractor, tiling: Tiling | None) -> bool:
-    # Under circular padding opposite borders see each other: such pictures stay whole.
+def _cuts(image: Tensor, network: FeatureExtractor, tiling: Tiling | None) -> bool:
+    # Under circular padding, features at one edge depend on the opposite one: not cut.
     return (
         tiling is not None
         and max(image.shape[-2:]) > tiling.tile_px
-        and extractor.padding != "circular"
+        and network.padding != "circular"
     )
 
 
@@ -262,7 +262,7 @@ def _whole(image: Tensor) -> Window:
 
 
 def _cut_side(side: int, tile_px: int, step: int) -> list[tuple[int, int]]:
-    """Even parts of a side, begun at multiples of `step`, as near to `tile_px` as that allows."""
+    """Even parts of a side that begin at multiples of `step`, of about `tile_px`."""
     steps = max(1, side // step)
     count = min(steps, -(-side // max(step, tile_px)))
     starts = [step * (i * steps // count) for i in range(count)]

@@ -13,7 +13,9 @@ from PIL import Image
 
 from geostyle.cli import run as run_verb
 from geostyle.cli.batch import BatchJob, list_units
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.files import read_metrics
+from geostyle.io.runs import RunFolder
+from geostyle.texture import Painting
 from tests.pictures import picture_file
 
 Batch = Callable[..., int]
@@ -136,9 +138,7 @@ def test_killed_before_anything_is_done_it_still_owns_its_folder(
 def test_ctrl_c_stops_between_whole_results(
     batch: Batch, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    from geostyle import pipeline
-
-    paint, calls = pipeline.paint, []
+    paint, calls = Painting.run, []
 
     def interrupted(*args: object, **kwargs: object) -> object:
         calls.append(1)
@@ -146,7 +146,7 @@ def test_ctrl_c_stops_between_whole_results(
             signal.raise_signal(signal.SIGINT)
         return paint(*args, **kwargs)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline, "paint", interrupted)
+    monkeypatch.setattr(Painting, "run", interrupted)
     assert batch("--content", photos, "--output", "out") == 130
     assert "the same command goes on" in capsys.readouterr().out
     assert set(results(tmp_path / "out")) == {"a.png"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,9 @@ import torch
 from PIL import Image
 
 from geostyle.cli import run as run_verb
-from geostyle.io.runs import RunFolder, read_metrics
-from geostyle.texture import pyramid
+from geostyle.io.files import read_metrics
+from geostyle.io.runs import RunFolder
+from geostyle.texture import Painting, pyramid
 
 Capture = pytest.CaptureFixture[str]
 FLAGS = ["--iterations", "3", "2", "2", "--size", "72", "--geometry", "affine"]
@@ -67,22 +67,16 @@ def test_a_killed_transfer_resumes_to_the_same_bytes(
         run_verb("transfer", argv)
     run = newest(tmp_path)
     assert run != reference and not (run / "result.png").exists()
-    counted: list[pyramid.Progress] = []
-    reporter = pyramid._reporter
-    monkeypatch.setattr(
-        pyramid, "_reporter", lambda callback, *rest: reporter(both(counted, callback), *rest)
-    )
+    counted, report = list[pyramid.Progress](), Painting._report
+
+    def count(self: Painting, callback: Any, progress: pyramid.Progress) -> None:
+        counted.append(progress)
+        report(self, callback, progress)
+
+    monkeypatch.setattr(Painting, "_report", count)
     assert run_verb("transfer", ["--resume", str(run)]) == 0
     assert [p.level for p in counted] == [n for n in (0, 0, 0, 1, 1, 2, 2) if n >= level]
     assert results(run) == results(reference)
-
-
-def both(seen: list[Any], callback: Any) -> Callable[[Any], None]:
-    def call(progress: Any) -> None:
-        seen.append(progress)
-        callback(progress)
-
-    return call
 
 
 def test_a_transfer_killed_before_it_paints_resumes_too(

@@ -21,8 +21,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from geostyle.cli import run as run_verb
+from geostyle.io.files import read_metrics
 from geostyle.io.images import load_picture
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.runs import RunFolder
 from geostyle.warps import WarpParameters
 from tests.pictures import picture_file
 
@@ -334,7 +335,7 @@ def test_unusable_pictures_are_refused_in_one_line(
         (["--features", "vgg19", "--weights", "none.safetensors"], "weights: expected"),
         (["--output", "picture.png"], "output: expected a folder"),
         (["--output", "/dev/null/x"], "output: expected a writable path"),
-        (["--tex-weights", "1", "2"], "tex_weights: expected a non-negative number for each"),
+        (["--tex-weights", "1", "2"], "tex_weights: expected 1 non-negative weights, one for each"),
         (["--tex-mask", "a.png", "b.png"], "tex_mask: expected one mask for each texture style"),
         (["--quality", "90"], "quality: expected none for lossless png"),
         (["--preserve-color", "hue"], "preserve_color: expected one of 'off', 'lab'"),

@@ -10,11 +10,11 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from geostyle import pipeline
 from geostyle.cli import run as run_verb
 from geostyle.features.extractor import CONVS_PER_BLOCK, FeatureExtractor
-from geostyle.io.runs import RunFolder, read_metrics
-from geostyle.pipeline import TransferSettings
+from geostyle.io.files import read_metrics
+from geostyle.io.runs import RunFolder
+from geostyle.pipeline import Networks, Pipeline
 
 Capture = pytest.CaptureFixture[str]
 
@@ -107,11 +107,11 @@ def test_a_batch(argv: list[str], pictures: Path, tmp_path: Path) -> None:
 
 
 def test_networks_and_their_precisions(vgg_weights: Path) -> None:
-    def load(precision: str) -> pipeline.Networks:
-        settings = TransferSettings(
+    def load(precision: str) -> Networks:
+        pipe = Pipeline(
             features="lite+vgg19", weights=vgg_weights, device="cpu", precision=precision
         )
-        return pipeline.load_networks(settings)
+        return pipe.networks()
 
     mixed = load("float32+bfloat16")
     assert mixed.geometry is mixed.texture[0] and mixed.geometry.name == "lite"

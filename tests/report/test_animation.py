@@ -10,10 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from geostyle import pipeline
 from geostyle.errors import InputError
 from geostyle.io.images import to_uint8
-from geostyle.pipeline import TransferSettings
+from geostyle.pipeline import Pipeline, TransferSettings, warp
 from geostyle.report.animation import (
     Recorder,
     eased,
@@ -21,7 +20,7 @@ from geostyle.report.animation import (
     save_animation,
     texture_frames,
 )
-from geostyle.texture import Progress, TextureSettings
+from geostyle.texture import PaintOptions, Progress, TextureSettings
 from geostyle.warps import WarpParameters
 from tests.pictures import picture
 
@@ -40,7 +39,7 @@ def test_a_warp_grows_from_the_content_to_itself() -> None:
     assert len(frames) == 8
     np.testing.assert_array_equal(frames[0], to_uint8(CONTENT))
     np.testing.assert_array_equal(
-        frames[-1], to_uint8(pipeline.warp(CONTENT, SHIFT, extend="border").image)
+        frames[-1], to_uint8(warp(CONTENT, SHIFT, extend="border").tensor)
     )
     steps = [np.abs(b.astype(int) - a).mean() for a, b in zip(frames, frames[1:], strict=False)]
     assert max(steps) < 0.5 * sum(steps)  # smooth: no jump
@@ -55,13 +54,12 @@ def test_a_texture_grows_from_the_canvas_to_the_result(tiny_weights: Path) -> No
         precision="float32",
         texture=TextureSettings(iterations=(10, 10)),
     )
-    networks = pipeline.load_networks(settings, geometry=False)
-    styles = [picture(2, 40, 40)]
-    result = pipeline.paint(CONTENT, styles, settings, networks).image
-    frames = texture_frames(CONTENT, result, styles, settings, networks, (48, 64), 5)
+    pipe, styles = Pipeline(settings), [picture(2, 40, 40)]
+    result = pipe(CONTENT, tex_style=styles)
+    frames = texture_frames(pipe, result, styles, PaintOptions(), (48, 64), 5)
     assert len(frames) == 5
     np.testing.assert_array_equal(frames[0], to_uint8(CONTENT))
-    np.testing.assert_array_equal(frames[-1], to_uint8(result))
+    np.testing.assert_array_equal(frames[-1], to_uint8(result.tensor))
     distances = [np.abs(frame.astype(int) - frames[0]).mean() for frame in frames]
     assert distances == sorted(distances)
 

@@ -8,20 +8,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from geostyle import pipeline
 from geostyle.coords import resize
 from geostyle.features.extractor import load_features
-from geostyle.pipeline import TransferSettings
+from geostyle.pipeline import Pipeline, TransferSettings
 from geostyle.texture import (
     Finished,
+    PaintOptions,
     Progress,
     TextureSettings,
     add_border,
     cut_border,
     level_sizes,
-    pyramid,
     transfer_texture,
 )
+from geostyle.texture import transfer as texture_transfer
 from geostyle.texture.schedule import style_size
 
 
@@ -45,17 +45,17 @@ def test_painting_hides_the_border(tiny_weights: Path, size: tuple[int, int]) ->
         weights=tiny_weights, device="cpu", precision="float32",
         texture=TextureSettings(iterations=(4, 3, 2)),
     )  # fmt: skip
-    networks = pipeline.load_networks(settings, geometry=False)
-    seen: list[Progress] = []
-    result = pipeline.paint(content, [style], settings, networks, seen.append)
+    pipe, seen = Pipeline(settings), list[Progress]()
+    result = pipe.painting(content, [style]).run(seen.append)
     assert result.image.shape == content.shape
     for progress in seen:
         expected = level_sizes(size, 3)[progress.level]
         assert progress.size == expected and progress.image.shape[-2:] == expected
     # Without a border it is the bare transfer.
     settings = TransferSettings(**{**vars(settings), "border_px": 0})
-    bare = pipeline.paint(content, [style], settings, networks).image
-    same = transfer_texture(content, style, networks.texture, settings.texture).image
+    bare = Pipeline(settings).painting(content, [style]).run().image
+    networks = pipe.networks().texture
+    same = transfer_texture(content, style, networks, settings.texture).image
     assert torch.equal(bare, same)
     assert not torch.equal(bare, result.image)
 
@@ -65,26 +65,22 @@ def test_the_border_is_gone_at_the_last_size_with_two_networks_and_after_a_pause
 ) -> None:
     generator = torch.Generator().manual_seed(2)
     canvas, style = (resize(torch.rand(1, 3, 6, 6, generator=generator), (40, 56)) for _ in "ab")
-    content = add_border(canvas, 8)
     networks = [load_features("lite"), load_features("lite", weights=tiny_weights)]
     settings = TextureSettings(iterations=(3, 2, 4), finish=(2,))
     halted: list[Finished] = []
-    whole = transfer_texture(
-        content, style, networks, settings, border=(8, 8), on_level=halted.append
-    )
+    given = canvas, style, networks, settings, PaintOptions(border_px=8)
+    whole = transfer_texture(*given, on_level=halted.append)
     assert [level.size for level in whole.history] == [(16, 18), (28, 36), (40, 56), (40, 56)]
     assert whole.image.shape == canvas.shape
     for finished in halted:  # before the border goes, and between the two networks
-        later = transfer_texture(
-            content, style, networks, settings, border=(8, 8), finished=finished
-        )
+        later = transfer_texture(*given, finished=finished)
         assert torch.equal(later.image, whole.image)
 
     def stop(progress: Progress) -> None:
         if progress.level == 1:
             raise KeyboardInterrupt
 
-    early = transfer_texture(content, style, networks, settings, border=(8, 8), callback=stop)
+    early = transfer_texture(*given, callback=stop)
     assert early.interrupted and early.image.shape == canvas.shape
 
 
@@ -92,7 +88,7 @@ def test_a_last_size_too_small_for_the_networks_keeps_its_border(tiny_weights: P
     canvas, style = torch.rand(1, 3, 12, 30), torch.rand(1, 3, 32, 32)
     lite = load_features("lite", weights=tiny_weights)
     result = transfer_texture(
-        add_border(canvas, 8), style, lite, TextureSettings(iterations=(2, 2)), border=(8, 8)
+        canvas, style, lite, TextureSettings(iterations=(2, 2)), PaintOptions(border_px=8)
     )
     assert result.image.shape == canvas.shape
     assert result.history[-1].size == (28, 46)
@@ -101,15 +97,16 @@ def test_a_last_size_too_small_for_the_networks_keeps_its_border(tiny_weights: P
 def test_strokes_stay_as_large_where_the_border_is_gone(
     tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a style as large as the bordered content, each level takes a share as large as itself."""
-    content, lite = torch.rand(1, 3, 64, 96), load_features("lite", weights=tiny_weights)
+    """A style as large as the content is read as large as the content at each level."""
+    content, lite = torch.rand(1, 3, 48, 80), load_features("lite", weights=tiny_weights)
     read: list[int] = []
 
     def watch(style: Tensor, size: tuple[int, int], scale: float) -> tuple[int, int]:
         read.append(style_size(style, size, scale)[1])
         return style_size(style, size, scale)
 
-    monkeypatch.setattr(pyramid, "style_size", watch)
+    monkeypatch.setattr(texture_transfer, "style_size", watch)
     settings = TextureSettings(iterations=(1, 1))
-    transfer_texture(content, torch.rand(1, 3, 64, 96), lite, settings, border=(8, 8))
-    assert read == [48, 96]
+    style = torch.rand(1, 3, 48, 80)
+    transfer_texture(content, style, lite, settings, PaintOptions(border_px=8))
+    assert read == [40, 80]

@@ -11,8 +11,8 @@ from torch import Tensor
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture.losses import gram
-from geostyle.texture.masks import keep_unmasked, mask_shares
-from geostyle.texture.objective import TextureObjective
+from geostyle.texture.masks import keep_unmasked, normalized_masks
+from geostyle.texture.objective import LossSettings, TextureObjective
 from tests.pictures import noise
 
 
@@ -30,32 +30,32 @@ def half(height: int = 48, width: int = 64) -> Tensor:
 
 def test_shares_of_a_pixel_sum_to_one() -> None:
     masks = [torch.rand(1, 1, 24, 32, generator=torch.Generator().manual_seed(i)) for i in range(3)]
-    shares = mask_shares(masks, 3, (48, 64), [1, 2, 3])
+    shares = normalized_masks(masks, 3, (48, 64), [1, 2, 3])
     assert shares.shape == (3, 1, 48, 64)
     torch.testing.assert_close(shares.sum(0), torch.ones(1, 48, 64))
     # Twice the brightness of all masks changes nothing, twice that of one doubles its odds.
-    dim = mask_shares([m / 2 for m in masks], 3, (48, 64), [1, 2, 3])
+    dim = normalized_masks([m / 2 for m in masks], 3, (48, 64), [1, 2, 3])
     torch.testing.assert_close(dim, shares)
-    odds = mask_shares([masks[0] / 2, *masks[1:]], 3, (48, 64), [2, 2, 3])
+    odds = normalized_masks([masks[0] / 2, *masks[1:]], 3, (48, 64), [2, 2, 3])
     torch.testing.assert_close(odds, shares)
 
 
 def test_the_last_style_takes_the_rest() -> None:
     torch.testing.assert_close(
-        mask_shares([half()], 2, (48, 64)), mask_shares([half(), 1 - half()], 2, (48, 64))
+        normalized_masks([half()], 2, (48, 64)), normalized_masks([half(), 1 - half()], 2, (48, 64))
     )
 
 
 def test_where_no_mask_is_white_all_styles_share() -> None:
-    shares = mask_shares([half(), half()], 2, (48, 64), [3, 1])
+    shares = normalized_masks([half(), half()], 2, (48, 64), [3, 1])
     torch.testing.assert_close(shares[:, 0, 0, -1], torch.tensor([0.75, 0.25]))
 
 
 def test_a_style_that_paints_nowhere_is_refused() -> None:
     with pytest.raises(InputError, match="^tex_mask: expected some white for texture style 2"):
-        mask_shares([half(), half() * 0], 2, (48, 64))
+        normalized_masks([half(), half() * 0], 2, (48, 64))
     with pytest.raises(InputError, match="texture style 2"):
-        mask_shares([torch.ones(1, 1, 8, 8)], 2, (48, 64))
+        normalized_masks([torch.ones(1, 1, 8, 8)], 2, (48, 64))
 
 
 def test_a_weighted_gram_matrix_is_that_of_the_weighted_positions() -> None:
@@ -70,11 +70,10 @@ def test_a_weighted_gram_matrix_is_that_of_the_weighted_positions() -> None:
 
 def test_masks_that_are_even_change_nothing(extractor: FeatureExtractor) -> None:
     image, content, a, b = noise(0, 48, 64), noise(1, 48, 64), noise(2, 32, 32), noise(3, 32, 32)
-    alone = [TextureObjective(extractor, [s], content, moment_weight=0.5)(image) for s in (a, b)]
+    losses = LossSettings(moment_weight=0.5)
+    alone = [TextureObjective(extractor, [s], content, losses)(image) for s in (a, b)]
     even = torch.ones(2, 1, 48, 64) * torch.tensor([0.75, 0.25]).view(2, 1, 1, 1)
-    guided = TextureObjective(
-        extractor, [a, b], content, moment_weight=0.5, masks=list(even.split(1))
-    )(image)
+    guided = TextureObjective(extractor, [a, b], content, losses, masks=list(even.split(1)))(image)
     for mixed, first, second in zip(guided, *alone, strict=True):
         torch.testing.assert_close(mixed, 0.75 * first + 0.25 * second)
 
@@ -85,7 +84,11 @@ def test_a_style_pulls_only_at_its_own_region(extractor: FeatureExtractor) -> No
 
     def gradient(right: Tensor) -> Tensor:
         objective = TextureObjective(
-            extractor, [noise(2, 48, 64), right], None, masks=masks, style_layers=layers
+            extractor,
+            [noise(2, 48, 64), right],
+            None,
+            LossSettings(style_layers=layers),
+            masks=masks,
         )
         pixels = image.clone().requires_grad_(True)
         (found,) = torch.autograd.grad(objective(pixels)[0], pixels)
@@ -101,7 +104,8 @@ def test_no_pixel_is_painted_harder_for_a_small_region(extractor: FeatureExtract
     narrow[..., :16] = 1
 
     def strength(styles: list[Tensor], masks: list[Tensor] | None) -> float:
-        objective = TextureObjective(extractor, styles, None, masks=masks, style_layers=["relu1_1"])
+        losses = LossSettings(style_layers=["relu1_1"])
+        objective = TextureObjective(extractor, styles, None, losses, masks=masks)
         pixels = tile.repeat(1, 1, 1, 4).requires_grad_(True)
         (gradient,) = torch.autograd.grad(objective(pixels)[0], pixels)
         return float(gradient[..., 4:12].norm())
@@ -115,6 +119,6 @@ def test_no_pixel_is_painted_harder_for_a_small_region(extractor: FeatureExtract
 
 def test_what_is_black_is_not_painted() -> None:
     image, content = noise(0, 48, 64), noise(1, 48, 64)
-    kept = keep_unmasked(image, content, mask_shares([half()], 1, (48, 64)))
+    kept = keep_unmasked(image, content, normalized_masks([half()], 1, (48, 64)))
     assert torch.equal(kept[..., :32], image[..., :32])
     assert torch.equal(kept[..., 32:], content[..., 32:])

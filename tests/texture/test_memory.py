@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,37 +85,37 @@ def test_cutting_more_takes_less_and_everything_grows_with_the_picture(
 
 
 def test_the_fastest_way_that_fits_is_taken(network: FeatureExtractor) -> None:
-    size = (3000, 4096)
-    assert choose_tiling(network, size, 1e12) is None
+    size, needed = (3000, 4096), partial(peak_bytes, network)
+    assert choose_tiling(needed, size, 1e12) is None
     for tiling in TILINGS:
         # As much as this way needs: none of the faster ones fits.
         available = 1.0001 * MARGIN * peak_bytes(network, size, tiling)
-        found = choose_tiling(network, size, available)
+        found = choose_tiling(needed, size, available)
         assert found is not None and TILINGS.index(found) <= TILINGS.index(tiling)
         assert MARGIN * peak_bytes(network, size, found) <= available
 
 
 def test_an_error_names_the_largest_size_that_fits(network: FeatureExtractor) -> None:
-    size, available = (6000, 8000), 1.5e9
+    size, available, needed = (6000, 8000), 1.5e9, partial(peak_bytes, network)
     with pytest.raises(InputError, match=r"^size_px: .*1\.5 GB.*, at most \d+, got 8000") as error:
-        choose_tiling(network, size, available)
+        choose_tiling(needed, size, available)
     found = re.search(r"at most (\d+)", str(error.value))
     assert found is not None
     fitting = int(found[1])
-    choose_tiling(network, (fitting * 3 // 4, fitting), available)
+    choose_tiling(needed, (fitting * 3 // 4, fitting), available)
     with pytest.raises(InputError):
-        choose_tiling(network, ((fitting + 16) * 3 // 4, fitting + 16), available)
+        choose_tiling(needed, ((fitting + 16) * 3 // 4, fitting + 16), available)
 
 
 def test_automatic_tiles_are_settled_once(network: FeatureExtractor) -> None:
-    free = settle_tiles(TextureSettings(memory_gb=1000), network, (300, 400))
+    free = settle_tiles(TextureSettings(memory_gb=1000), [network], (300, 400))
     assert free.tile_px == 400  # nothing is longer: nothing is cut
-    assert settle_tiles(free, network, (3000, 4000)) is free
+    assert settle_tiles(free, [network], (3000, 4000)) is free
     held = resident_bytes() / 1e9  # by all the tests before, too
-    scarce = settle_tiles(TextureSettings(memory_gb=held + 12), network, (4000, 6000))
+    scarce = settle_tiles(TextureSettings(memory_gb=held + 12), [network], (4000, 6000))
     assert scarce.tile_px < 6000
     with pytest.raises(InputError, match="size_px"):
-        settle_tiles(TextureSettings(memory_gb=0.01), network, (300, 400))
+        settle_tiles(TextureSettings(memory_gb=0.01), [network], (300, 400))
     assert available_bytes(torch.device("cpu")) > 1e6
     with pytest.raises(InputError, match="tile_px"):
         TextureSettings(tile_px=5)

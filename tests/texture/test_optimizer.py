@@ -8,7 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from geostyle.texture.optimizer import Lbfgs, NotFiniteError, Step, optimize, smoother
+from geostyle.texture.optimizer import (
+    Lbfgs,
+    NotFiniteError,
+    OptimizerSettings,
+    Step,
+    optimize,
+    smoother,
+)
 
 TARGET = torch.linspace(0.1, 0.9, 3 * 6 * 5).reshape(1, 3, 6, 5)
 CURVATURE = torch.linspace(0.5, 20, 3 * 6 * 5).reshape(1, 3, 6, 5)
@@ -22,7 +29,7 @@ def quadratic(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize(("method", "steps", "within"), [("lbfgs", 60, 1e-3), ("adam", 400, 1e-2)])
 def test_reaches_a_known_minimum(method: str, steps: int, within: float) -> None:
     start = torch.full_like(TARGET, 0.5)
-    done = optimize(start, quadratic, steps, method=method)
+    done = optimize(start, quadratic, steps, OptimizerSettings(optimizer=method))
     assert torch.allclose(done.image, TARGET, atol=within)
     assert torch.equal(start, torch.full_like(TARGET, 0.5)), "the start picture was changed"
     assert [s.step for s in done.steps] == list(range(steps))
@@ -74,8 +81,7 @@ def test_returns_the_best_picture_it_saw_not_the_last() -> None:
         torch.rand(1, 3, 6, 5, generator=torch.Generator().manual_seed(3)),
         quadratic,
         25,
-        method="adam",
-        lr=0.5,  # far too large: it overshoots
+        OptimizerSettings(optimizer="adam", lr=0.5),  # far too large a step: it overshoots
         on_step=lambda step, image: seen.append((step.total, image.clone())),
     )
     best = min(seen, key=lambda pair: pair[0])
@@ -104,7 +110,7 @@ def test_interrupt_keeps_the_best_so_far() -> None:
 def test_deadline_and_plateau_end_early() -> None:
     start = torch.zeros_like(TARGET)
     assert optimize(start, quadratic, 50, deadline=time.monotonic() - 1).steps == []
-    done = optimize(start, quadratic, 500, plateau=0.01)
+    done = optimize(start, quadratic, 500, OptimizerSettings(plateau=0.01))
     assert 10 < len(done.steps) < 500
 
 

@@ -10,7 +10,14 @@ import torch
 
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
-from geostyle.texture import Progress, TextureSettings, level_sizes, score, transfer_texture
+from geostyle.texture import (
+    PaintOptions,
+    Progress,
+    TextureSettings,
+    level_sizes,
+    score,
+    transfer_texture,
+)
 from geostyle.texture.schedule import style_size
 from tests.pictures import picture
 
@@ -50,7 +57,8 @@ def test_same_seed_same_bytes_and_noise_follows_the_seed(extractor: FeatureExtra
     content, style = picture(0, 48, 40), picture(1, 40, 40)
     settings = replace(TINY, init="noise")
     first, again, other = (
-        transfer_texture(content, style, extractor, settings, seed=seed).image for seed in (5, 5, 6)
+        transfer_texture(content, style, extractor, settings, PaintOptions(seed=seed)).image
+        for seed in (5, 5, 6)
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -65,13 +73,13 @@ def test_strength_zero_keeps_the_content(extractor: FeatureExtractor) -> None:
 @pytest.mark.parametrize("masked", [False, True])
 def test_strength_grows_from_the_content(extractor: FeatureExtractor, masked: bool) -> None:
     content, style = picture(0, 64, 64), picture(1, 48, 48)
-    shares = torch.ones(1, 1, 64, 64) if masked else None
+    options = PaintOptions(masks=torch.ones(1, 1, 64, 64) if masked else None)
     distances = [
         float((image - content).abs().mean())
         for image in (
             transfer_texture(
                 content, style, extractor,
-                TextureSettings(iterations=(20, 20), tex_strength=strength), shares=shares,
+                TextureSettings(iterations=(20, 20), tex_strength=strength), options,
             ).image
             for strength in (0.05, 0.3, 0.6, 1.0)
         )
@@ -83,13 +91,13 @@ def test_strength_grows_from_the_content(extractor: FeatureExtractor, masked: bo
 def test_a_mixture_of_one_is_that_style(extractor: FeatureExtractor) -> None:
     content, a, b = picture(0, 32, 32), picture(1, 32, 32), picture(2, 32, 32)
     alone = transfer_texture(content, a, extractor, TINY).image
-    mixed = transfer_texture(content, [a, b], extractor, TINY, mixture=[1, 0]).image
-    half = transfer_texture(content, [a, b], extractor, TINY, mixture=[1, 1]).image
+    mixed = transfer_texture(content, [a, b], extractor, TINY, PaintOptions([1, 0])).image
+    half = transfer_texture(content, [a, b], extractor, TINY, PaintOptions([1, 1])).image
     assert torch.allclose(alone, mixed, atol=1e-5)
     assert not torch.allclose(alone, half, atol=1e-3)
     for bad in ([1.0], [1.0, -1.0], [0.0, 0.0]):
         with pytest.raises(InputError, match="^tex_weights: expected 2 non-negative weights"):
-            transfer_texture(content, [a, b], extractor, TINY, mixture=bad)
+            transfer_texture(content, [a, b], extractor, TINY, PaintOptions(bad))
 
 
 def test_texture_losses_share_the_style(extractor: FeatureExtractor) -> None:

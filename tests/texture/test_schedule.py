@@ -43,7 +43,7 @@ def test_the_second_network_takes_the_last_steps(
     networks: list[FeatureExtractor], finish: tuple[int, ...], expected: list[tuple[str, int]]
 ) -> None:
     levels = schedule((64, 48), networks, replace(SETTINGS, finish=finish))
-    assert [(level.extractor.name, level.steps) for level in levels] == expected
+    assert [(level.network.name, level.steps) for level in levels] == expected
     alone = schedule((64, 48), networks[:1], replace(SETTINGS, finish=finish))
     assert [level.steps for level in alone] == [6, 5, 4]
     assert [level.size for level in alone] == [(16, 16), (32, 24), (64, 48)]
@@ -105,5 +105,5 @@ def test_the_real_networks_cost_what_was_measured(lite: FeatureExtractor) -> Non
 
 
 def test_a_third_network_is_refused(networks: list[FeatureExtractor]) -> None:
-    with pytest.raises(InputError, match="^extractor: expected one network or two, got 3"):
+    with pytest.raises(InputError, match="^network: expected one network or two, got 3"):
         transfer_texture(CONTENT, STYLE, [*networks, networks[0]], SETTINGS)

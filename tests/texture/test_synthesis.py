@@ -13,7 +13,7 @@ from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture.descent import DescentSettings, resize_tile
 from geostyle.texture.losses import gram
-from geostyle.texture.objective import TextureObjective, mixture_shares
+from geostyle.texture.objective import LossSettings, TextureObjective, normalized_weights
 from geostyle.texture.pyramid import Progress
 from geostyle.texture.synthesis import (
     SynthesisSettings,
@@ -167,7 +167,7 @@ def test_fades_run_from_style_to_style() -> None:
 def test_a_mixture_averages_gram_matrices(network: FeatureExtractor) -> None:
     pair = [blobs(6, gray=0.35), blobs(7, (32, 32), gray=0.65)]
     objective = TextureObjective(
-        network, pair, None, mixture=[1, 3], style_layers=["relu1_1", "relu2_1"]
+        network, pair, None, LossSettings(style_layers=["relu1_1", "relu2_1"]), tex_weights=[1, 3]
     )
     (region,) = objective.regions
     assert list(region.losses) == ["relu1_1", "relu2_1"]
@@ -190,7 +190,7 @@ def test_the_ends_of_a_mixture_are_the_textures_themselves(network: FeatureExtra
 def test_unusable_mixtures_are_refused(network: FeatureExtractor, mixture: list[float]) -> None:
     with pytest.raises(InputError, match="tex_weights: expected 2 non-negative"):
         synthesize([blobs(0), blobs(1)], network, QUICK, tex_weights=mixture)
-    assert mixture_shares(None, 2) == [0.5, 0.5]
+    assert normalized_weights(None, 2) == [0.5, 0.5]
 
 
 def test_an_interruption_gives_the_best_so_far_at_full_size(network: FeatureExtractor) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from geostyle.coords import resize
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.images import load_picture
-from geostyle.texture.objective import TextureObjective
+from geostyle.texture.objective import LossSettings, TextureObjective
 from geostyle.texture.tiles import Tiling, _cut_side, maps_of
 from tests.pictures import noise
 
@@ -47,8 +47,8 @@ TERMS: dict[str, dict[str, Any]] = {
     "content": {"style_weight": 0.0},
     "everything": {"moment_weight": 0.5, "wasserstein_weight": 0.7, "tv_weight": 0.3},
     "shallow only": {"style_layers": ["relu1_1", "relu2_1"], "content_weight": 0.0},
-    "deep only": {"style_layers": ["relu5_1"], "content_layer": ["relu4_2", "relu5_1"]},
-    "shallow content": {"content_layer": ["relu1_2", "pool2"]},
+    "deep only": {"style_layers": ["relu5_1"], "content_layers": ["relu4_2", "relu5_1"]},
+    "shallow content": {"content_layers": ["relu1_2", "pool2"]},
 }
 
 
@@ -58,8 +58,9 @@ def test_every_term_has_the_same_gradient(terms: dict[str, Any], blocks: int) ->
     network = small_network()
     # Sides that no stride divides; tiles narrower than what the deepest layer sees.
     content, style, image = noise(0, 150, 203), noise(1, 130, 90), noise(2, 150, 203)
-    whole = TextureObjective(network, [style], content, **terms)
-    cut = TextureObjective(network, [style], content, tiling=Tiling(48, blocks), **terms)
+    losses = LossSettings(**terms)
+    whole = TextureObjective(network, [style], content, losses)
+    cut = TextureObjective(network, [style], content, losses, tiling=Tiling(48, blocks))
     assert_alike(whole, cut, image)
 
 
@@ -69,11 +70,14 @@ def test_masks_and_mixtures_are_cut_with_the_picture(blocks: int) -> None:
     content, image = noise(0, 100, 130), noise(2, 100, 130)
     styles = [noise(1, 90, 60), noise(3, 60, 100)]
     mask = noise(4, 100, 130)[:, :1]
-    for more in ({"masks": [mask, 1 - mask], "moment_weight": 0.3}, {"mixture": [1, 3]}):
-        whole = TextureObjective(network, styles, content, **more)  # type: ignore[arg-type]
-        cut = TextureObjective(
-            network, styles, content, tiling=Tiling(32, blocks), **more  # type: ignore[arg-type]
-        )  # fmt: skip
+    cases: list[tuple[float, dict[str, Any]]] = [
+        (0.3, {"masks": [mask, 1 - mask]}),
+        (0.0, {"tex_weights": [1, 3]}),
+    ]
+    for moment_weight, more in cases:
+        given = network, styles, content, LossSettings(moment_weight=moment_weight)
+        whole = TextureObjective(*given, **more)
+        cut = TextureObjective(*given, tiling=Tiling(32, blocks), **more)
         assert_alike(whole, cut, image)
 
 
@@ -82,11 +86,10 @@ def test_a_mask_confines_a_texture_to_its_region() -> None:
     styles, image = [noise(1, 64, 64), noise(3, 64, 64)], noise(2, 64, 128)
     left = torch.zeros(1, 1, 64, 128)
     left[..., :64] = 1
-    both = TextureObjective(network, styles, None, masks=[left, 1 - left], style_layers=["relu1_1"])
+    losses = LossSettings(style_layers=["relu1_1"])
+    both = TextureObjective(network, styles, None, losses, masks=[left, 1 - left])
     total = float(both(image)[0])
-    halves = [
-        TextureObjective(network, [style], None, style_layers=["relu1_1"]) for style in styles
-    ]
+    halves = [TextureObjective(network, [style], None, losses) for style in styles]
     # relu1_1 sees one pixel around: away from the middle each half is as if it were alone.
     parts = (slice(64), slice(64, 128))
     apart = [float(h(image[..., part])[0]) for h, part in zip(halves, parts, strict=True)]

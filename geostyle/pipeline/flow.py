@@ -1,0 +1,302 @@
+"""The flow, composed once: content → theta → warp → texture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Unpack
+
+from torch import Tensor
+
+from geostyle.config import resolve
+from geostyle.coords import resize, size_of
+from geostyle.errors import InputError
+from geostyle.io.images import as_mask, as_tensor
+from geostyle.matching import (
+    Candidate,
+    Estimate,
+    Guide,
+    candidates,
+    describe,
+    estimate_pinned,
+    reads_features,
+)
+from geostyle.matching import estimate_warp as estimate
+from geostyle.pipeline.geometry import apply_warp, canvas_size, place_masks
+from geostyle.pipeline.inputs import Points, as_guide, check_tex_styles, several
+from geostyle.pipeline.networks import Networks
+from geostyle.pipeline.results import GeometryResult, Resume, TransferResult
+from geostyle.pipeline.settings import DEFAULT_TEXTURE_PX, TransferOptions, TransferSettings
+from geostyle.texture import Finished, Painting, PaintOptions, Progress, TextureSettings
+from geostyle.warps import WarpParameters
+
+
+class Pipeline:
+    """Geometric style transfer with networks that are loaded on first use and kept.
+
+    Call it as often as there are pictures::
+
+        pipe = geostyle.Pipeline(size_px=768)
+        pipe("c.jpg", geo_style="a.jpg", tex_style="b.jpg").save("result.png")
+
+    Args:
+        settings: all settings; or single ones by name, such as ``size_px=768, geo_strength=1.5``.
+
+    Raises: InputError for unusable settings.
+    """
+
+    def __init__(
+        self, settings: TransferSettings | None = None, **changes: Unpack[TransferOptions]
+    ) -> None:
+        if settings is not None and changes:
+            raise InputError(
+                f"settings: expected either settings or single ones, got {list(changes)} too"
+            )
+        self.settings = resolve(TransferSettings, None, changes) if settings is None else settings
+        self._networks = Networks()
+
+    def __call__(
+        self,
+        content: Any,
+        *,
+        geo_style: Any = None,
+        tex_style: Any = None,
+        tex_weights: Sequence[float] | None = None,
+        tex_mask: Any = None,
+        content_mask: Any = None,
+        geo_mask: Any = None,
+        points: Points = None,
+        theta: WarpParameters | str | Path | None = None,
+        paint: bool = True,
+        callback: Callable[[Progress], None] | None = None,
+        cancel: Callable[[], bool] | None = None,
+        on_geometry: Callable[[GeometryResult], None] | None = None,
+        on_level: Callable[[Finished], None] | None = None,
+        resume: Resume | None = None,
+    ) -> TransferResult:
+        """Warp `content` after the geometry of one picture and repaint it with another's texture.
+
+        Args:
+            content, geo_style, tex_style: pictures: paths, PIL images, arrays (H, W, 3) or tensors
+                (3, H, W) in [0, 1]. Without a style its stage is left out. `tex_style` may be a
+                list of several, which are mixed.
+            tex_weights: one non-negative weight per texture style; default equal.
+            tex_mask: one gray picture per texture style, white where it paints (see
+                `normalized_masks`).
+            content_mask, geo_mask: gray pictures of the subjects, white on them: nothing else is
+                matched.
+            points: correspondences given by hand, or a file of them (see `Correspondences`).
+                Without a geometry style they are positions in the content and where to move them.
+            theta: a warp to apply, or its file, instead of estimating one from `geo_style`.
+            paint: False stops after the warp.
+            callback: receives a `Progress` after every step of the texture stage; raising
+                KeyboardInterrupt in it ends the transfer with the best picture so far.
+            cancel: asked after every step; True ends the transfer likewise.
+            on_geometry: receives the outcome of the geometry stage before painting begins.
+            on_level: receives the finished levels after every level but the last.
+            resume: state of an interrupted transfer of the same pictures.
+
+        Returns: the picture with everything it was made from.
+        Raises: InputError for unusable pictures or settings.
+        Source: Liu et al., "Geometric Style Transfer", section 3: geometry first, texture second.
+        """
+        content = as_tensor(content, "content")
+        geo_style = None if geo_style is None else as_tensor(geo_style, "geo_style")
+        styles = [as_tensor(style, "tex_style") for style in several(tex_style)]
+        masks = [as_mask(mask) for mask in several(tex_mask)]
+        check_tex_styles(len(styles), tex_weights, len(masks))
+        guide = as_guide(content_mask, geo_mask, points)
+        theta = WarpParameters.load(theta) if isinstance(theta, str | Path) else theta
+        if resume is None:
+            geometry = self.warp(content, geo_style, theta, guide, painted=bool(styles))
+            placed = place_masks(masks, geometry, self.settings, len(styles), tex_weights)
+            geometry = replace(geometry, masks=placed)
+        else:
+            geometry = GeometryResult(resume.canvas, masks=resume.masks)
+        settings, painting, painted = self.settings, None, None
+        if styles and paint:
+            options = PaintOptions(tex_weights, geometry.masks)
+            painting = self.painting(geometry.tensor, styles, options)
+            precision = self.networks(geometry=False).precision
+            settings = replace(settings, precision=precision, texture=painting.settings)
+        geometry = replace(geometry, settings=settings)
+        if on_geometry is not None:
+            on_geometry(geometry)
+        if painting is not None:
+            finished = None if resume is None else resume.finished
+            painted = painting.run(_cancelable(callback, cancel), finished, on_level)
+            settings = replace(settings, texture=painted.settings or settings.texture)
+        tensor = geometry.tensor if painted is None else painted.image
+        return TransferResult(tensor, geometry, painted, settings)
+
+    def networks(self, *, geometry: bool = True, texture: bool = True) -> Networks:
+        """The networks of the stages asked for, loaded where they are not yet."""
+        self._networks = self._networks.load(self.settings, geometry=geometry, texture=texture)
+        return self._networks
+
+    def estimate(self, content: Tensor, geo_style: Tensor | None, guide: Guide) -> Estimate:
+        """Estimate the warp that gives `content` the geometry of `geo_style`; see `estimate_warp`.
+
+        Args:
+            content, geo_style: (1, 3, H, W), sRGB in [0, 1]; without a geometry style the guide's
+                points are followed.
+        """
+        settings, seed = self.settings.geometry, self.settings.seed
+        if geo_style is None:
+            assert guide.points is not None
+            return estimate_pinned(size_of(content), guide.points, settings)
+        network = self.networks(texture=False).geometry
+        assert network is not None
+        return estimate(content, geo_style, network, settings, guide, seed=seed)
+
+    def candidates(
+        self, content: Tensor, geo_style: Tensor, guide: Guide, count: int
+    ) -> list[Candidate]:
+        """Up to `count` distinct warps to choose from; candidate i is the one that choose=i takes.
+
+        Arguments as for `estimate`.
+
+        Raises: InputError for an estimator that compares no pictures.
+        """
+        settings = self.settings.geometry
+        if not reads_features(settings):
+            raise InputError(
+                f"preview: expected 1 with --estimator {settings.estimator}, got {count}"
+            )
+        network = self.networks(texture=False).geometry
+        assert network is not None
+        guide.check(size_of(content), size_of(geo_style))
+        a = describe(content, network, settings, guide.content_mask)
+        b = describe(geo_style, network, settings, guide.geo_mask)
+        return candidates(a, b, settings, count, points=guide.points, seed=self.settings.seed)
+
+    def warp(
+        self,
+        content: Tensor,
+        geo_style: Tensor | None,
+        theta: WarpParameters | None = None,
+        guide: Guide | None = None,
+        *,
+        painted: bool = True,
+    ) -> GeometryResult:
+        """The geometry stage: estimate theta where none is given, set its strength, warp.
+
+        Args:
+            content, geo_style: (1, 3, H, W), sRGB in [0, 1].
+            theta: the warp to apply instead of estimating one.
+            guide: masks and points, for the estimate.
+            painted: whether texture follows, which limits the default size.
+        """
+        settings, guide, found = self.settings, guide or Guide(), None
+        size_px = settings.size_px
+        if size_px is None and painted:
+            size_px = min(DEFAULT_TEXTURE_PX, max(size_of(content)))
+        given = (geo_style, theta, guide.points)
+        if settings.geo_strength == 0 or all(one is None for one in given):
+            return GeometryResult(resize(content, canvas_size(content, None, size_px)))
+        if theta is None:
+            found = self.estimate(content, geo_style, guide)
+            theta = found.parameters
+        strength, extend = settings.geo_strength, settings.extend
+        warped = apply_warp(content, theta, strength, size_px, extend)
+        return replace(warped, estimate=found)
+
+    def painting(
+        self,
+        canvas: Tensor,
+        tex_styles: Sequence[Tensor],
+        options: PaintOptions | None = None,
+        settings: TextureSettings | None = None,
+    ) -> Painting:
+        """The texture stage, ready to `run`.
+
+        Args:
+            canvas, tex_styles: (1, 3, H, W), sRGB in [0, 1].
+            options: weights, masks and start; the rest is taken from the pipeline's settings.
+            settings: default the pipeline's own.
+        """
+        own = self.settings
+        options = replace(
+            options or PaintOptions(),
+            seed=own.seed,
+            border_px=own.border_px,
+            preserve_color=own.preserve_color,
+        )
+        networks = self.networks(geometry=False).texture
+        return Painting(canvas, tex_styles, networks, settings or own.texture, options)
+
+
+def transfer(
+    content: Any,
+    *,
+    geo_style: Any = None,
+    tex_style: Any = None,
+    tex_weights: Sequence[float] | None = None,
+    tex_mask: Any = None,
+    content_mask: Any = None,
+    geo_mask: Any = None,
+    points: Points = None,
+    theta: WarpParameters | str | Path | None = None,
+    callback: Callable[[Progress], None] | None = None,
+    cancel: Callable[[], bool] | None = None,
+    on_geometry: Callable[[GeometryResult], None] | None = None,
+    settings: TransferSettings | None = None,
+    **changes: Unpack[TransferOptions],
+) -> TransferResult:
+    """Warp `content` after the geometry of one picture and repaint it with another's texture.
+
+    Args: pictures and callbacks as for calling a `Pipeline`; settings as for making one.
+    Returns: the picture with everything it was made from.
+    Raises: InputError for unusable pictures or settings.
+    """
+    return Pipeline(settings, **changes)(
+        content,
+        geo_style=geo_style,
+        tex_style=tex_style,
+        tex_weights=tex_weights,
+        tex_mask=tex_mask,
+        content_mask=content_mask,
+        geo_mask=geo_mask,
+        points=points,
+        theta=theta,
+        callback=callback,
+        cancel=cancel,
+        on_geometry=on_geometry,
+    )
+
+
+def estimate_warp(
+    content: Any,
+    geo_style: Any,
+    *,
+    content_mask: Any = None,
+    geo_mask: Any = None,
+    points: Points = None,
+    settings: TransferSettings | None = None,
+    **changes: Unpack[TransferOptions],
+) -> Estimate:
+    """Estimate the warp that gives `content` the geometry of `geo_style`.
+
+    Args: as for `transfer`.
+    Returns: theta with its confidence and the matches it rests on; strength is not applied.
+    """
+    pictures = as_tensor(content, "content"), as_tensor(geo_style, "geo_style")
+    guide = as_guide(content_mask, geo_mask, points)
+    return Pipeline(settings, **changes).estimate(*pictures, guide)
+
+
+def _cancelable(
+    callback: Callable[[Progress], None] | None, cancel: Callable[[], bool] | None
+) -> Callable[[Progress], None] | None:
+    """`callback`, and after it the question whether to stop."""
+    if cancel is None:
+        return callback
+
+    def both(progress: Progress) -> None:
+        if callback is not None:
+            callback(progress)
+        if cancel():
+            raise KeyboardInterrupt
+
+    return both

@@ -1,0 +1,89 @@
+"""The geometry stage without its estimate: apply a warp to a picture and to masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from geostyle.coords import Size, check_shape, size_of
+from geostyle.io.images import as_tensor, fit_size
+from geostyle.pipeline.results import GeometryResult
+from geostyle.pipeline.settings import TransferSettings
+from geostyle.texture import normalized_masks
+from geostyle.warps import WarpParameters, fold_guard, make_family, sampling_grid, warp_image
+
+
+def warp(
+    content: Any,
+    theta: WarpParameters,
+    *,
+    strength: float = 1.0,
+    size_px: int | None = None,
+    extend: str = TransferSettings.extend,
+) -> GeometryResult:
+    """Warp `content` by an estimated, loaded or hand-made theta, at any size.
+
+    Args:
+        content: as for `transfer`.
+        theta: ``estimate.parameters``, or ``WarpParameters.load("theta.json")``.
+        strength: 0 gives no warp, 1 the warp as it is, above 1 exaggerates; never folds.
+        size_px: long side of the result; default the canvas at the content's own scale.
+        extend: how the picture is filled beyond the content: "mirror", "inpaint" or "border".
+    """
+    return apply_warp(as_tensor(content, "content"), theta, strength, size_px, extend)
+
+
+def apply_warp(
+    content: Tensor, theta: WarpParameters, strength: float, size_px: int | None, extend: str
+) -> GeometryResult:
+    """Warp `content` (1, 3, H, W); arguments as for `warp`."""
+    size = canvas_size(content, theta, size_px)
+    family = make_family(theta.family, theta.lattice)
+    scaled = fold_guard(family, family.scale(theta.theta[None], strength), size)
+    applied = replace(theta, theta=scaled[0], meta={**theta.meta, "strength": strength})
+    grid = sampling_grid(family, scaled, size).float()
+    image = warp_image(content.flip(-1) if theta.mirrored else content, grid, extend=extend)
+    return GeometryResult(image, applied, grid)
+
+
+def place_masks(
+    masks: Sequence[Tensor],
+    geometry: GeometryResult,
+    settings: TransferSettings,
+    n_styles: int,
+    tex_weights: Sequence[float] | None = None,
+) -> Tensor | None:
+    """The weight of each of `n_styles` in each pixel of the canvas, from masks warped with it.
+
+    Args:
+        masks: (1, 1, h, w) each, in [0, 1], drawn on `settings.mask_frame`.
+        geometry: outcome of the geometry stage.
+        tex_weights: one per style, default equal.
+
+    Returns: (n_styles, 1, H, W), see `normalized_masks`; None without masks.
+    Raises: InputError where a mask has not the shape of the picture it is drawn on.
+    """
+    if not masks:
+        return None
+    size, theta, grid = size_of(geometry.tensor), geometry.parameters, geometry.grid
+    if settings.mask_frame != "content":
+        theta = None
+    for mask in masks:
+        drawn_on = size if theta is None else theta.content_size
+        check_shape(mask, drawn_on, "tex_mask", of=f"of the {settings.mask_frame}, ")
+    if theta is not None and grid is not None:
+        if theta.mirrored:
+            masks = [mask.flip(-1) for mask in masks]
+        masks = [warp_image(mask, grid, extend="border") for mask in masks]
+    return normalized_masks(masks, n_styles, size, tex_weights)
+
+
+def canvas_size(content: Tensor, theta: WarpParameters | None, size_px: int | None) -> Size:
+    """The result's (H, W): the content's shape, or that of the frame theta was estimated in."""
+    own = size_of(content)
+    if theta is not None and theta.output_size != theta.content_size:
+        own = theta.output_size
+    return own if size_px is None else fit_size(own, size_px)

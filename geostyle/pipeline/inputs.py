@@ -1,0 +1,41 @@
+"""Checks and conversions of what a transfer is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from geostyle.errors import InputError
+from geostyle.io.images import as_mask
+from geostyle.matching import Correspondences, Guide
+from geostyle.texture.objective import normalized_weights
+
+Points = Correspondences | str | Path | None
+
+
+def check_tex_styles(n_styles: int, tex_weights: Sequence[float] | None, n_masks: int) -> None:
+    """Check the numbers of weights and masks against that of the texture styles."""
+    if tex_weights is not None:
+        normalized_weights(tex_weights, n_styles)
+    if n_masks and (not n_styles or n_masks not in (n_styles, max(1, n_styles - 1))):
+        raise InputError(
+            "tex_mask: expected one mask for each texture style, or one less than the "
+            f"{n_styles} given, got {n_masks}"
+        )
+
+
+def as_guide(content_mask: Any = None, geo_mask: Any = None, points: Points = None) -> Guide:
+    """Masks and points of any kind, as `transfer` takes them, for the estimate."""
+    return Guide(
+        None if content_mask is None else as_mask(content_mask, "content_mask"),
+        None if geo_mask is None else as_mask(geo_mask, "geo_mask"),
+        Correspondences.load(points) if isinstance(points, str | Path) else points,
+    )
+
+
+def several(given: Any) -> list[Any]:
+    """A list of pictures from one, several, or none."""
+    if given is None:
+        return []
+    return list(given) if isinstance(given, (list, tuple)) else [given]

@@ -1,0 +1,119 @@
+"""Results of the stages and of a transfer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from geostyle.coords import inside_mask
+from geostyle.io.images import save_picture, to_uint8
+from geostyle.matching import Estimate
+from geostyle.pipeline.settings import TransferSettings
+from geostyle.texture import Finished, TextureResult
+from geostyle.warps import WarpParameters
+
+
+@dataclass(frozen=True)
+class PictureResult:
+    """A picture as every stage returns it.
+
+    Attributes:
+        tensor: (1, 3, H, W), sRGB in [0, 1], on the CPU.
+    """
+
+    tensor: Tensor
+
+    @property
+    def image(self) -> Image.Image:
+        """The picture as an 8-bit PIL image."""
+        return Image.fromarray(to_uint8(self.tensor))
+
+    def save(self, path: str | Path, **options: Any) -> None:
+        """Write the picture; the suffix sets the format; options as for `save_picture`."""
+        save_picture(self.tensor, path, **options)
+
+
+@dataclass(frozen=True)
+class GeometryResult(PictureResult):
+    """Outcome of the geometry stage.
+
+    Attributes:
+        tensor: the content on the result's canvas; the very tensor that came in where neither the
+            size nor the geometry changes.
+        parameters: theta as applied, with strength and fold guard; None without a warp.
+        grid: (1, H, W, 2), the sampling grid; None without a warp.
+        estimate: the estimate before the strength; None where theta was given, or without a warp.
+        masks: (n, 1, H, W), the weight of each texture style in each pixel; None without masks.
+        settings: as resolved when painting begins; they repeat the result.
+    """
+
+    parameters: WarpParameters | None = None
+    grid: Tensor | None = None
+    estimate: Estimate | None = None
+    masks: Tensor | None = None
+    settings: TransferSettings | None = None
+
+    @property
+    def confidence(self) -> float | None:
+        """Confidence of the warp in [0, 1]; None without an estimate."""
+        return None if self.parameters is None else self.parameters.confidence
+
+    @property
+    def inside_mask(self) -> Tensor | None:
+        """(1, H, W), True where a pixel shows the content, not what lies beyond it."""
+        return None if self.grid is None else inside_mask(self.grid)
+
+
+@dataclass(frozen=True)
+class TransferResult(PictureResult):
+    """Outcome of a transfer.
+
+    Attributes:
+        tensor: the final picture.
+        geometry: the geometry stage.
+        texture: the texture stage; None where no texture style was given.
+        settings: as resolved; they repeat the result.
+    """
+
+    geometry: GeometryResult
+    texture: TextureResult | None
+    settings: TransferSettings
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether painting was cut short; the picture is the best until then."""
+        return self.texture is not None and self.texture.interrupted
+
+    @property
+    def warp(self) -> WarpParameters | None:
+        """The warp as applied; None without one."""
+        return self.geometry.parameters
+
+    @property
+    def warped(self) -> Image.Image:
+        """The content after the warp, before painting, as an 8-bit PIL image."""
+        return self.geometry.image
+
+    @property
+    def confidence(self) -> float | None:
+        """Confidence of the warp in [0, 1]; None where none was estimated."""
+        return self.geometry.confidence
+
+
+@dataclass(frozen=True)
+class Resume:
+    """State of an interrupted transfer, from which `Pipeline` goes on.
+
+    Attributes:
+        canvas: (1, 3, H, W), the warped content.
+        masks: (n, 1, H, W), as in `GeometryResult`.
+        finished: the finished levels; None for none.
+    """
+
+    canvas: Tensor
+    masks: Tensor | None = None
+    finished: Finished | None = None

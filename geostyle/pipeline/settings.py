@@ -1,0 +1,146 @@
+"""Every setting of a transfer, as a dataclass and as keyword arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypedDict
+
+from geostyle.config import check, setting
+from geostyle.errors import InputError
+from geostyle.matching.settings import GeometrySettings
+from geostyle.texture.colors import PRESERVE_COLORS
+from geostyle.texture.settings import TextureSettings
+
+DEFAULT_TEXTURE_PX = 512
+
+
+@dataclass(frozen=True)
+class TransferSettings:
+    """Every setting of a transfer."""
+
+    size_px: int | None = setting(
+        None,
+        flag="--size",
+        min=16,
+        max=32768,
+        help="long side of the result in pixels; default: the content's own, at most "
+        f"{DEFAULT_TEXTURE_PX} where texture is painted",
+    )
+    geo_strength: float = setting(
+        1.0,
+        min=0.0,
+        max=5.0,
+        help="strength of the warp: 0 none, 1 as estimated, above 1 exaggerated",
+    )
+    extend: str = setting(
+        "inpaint",
+        choices=("inpaint", "mirror", "border"),
+        help="how the picture is filled where the warp reaches beyond the content",
+    )
+    preserve_color: str = setting(
+        "off",
+        choices=PRESERVE_COLORS,
+        help="preserve the content's colors: lab repaints only its lightness, histogram recolors "
+        "the texture styles first",
+    )
+    border_px: int = setting(
+        8,
+        flag="--border",
+        min=0,
+        max=256,
+        help="pixels of mirrored content that are painted beyond the edges and cut off: networks "
+        "leave flat and off-color rims",
+    )
+    mask_frame: str = setting(
+        "content",
+        choices=("content", "result"),
+        help="picture that --tex-mask is drawn on: the content, with which it is warped, or the "
+        "result",
+    )
+    features: str = setting(
+        "lite",
+        choices=("lite", "vgg19", "vgg16", "lite+vgg19"),
+        help="network whose features are matched; lite+vgg19: lite, also for the warp, and VGG-19 "
+        "for the last steps of painting",
+    )
+    weights: Path | None = setting(
+        None, help="local file with that network's weights; for lite+vgg19, with VGG-19's"
+    )
+    pooling: str = setting("max", choices=("max", "average"), help="pooling in the texture stage")
+    device: str = setting("auto", help="auto, cpu, cuda, cuda:N or mps")
+    precision: str = setting(
+        "auto",
+        choices=("auto", "float32", "bfloat16", "float32+bfloat16", "bfloat16+float32"),
+        help="precision of the texture stage's convolutions, or of its two networks'; geometry is "
+        "always estimated in float32",
+    )
+    seed: int = setting(0, min=0, max=2**32 - 1, help="random seed")
+    geometry: GeometrySettings = setting(GeometrySettings())
+    texture: TextureSettings = setting(TextureSettings())
+
+    def __post_init__(self) -> None:
+        check(self)
+        if "+" in self.precision and "+" not in self.features:
+            raise InputError(
+                f"precision: expected that of one network, {self.features}, got {self.precision!r}"
+            )
+
+
+class TransferOptions(TypedDict, total=False):
+    """The settings of `TransferSettings`, `GeometrySettings` and `TextureSettings` by name."""
+
+    size_px: int | None
+    geo_strength: float
+    extend: str
+    preserve_color: str
+    border_px: int
+    mask_frame: str
+    features: str
+    weights: str | Path | None
+    pooling: str
+    device: str
+    precision: str
+    seed: int
+    geometry: str
+    estimator: str
+    geonet: Sequence[str | Path]
+    looks: int
+    mirror: str
+    keep_position: bool
+    frame: str
+    match_sizes_px: Sequence[int]
+    match_layers: Sequence[str]
+    lattice: int
+    smoothing: float
+    prior: float
+    max_rotation_deg: float
+    max_scale: float
+    max_anisotropy: float
+    max_stretch: float
+    max_outside: float
+    max_lost: float
+    choose: int
+    fade: bool
+    iterations: Sequence[int]
+    optimizer: str
+    history: int
+    lr: float
+    plateau: float
+    time_budget_s: float
+    content_weight: float
+    coarse_content: float
+    tex_strength: float
+    tex_scale: float
+    gram_weight: float
+    wasserstein_weight: float
+    moment_weight: float
+    tv_weight: float
+    finish: Sequence[int]
+    init: str
+    detail: float
+    stop_after: Sequence[int]
+    tile_px: int
+    tile_blocks: int
+    memory_gb: float
