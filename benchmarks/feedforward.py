@@ -1,13 +1,13 @@
-"""Measure feed-forward networks against the optimization they stand in for.
+"""Measure feed-forward networks against the optimization they replace.
 
     python benchmarks/feedforward.py --weights VGG19 --photos DIR --json feedforward.json
 
-Fast style networks: seconds a picture, its score, the score of the optimization under its default
-settings, and how long that takes to the network's own score. Texture networks: seconds a sample,
-its median relative Gram error, how long `texture` takes to the same error under the features that
-the network was trained on, and peak memory of `texnet-sample`. Scores are under VGG-19 in float32,
-whatever made the pictures; errors of textures are under those features, and under VGG-19. Medians
-over pictures and networks; run it on a machine that does nothing else.
+Fast style networks: seconds per picture, its score, the score of the optimization by its default
+settings, and the time the optimization takes to the network's score. Texture networks: seconds per
+sample, its median relative Gram error, the time `texture` takes to the same error under the
+features that the network was trained on, and peak memory of `texnet-sample`. Scores are under
+VGG-19 in float32; errors of textures are under the training's features, and under VGG-19. Figures
+are medians over pictures and networks; run it on an otherwise idle machine.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ from geostyle.feedforward.files import (  # noqa: E402
     bundled,
     load_network,
 )
+from geostyle.io.environment import environment  # noqa: E402
+from geostyle.io.files import write_json  # noqa: E402
 from geostyle.io.images import fit_size, list_pictures, load_picture, save_picture  # noqa: E402
-from geostyle.io.runs import environment, write_json  # noqa: E402
 from geostyle.texture import (  # noqa: E402
     Progress,
     SynthesisSettings,
@@ -78,26 +79,26 @@ print((peak_memory_bytes() - before) / 2**20)
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, and with what."""
+    """Networks and pictures to measure."""
 
     weights: Path | None = setting(
         None, help="VGG-19 weights to score under; default: torchvision's"
     )
     fast: tuple[Path, ...] = setting((), help="fast style networks; default: the bundled ones")
     texture: tuple[Path, ...] = setting((), help="texture networks; default: the bundled ones")
-    photos: Path = setting(PICTURES / "content", help="photographs that no network has seen")
-    styles: Path = setting(PICTURES / "styles", help="where the networks' style pictures are")
-    textures: Path = setting(PICTURES / "textures", help="where their textures are")
+    photos: Path = setting(PICTURES / "content", help="photographs that no training has read")
+    styles: Path = setting(PICTURES / "styles", help="folder of the networks' style pictures")
+    textures: Path = setting(PICTURES / "textures", help="folder of their textures")
     count: int = setting(12, min=1, help="photographs, evenly spread over the folder")
     samples: int = setting(4, min=1, help="samples of each texture network")
     size_px: int = setting(512, flag="--size", min=64, max=2048, help="long side of photographs")
     sample_px: int = setting(256, min=64, max=2048, help="side of samples")
-    every: int = setting(5, min=1, help="steps of an optimization between two scorings of it")
-    repeats: int = setting(5, min=1, help="runs of a network that its time is the median of")
+    every: int = setting(5, min=1, help="steps of an optimization between two scorings")
+    repeats: int = setting(5, min=1, help="runs of a network, of which the median time is taken")
     precision: str = setting(
-        "auto", choices=("auto", "float32", "bfloat16"), help="of the fast networks"
+        "auto", choices=("auto", "float32", "bfloat16"), help="precision of the fast networks"
     )
-    sheets: Path | None = setting(None, help="folder for pictures of everything that is measured")
+    sheets: Path | None = setting(None, help="folder for pictures of all results")
     output: Path = setting(Path("feedforward.json"), flag="--json", help="file of all figures")
 
     def __post_init__(self) -> None:
@@ -228,9 +229,14 @@ def timed_curve(
     judge: Callable[[Tensor], float],
     every: int,
 ) -> tuple[Tensor, float, list[tuple[float, float]]]:
-    """Run an optimization, judging it now and then off the clock.
+    """Run an optimization and judge it every few steps, without counting the time of judging.
 
-    Returns: its picture, its own seconds, and (seconds, value) of the best so far, at every level.
+    Args:
+        run: the optimization, given a callback.
+        judge: figure of a picture; lower is better.
+        every: steps between two judgments.
+
+    Returns: its picture, its seconds, and (seconds, lowest figure so far) of every judgment.
     """
     curve: list[tuple[float, float]] = []
     best, off_the_clock = float("inf"), 0.0
@@ -254,7 +260,7 @@ def timed_curve(
 
 
 def summarize(found: dict[str, Any]) -> dict[str, Any]:
-    """Medians of what the bars are about."""
+    """Medians of the figures over networks and pictures."""
     summary: dict[str, Any] = {}
     keys = {
         "fast": ("network_s", "network_total", "optimization_s", "optimization_total",
@@ -275,7 +281,7 @@ def summarize(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def named(folder: Path, about: dict[str, Any]) -> Path:
-    """The picture a network was trained on, in a folder."""
+    """The picture in `folder` that a network was trained on."""
     path = folder / str(about["tex_style"]["name"])
     if not path.is_file():
         raise InputError(f"styles: expected the network's own picture, got none at {str(path)!r}")

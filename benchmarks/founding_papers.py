@@ -1,11 +1,11 @@
-"""Measure textures and reconstructions against the exemplars and photographs they come from.
+"""Measure textures and reconstructions against their exemplars and photographs.
 
     python benchmarks/founding_papers.py --features vgg19 --textures DIR --photos DIR
 
 Every result is measured on the picture as saved (8 bits), under the network it was made with, in
 float32. Errors are ratios of norms, ‖G − A‖ / ‖A‖ and ‖F − P‖ / ‖P‖; their squares, the project's
-losses, stand beside them. One exemplar or photograph after the other is finished and saved, so an
-interrupted run goes on where it stopped; other settings need another --output.
+losses, are given as well. Results are saved one by one, so an interrupted run continues where it
+stopped; other settings need another --output.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ from geostyle.config import Parser, add_arguments, check, overrides, resolve, se
 from geostyle.coords import resize
 from geostyle.errors import GeostyleError, InputError
 from geostyle.features.extractor import FeatureExtractor
+from geostyle.io.environment import environment
+from geostyle.io.files import write_json
 from geostyle.io.images import list_pictures, load_picture, save_picture
-from geostyle.io.runs import environment, write_json
-from geostyle.report.html import Panel, save_sheet
+from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture.pyramid import Progress, TextureResult
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,
@@ -45,7 +46,7 @@ GRAM_BAR = 0.01
 
 @dataclass(frozen=True)
 class Settings:
-    """What is measured, and with what."""
+    """Pictures to measure, and settings of the methods."""
 
     textures: Path | None = setting(None, help="folder of texture exemplars")
     photos: Path | None = setting(None, help="folder of photographs to reconstruct")
@@ -66,7 +67,7 @@ class Settings:
 
 
 def main(argv: Sequence[str]) -> None:
-    """Measure what is not measured yet, then write summary.json and the sheets."""
+    """Measure what is missing, then write summary.json and the sheets."""
     parser = Parser(prog="founding_papers", description=(__doc__ or "").partition("\n")[0])
     add_arguments(parser, Settings)
     settings = resolve(Settings, None, overrides(parser.parse_args(argv), Settings))
@@ -105,7 +106,7 @@ def each(
     judge: FeatureExtractor,
     work: Callable[..., dict[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    """Results of all pictures, measuring those without a file; rewrites the sheet as they come."""
+    """Yield the results of all pictures, measuring those without a file; rewrite the sheet."""
     rows: list[list[Panel]] = []
     for path in chosen(settings, folder):
         place = settings.output / kind / path.stem
@@ -134,7 +135,7 @@ def texture(
     judge: FeatureExtractor,
     place: Path,
 ) -> dict[str, Any]:
-    """Synthesize `picture` and measure its Gram matrices; colors are compared, too."""
+    """Synthesize `picture` and compare Gram matrices and colors."""
     own, layers = settings.synthesis, settings.synthesis.layers
     done = synthesize(picture, network, own, seed=settings.network.seed, callback=reporter())
     entry = save(
@@ -155,7 +156,7 @@ def content(
     judge: FeatureExtractor,
     place: Path,
 ) -> dict[str, Any]:
-    """Reconstruct `picture` from each layer and measure that layer's features."""
+    """Reconstruct `picture` from each layer and compare that layer's features."""
     pictures = {}
     descent = replace(settings.synthesis.descent, iterations=(settings.content_iterations,))
     for layer in layers_up_to(network, "relu4_2"):
@@ -172,7 +173,7 @@ def content(
 def save(
     done: TextureResult, path: Path, measure: Callable[[Tensor], dict[str, float]]
 ) -> dict[str, Any]:
-    """Save a result; its errors before and after saving, and what it took."""
+    """Save a result; return its errors before and after saving, and its steps and seconds."""
     if done.interrupted:
         raise KeyboardInterrupt  # a half-made picture must not count as measured
     save_picture(done.image, path)
@@ -210,7 +211,7 @@ def summarize(found: list[dict[str, Any]], bars: dict[str, float]) -> dict[str, 
 
 
 def chosen(settings: Settings, folder: Path) -> list[Path]:
-    """The pictures to measure: those named, or evenly spread over all."""
+    """Paths of the pictures to measure: those named, or evenly spread ones."""
     paths = sorted(list_pictures(folder, recursive=True), key=lambda path: path.name)
     if settings.names:
         paths = [path for path in paths if any(part in path.name for part in settings.names)]
@@ -230,7 +231,7 @@ def square(path: Path, size_px: int) -> Tensor:
 
 
 def reporter() -> Callable[[Progress], None]:
-    """A line on stderr every 50 steps."""
+    """A callback that prints a line on stderr every 50 steps."""
 
     def report(p: Progress) -> None:
         if p.step % 50 == 0 or p.step == p.steps - 1:

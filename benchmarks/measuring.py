@@ -1,9 +1,8 @@
-"""What several benchmarks share: medians of times, peak memory, a few pictures of a folder."""
+"""Helpers of the benchmarks: medians of times, peak memory, evenly spread pictures."""
 
 from __future__ import annotations
 
 import contextlib
-import resource
 import statistics
 import sys
 import time
@@ -12,7 +11,7 @@ from pathlib import Path
 
 
 def median_s(run: Callable[[], object], repeats: int) -> float:
-    """Median seconds of `repeats` runs after one that does not count."""
+    """Median seconds of `repeats` runs, after one to warm up."""
     run()
     times = []
     for _ in range(repeats):
@@ -23,13 +22,15 @@ def median_s(run: Callable[[], object], repeats: int) -> float:
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this process has held.
+    """Peak memory of this process.
 
-    On Linux not `ru_maxrss`, which a process has from the one that started it, if that was larger.
+    On Linux not `ru_maxrss`, which a process inherits from its parent where that is larger.
     """
     with contextlib.suppress(OSError, StopIteration):
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
         return 1024 * int(next(line for line in lines if line.startswith("VmHWM")).split()[1])
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak * (1 if sys.platform == "darwin" else 1024)
 

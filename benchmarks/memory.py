@@ -1,8 +1,8 @@
-"""Peak memory of a transfer, measured beside the estimate that is made of it beforehand.
+"""Peak memory of a transfer, measured and as estimated beforehand.
 
     python benchmarks/memory.py --weights vgg19.safetensors [--size 256 512 1024] [--json FILE]
 
-Every row is a process of its own that takes a few steps at one size.
+Every row is measured in a process of its own that takes a few steps at one size.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from geostyle.texture.tiles import Tiling  # noqa: E402
 
 
 def measure(args: argparse.Namespace) -> dict[str, object]:
-    """One row, in this process."""
+    """Measure one row in this process."""
     features, dtype, side, tile_px, blocks = json.loads(args.row)
     weights = args.weights if features == "vgg19" else None
     network = load_features(features, weights=weights, dtype=getattr(torch, dtype))
@@ -54,7 +54,7 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
 
 
 def main() -> None:
-    """Print a line a row, and write JSON where asked to."""
+    """Print one line per row, and write JSON if requested."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, help="VGG-19 weights file; without it only lite")
     parser.add_argument("--size", type=int, nargs="+", default=[256, 512, 1024], metavar="PX")

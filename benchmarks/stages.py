@@ -1,8 +1,8 @@
 """Time the stages of the main job on the bundled pictures: `python benchmarks/stages.py`.
 
-Every figure is the median of several runs after one to warm up; the texture stage is given per step
-at full size, since the number of steps is a setting, and so is what a step spends between two
-evaluations of loss and gradient. Peak memory is that of the whole process.
+Every figure is the median of several runs after one to warm up. The texture stage is given per step
+at full size, since the number of steps is a setting; so is the part of a step outside loss and
+gradient. Peak memory is that of the whole process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from geostyle.pipeline import Pipeline, TransferSettings  # noqa: E402
 from geostyle.texture import TextureSettings, optimizer  # noqa: E402
 
 PICTURES = ROOT / "geostyle" / "assets" / "pictures"
-STEPS, FIRST_STEPS = 24, 10  # the first ones have not all the pairs that L-BFGS remembers
+STEPS, FIRST_STEPS = 24, 10  # L-BFGS has not stored all its pairs of vectors in the first ones
 
 
 def measure(features: str, weights: Path | None, size_px: int, repeats: int) -> dict[str, float]:
@@ -82,7 +82,7 @@ def step_seconds(paint: Any, repeats: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Print a table, and write JSON where asked to."""
+    """Print a table, and write JSON if requested."""
     parser = argparse.ArgumentParser(description="Time the stages of the main job.")
     parser.add_argument("--features", default="lite", choices=("lite", "vgg19", "vgg16"))
     parser.add_argument("--weights", type=Path, help="local file with the network's weights")

@@ -1,4 +1,4 @@
-"""What the texture benchmark runs: trajectories, bursts for timing, peaks of memory."""
+"""Runs of the texture benchmark: trajectories, bursts for timing, peaks of memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from geostyle.texture.schedule import finishing_steps  # noqa: E402
 
 LIBRARY = ROOT / "geostyle"
 SCORE_EVERY = 10  # evaluations of the yardstick
-# What can change a trajectory, beside the pictures, which are hashed as loaded.
+# Code that can change a trajectory; the pictures are hashed as loaded.
 PLAIN_CODE = [
     ROOT / "benchmarks/yardstick.py",
     *sorted((LIBRARY / "features").glob("*.py")),
@@ -50,8 +50,9 @@ class Task:
     """One picture to repaint.
 
     Attributes:
-        content: (1, 3, H, W), sRGB in [0, 1]. style: (1, 3, h, w), as loaded. scaled: the same, at
-        the scale the scorer compares it.
+        content: (1, 3, H, W), sRGB in [0, 1].
+        style: (1, 3, h, w), as loaded.
+        scaled: the same, at the scale of the scorer.
     """
 
     content: Tensor
@@ -80,12 +81,12 @@ class Contenders:
     """The networks of a benchmark, loaded when they are first needed.
 
     Args:
-        weights: VGG-19 weights file, or None: then `lite` scores, and serves the yardstick.
-        texture: settings of ours.
-        evaluations: of the yardstick.
-        every: steps of ours between two scored ones at the full size.
-        precisions: by features, as resolved before; ours resolve to "auto" otherwise.
-        device: where everything runs.
+        weights: VGG-19 weights file; None: `lite` is the scorer, and the yardstick's network.
+        texture: settings of our texture stage.
+        evaluations: number of loss evaluations of the yardstick.
+        every: steps of ours between two scorings at the full size.
+        precisions: by features, as resolved before; others are resolved from "auto".
+        device: of everything.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Contenders:
         return self.ours(features).networks(geometry=False).precision
 
     def fingerprint(self, name: str) -> dict[str, Any]:
-        """All that decides what contender `name` does to a given pair."""
+        """Settings, weights and code that determine the trajectory of contender `name`."""
         weights = None if self.weights is None else _digest(self.weights.read_bytes())
         same = {"weights": weights}
         if "lite" in name or weights is None:
@@ -143,15 +144,15 @@ class Contenders:
         return {**same, "code": _code(OUR_CODE), **settings}
 
     def trajectory(self, name: str, task: Task, picture: Path | None = None) -> dict[str, Any]:
-        """The score of contender `name` along its way, and of its picture at the end.
+        """Scores of contender `name` during its run, and of its result.
 
-        picture: file that gets the result, if any.
+        Args:
+            name, task: the contender and the pair.
+            picture: file for the result, if any.
 
-        Where the device is not the one that is timed, only the rounding of sums differs.
-
-        Returns: its levels (size, network, steps); points (level, steps done there, total, seconds
-            of its own); of the picture at the end "final"; for the yardstick its last "loss", which
-            is the total of its picture before that is clamped.
+        Returns: "levels" (size, network, steps); "points" (level, steps done there, total, seconds
+            without scoring); "final" figures of the result; for the yardstick its last "loss", the
+            total of its picture before clamping.
         """
         task = task.to(self.device)
         objective = TextureObjective(self.plain, [task.scaled], task.content)
@@ -207,10 +208,10 @@ class Contenders:
         return {name: self.burst(name, task, steps) for name in names}
 
     def burst(self, name: str, task: Task, steps: int) -> list[dict[str, float]]:
-        """Seconds of each level's preparation and of one of its steps, from a few of each.
+        """Seconds of each level's preparation and of one of its steps, from a few steps of each.
 
-        The yardstick counts its steps alone. L-BFGS has few pairs to work through in so few steps,
-        which flatters the yardstick, with its hundred, more than ours.
+        The yardstick counts its steps alone. L-BFGS has stored few pairs of vectors after so few
+        steps, which favors the yardstick, which stores a hundred, more than ours.
         """
         if name in METHODS:
             _, seen, _ = plain_transfer(

@@ -1,7 +1,7 @@
-"""The recipe of texture transfer that everybody knows, as a yardstick for ours.
+"""The plain recipe of texture transfer, as a yardstick for ours.
 
-One scale, float32, contiguous memory, torch's own L-BFGS (or Adam) from the content, and the
-scorer's own layers and weights, so that its loss is the scorer's total.
+One scale, float32, contiguous memory, torch's L-BFGS (or Adam) from the content, and the scorer's
+layers and weights, so that its loss is the scorer's total.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ def plain_transfer(
     evaluations: int,
     every: int = 0,
 ) -> tuple[Tensor, list[tuple[float, float]], list[tuple[int, float, float]]]:
-    """Repaint `content` the plain way.
+    """Repaint `content` by the plain recipe.
 
     Args:
         content: (1, 3, H, W), sRGB in [0, 1]; also the start.
-        style: (1, 3, h, w), at the scale its texture is wanted.
+        style: (1, 3, h, w), at the scale of the wanted texture.
         network: in float32 and contiguous.
         method: ``"lbfgs"``, ``"adam"``, or ``"lbfgs clamped"``, which holds the picture to [0, 1]
-            before every evaluation, as some tutorials do, though L-BFGS knows nothing of it.
+            before every evaluation, as some tutorials do, unknown to L-BFGS.
         evaluations: of the loss and its gradient.
         every: evaluations between two scorings; 0 for none.
 
-    Returns: the picture of the last evaluation, unclamped; of every evaluation (loss, seconds since
-        the first began, without those of scoring); of those scored, the last one among them, (how
-        many were done, total of the picture as it would be saved, seconds).
+    Returns: the picture of the last evaluation, unclamped; (loss, seconds) of every evaluation, the
+        seconds since the first began, without scoring; (evaluations done, total of the picture as
+        it would be saved, seconds) of every scored evaluation, the last one among them.
     """
     objective = TextureObjective(network, [style], content)
     image = content.clone().requires_grad_(True)

@@ -21,14 +21,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone needs no
 from tqdm import tqdm  # noqa: E402
 
 from geostyle import config  # noqa: E402
-from geostyle.data.generate import Generator, MakeSettings, claim, make_all  # noqa: E402
+from geostyle.data.generate import Generator  # noqa: E402
+from geostyle.data.make_settings import MakeSettings  # noqa: E402
 from geostyle.data.manifest import PREVIEW, SKIPPED, Pair  # noqa: E402
-from geostyle.distributed import Processes, join_processes
+from geostyle.data.workers import make_all  # noqa: E402
+from geostyle.distributed import Processes, join_processes  # noqa: E402
 from geostyle.errors import GeostyleError  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> int:
-    """Parse, build, loop, save."""
+    """Make a set, or the rest of it; return the exit status."""
     settings, dry_run = parse(argv)
     with join_processes(settings.device) as processes:
         generator = Generator(settings)
@@ -38,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         if dry_run:
             return 0
         if processes.first:
-            folder = claim(generator)
+            folder = generator.claim()
             generator.open()
         processes.wait()
         make(generator, processes)
@@ -50,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def parse(argv: Sequence[str]) -> tuple[MakeSettings, bool]:
-    """Read defaults < --config < flags; also whether it is a dry run."""
+    """Read settings: defaults < --config < flags; also whether it is a dry run."""
     parser = config.Parser(
         prog="make.py", description="Make training pairs for the geometry network."
     )
@@ -63,7 +65,7 @@ def parse(argv: Sequence[str]) -> tuple[MakeSettings, bool]:
 
 
 def describe(generator: Generator) -> str:
-    """What the pairs are made of, in one line."""
+    """Return one line on the pictures that pairs are made from."""
     parts = []
     for pool in (generator.photographs, generator.paintings, generator.networks):
         if pool is not None:
@@ -76,17 +78,17 @@ def describe(generator: Generator) -> str:
 def make(generator: Generator, processes: Processes) -> None:
     """Make this process's share, with a bar that counts pairs."""
     batch = generator.settings.batch
-    share = len(generator.missing(processes.rank, processes.world)) * batch
+    share = len(generator.missing(processes)) * batch
     started = time.monotonic()
     with tqdm(total=share, unit="pair", disable=not processes.first, dynamic_ncols=True) as bar:
-        make_all(generator, processes.rank, processes.world, lambda: bar.update(batch))
+        make_all(generator, processes, lambda: bar.update(batch))
     minutes = (time.monotonic() - started) / 60
     if processes.first and share:
         print(f"{share} pairs in {minutes:.1f} minutes, {share / minutes:.1f} a minute")
 
 
 def summarize(generator: Generator, pairs: list[Pair]) -> None:
-    """Say what is there now."""
+    """Print what the set holds now."""
     skipped = dict(item for pair in pairs for item in pair.skipped)
     print(f"pairs: {len(pairs)} in {generator.folder}")
     if skipped:

@@ -10,6 +10,8 @@ from geostyle.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+PRECISIONS = ("auto", "float32", "bfloat16")
+
 
 def seed_everything(seed: int) -> None:
     """Seed the generators of Python, NumPy and torch (every device).
@@ -27,9 +29,9 @@ def seed_everything(seed: int) -> None:
 
 
 def resolve_device(device: str) -> torch.device:
-    """Turn "auto", "cpu", "cuda", "cuda:N" or "mps" into a device that is there.
+    """Return the device for "auto", "cpu", "cuda", "cuda:N" or "mps".
 
-    "auto" takes CUDA, then MPS, then the CPU.
+    "auto" takes CUDA, then MPS, then the CPU, whichever is present.
 
     Raises: InputError when the device is unknown or absent.
     """
@@ -47,7 +49,7 @@ def resolve_device(device: str) -> torch.device:
 
 
 def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
-    """Turn "auto", "float32" or "bfloat16" into the type that convolutions run in.
+    """Return the type that convolutions run in, for "auto", "float32" or "bfloat16".
 
     "auto" takes bfloat16 where the hardware computes in it: there it is about twice as fast and
     costs a texture transfer about 1 % of its score. Elsewhere, and on MPS, it takes float32.
@@ -56,7 +58,7 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
     """
     import torch
 
-    if precision not in ("auto", "float32", "bfloat16"):
+    if precision not in PRECISIONS:
         raise InputError(f"precision: expected auto, float32 or bfloat16, got {precision!r}")
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32

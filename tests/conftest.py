@@ -75,7 +75,9 @@ def tiny_pairs(
     tmp_path_factory: pytest.TempPathFactory, pictures: Path, tiny_weights: Path
 ) -> Path:
     """A finished set of 10 training and 6 validation pairs at 64 px. Do not change it."""
-    from geostyle.data.generate import Generator, MakeSettings, make_all
+    from geostyle.data.generate import Generator
+    from geostyle.data.make_settings import MakeSettings
+    from geostyle.data.workers import make_all
 
     settings = MakeSettings(
         output=tmp_path_factory.mktemp("pairs") / "set",

@@ -17,7 +17,7 @@ import pytest
 from geostyle import cli
 from geostyle.cli import mix, neural_style, reconstruct, texture, transfer
 from geostyle.config import resolve, to_dict
-from geostyle.data.generate import MakeSettings
+from geostyle.data.make_settings import MakeSettings
 from geostyle.training.distillation import DistillSettings
 from geostyle.training.fast_network import FastTrainSettings
 from geostyle.training.geometry import TrainSettings
@@ -45,7 +45,7 @@ TRANSFER = f"transfer: {{size_px: 48, texture: {{iterations: [2, 1]}}, {GEOMETRY
 EVALUATE = f"{{estimators: [none, robust], {GEOMETRY}}}"
 MAKE = "{count: 4, val_count: 2, size_px: 64, iterations: [2, 1], workers: 1}"
 TRAIN = """{steps: 2, batch: 2, warmup: 1, validate_every: 2, save_every: 2,
- network: {match_px: 64, width: 4, net_lattice: 3}}"""
+ network: {match_px: 64, width: 4, network_lattice: 3}}"""
 
 
 @pytest.mark.parametrize(

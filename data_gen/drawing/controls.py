@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 import geostyle
 from geostyle.io.images import as_tensor, load_picture, to_uint8
-from geostyle.report.html import Panel, contact_sheet
+from geostyle.report.sheet import Panel, contact_sheet
 
 PICTURES = Path(str(resources.files("geostyle"))) / "assets" / "pictures"
 CAT, CUP, NIGHT, GLASS, WOODCUT, MOSAIC = (

@@ -10,7 +10,7 @@ from geostyle.cli._evaluate_network import parse, report
 from geostyle.config import check, setting
 from geostyle.evaluation import features
 from geostyle.io.images import to_uint8
-from geostyle.report.html import Panel, save_sheet
+from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture import TextureSettings
 
 
@@ -47,10 +47,11 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
     )
     if dry_run:
         return 0
+    networks, file_figures = features.load_networks(
+        settings.weights, settings.reference, settings.reference_weights, settings.device
+    )
     found = features.measure(
-        features.Networks.load(
-            settings.weights, settings.reference, settings.reference_weights, settings.device
-        ),
+        networks,
         features.held_out_pairs(settings.images, settings.styles, settings.pairs),
         settings.texture,
         size_px=settings.size_px,
@@ -65,5 +66,6 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
         ]
         panels = [[Panel(name, to_uint8(image)) for name, image in row.items()] for row in rows]
         save_sheet(panels, settings.sheet)
-    report(features.table(found.figures), found.figures, settings.json)
+    figures = {"file": file_figures, **found.figures}
+    report(features.table(figures), figures, settings.json)
     return 0

@@ -12,7 +12,7 @@ from geostyle.config import check, setting
 from geostyle.device import resolve_device
 from geostyle.evaluation.metrics import Reliability, reliability_table
 from geostyle.features.extractor import FeatureExtractor, load_features
-from geostyle.io.runs import write_json
+from geostyle.io.files import write_json
 
 S = TypeVar("S")
 

@@ -11,10 +11,11 @@ from tqdm import tqdm
 from geostyle import config
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.io.runs import RunFolder, write_json
+from geostyle.io.files import write_json
+from geostyle.io.runs import RunFolder
 from geostyle.pipeline import Pipeline, TransferSettings
 from geostyle.report.gallery import PicturePair, Shown, cross_pairs, read_pairs, show
-from geostyle.report.html import save_sheet
+from geostyle.report.sheet import save_sheet
 
 SIZE_PX = 320  # long side of the warped pictures, where none is asked for
 

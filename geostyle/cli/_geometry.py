@@ -10,7 +10,8 @@ from geostyle.io.images import Picture, to_uint8
 from geostyle.io.runs import RunFolder
 from geostyle.matching import Candidate
 from geostyle.pipeline import GeometryResult, warp
-from geostyle.report.html import PREVIEW_FILE, Panel, save_grid, save_sheet
+from geostyle.report.run_files import PREVIEW_FILE, save_grid
+from geostyle.report.sheet import Panel, save_sheet
 
 PREVIEW_PX = 320  # long side of a warp on the sheet to choose from
 

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.io.images import Picture, can_hold, save_picture, srgb_profile
+from geostyle.io.colors import can_hold, srgb_profile
+from geostyle.io.images import Picture, save_picture
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "jpg": ".jpg", "webp": ".webp"}
 DEEP = ("png", "tiff")
@@ -47,6 +48,6 @@ class OutputSettings:
         path = stem.with_name(stem.name + SUFFIXES[self.format])
         bit_depth = self.bit_depth or (content.bit_depth if self.format in DEEP else 8)
         own = content.icc if self.icc == "keep" else None
-        icc = own if own is not None and can_hold(own, bit_depth) else srgb_profile()
+        icc = own if own is not None and can_hold(own) else srgb_profile()
         save_picture(image, path, bit_depth=bit_depth, quality=self.quality, icc=icc)
         return path

@@ -23,10 +23,11 @@ from geostyle.coords import Size, resize
 from geostyle.device import resolve_device, resolve_precision, seed_everything
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
+from geostyle.io.files import write_json
 from geostyle.io.images import fit_size, load_picture, save_picture, to_uint8
 from geostyle.io.originals import keep_originals
-from geostyle.io.runs import RunFolder, write_json
-from geostyle.report.html import Panel, save_sheet
+from geostyle.io.runs import RunFolder
+from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture import Progress
 from geostyle.texture.optimizer import NotFiniteError
 

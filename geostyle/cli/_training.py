@@ -1,99 +1,86 @@
-"""What the verbs that train a feed-forward network share: the run from its flags to its loop."""
+"""What the commands that train share: their flags, and the preview of a feed-forward network."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 from torch import Tensor
-from tqdm import tqdm
 
 from geostyle import config
-from geostyle.cli._resumable import STATE, open_folder, parse
+from geostyle.distributed import Processes
+from geostyle.errors import InputError
 from geostyle.io.images import to_uint8
-from geostyle.io.runs import RunFolder, write_json
-from geostyle.report.html import Panel, save_sheet
-from geostyle.training.feedforward import PainterSettings, PainterTrainer
+from geostyle.io.runs import RunFolder
+from geostyle.report.sheet import Panel, save_sheet
+from geostyle.training.feedforward import FeedForwardLearner
+from geostyle.training.learner import Learner, LoopSettings
+from geostyle.training.loop import STATE, OnValidation, run_training
 
-S = TypeVar("S", bound=PainterSettings)
+S = TypeVar("S", bound=LoopSettings)
+NEWEST = "newest"
 PREVIEW = "preview.png"
-LOG_EVERY = 10
 
 
-def run_training(
-    verb: str,
+def train_command(
+    prog: str,
     description: str,
     settings_class: type[S],
-    make: Callable[[S], PainterTrainer],
+    make: Callable[[S, Processes], Learner],
     argv: Sequence[str],
     *,
-    apply: str,
+    on_validation: OnValidation | None = None,
 ) -> int:
-    """Train a network from the first flag to the last line; 0 when its file is written.
+    """Run a command that trains, from its flags to its last line; return the exit status.
 
     Args:
-        make: settings → the trainer.
-        apply: the verb that uses the network.
+        prog: the command in its help; its last word names the numbered run folders.
+        make: settings and processes → learner.
+        on_validation: see `run_training`.
     """
-    settings, folder, dry_run = parse(f"geostyle {verb}", verb, description, settings_class, argv)
-    print("settings:", *config.dump_yaml(settings).splitlines(), sep="\n  ")
-    trainer = make(settings)
-    if trainer.photographs is not None:
-        print(*trainer.photographs.notes, sep="\n")
-    if dry_run:
-        return 0
-    run = open_folder(folder, settings, verb)
-    with run.lock():
-        if run.file(STATE).is_file():
-            trainer.load(run.file(STATE))
-        else:
-            run.save_settings(settings)
-            run.save_environment(verb=verb, seed=settings.seed)
-            trainer.save(run.file(STATE))
-        run.keep_metrics(lambda line: line["step"] <= trainer.step)
-        train(trainer, run)
-    network = run.file(trainer.file_name)
-    print(f"network: {network} ({network.stat().st_size / 1e6:.2f} MB)")
-    print(f"preview: {run.file(PREVIEW)}\nuse it: geostyle {apply} {network} …")
-    run.close()
+    verb = prog.split()[-1].removesuffix(".py").replace("_", "-")
+    settings, folder, dry_run = parse(prog, verb, description, settings_class, argv)
+    run_training(make, settings, verb, folder, dry_run=dry_run, on_validation=on_validation)
     return 0
 
 
-def train(trainer: PainterTrainer, run: RunFolder) -> None:
-    """Step, validate, log and save until done."""
-    settings = trainer.settings
-    with tqdm(total=settings.steps, initial=trainer.step, unit="step", dynamic_ncols=True) as bar:
-        while not trainer.done:
-            figures: dict[str, Any] = trainer.train_step()
-            if trainer.done or trainer.step % settings.validate_every == 0:
-                found, painted = trainer.validate()
-                figures |= found
-                trainer.save_net(run.file(trainer.file_name))
-                save_sheet(preview(trainer, painted), run.file(PREVIEW))
-            if "val" in figures or trainer.step % LOG_EVERY == 0:
-                run.log(**figures)
-                shown: dict[str, object] = {
-                    k: f"{figures[k]:.3f}" for k in ("loss", "val") if k in figures
-                }
-                bar.set_postfix(shown, refresh=False)
-            # After the network: a state of the last step means that all is written.
-            if trainer.done or trainer.step % settings.save_every == 0:
-                trainer.save(run.file(STATE))
-            bar.update()
-    if trainer.photographs is not None and trainer.photographs.skipped:
-        listed = {str(path): why for path, why in trainer.photographs.skipped.items()}
-        write_json(run.file("skipped.json"), listed)
-        print(f"skipped: {len(listed)} pictures, listed in {run.file('skipped.json')}")
+def parse(
+    prog: str, verb: str, description: str, settings_class: type[S], argv: Sequence[str]
+) -> tuple[S, Path | None, bool]:
+    """Read settings: defaults < --config or the resumed run's < flags.
+
+    Returns: the settings, the run folder where one is given, and whether it is a dry run.
+    Raises: InputError where the run to resume has no saved state.
+    """
+    parser = config.Parser(prog=prog, description=description)
+    parser.add_argument("--config", type=Path, metavar="YAML", help="settings")
+    parser.add_argument("file", type=Path, nargs="?", metavar="YAML", help="the same as --config")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--resume", nargs="?", const=NEWEST, metavar="RUN", help="run to go on with")
+    where.add_argument("--run", type=Path, metavar="RUN", help="run to go on with, or to start")
+    parser.add_argument("--dry-run", action="store_true", help="check and print, then stop")
+    config.add_arguments(parser, settings_class)
+    args = parser.parse_args(argv)
+    overrides = config.overrides(args, settings_class)
+    settings = config.resolve(settings_class, args.config or args.file, overrides)
+    if args.resume is None:
+        return settings, args.run, args.dry_run
+    newest = sorted(path.parent for path in settings.parent.glob(f"*-{verb}/{STATE}"))[-1:]
+    folder = Path(args.resume) if args.resume != NEWEST else (newest or [settings.parent])[0]
+    if not (folder / STATE).is_file():
+        raise InputError(f"resume: expected a run with a saved state, got {str(folder)!r}")
+    return config.resolve(settings_class, folder / "settings.yaml", overrides), folder, args.dry_run
 
 
-def preview(trainer: PainterTrainer, painted: Tensor) -> list[list[Panel]]:
-    """Rows of a sheet: the style, then what the network paints, below what it repaints."""
+def save_preview(learner: FeedForwardLearner, run: RunFolder) -> None:
+    """Write a sheet: the style, held-out pictures, and what the network paints."""
 
     def row(title: str, pictures: Tensor) -> list[Panel]:
         return [Panel("" if i else title, to_uint8(picture)) for i, picture in enumerate(pictures)]
 
-    rows = [row("style", trainer.style)]
-    content = trainer.validation.content
-    if content is not None:
-        rows.append(row("held out", content.cpu()))
-    return [*rows, row(f"step {trainer.step}", painted)]
+    rows = [row("style", learner.style)]
+    if learner.validation.content is not None:
+        rows.append(row("held out", learner.validation.content.cpu()))
+    rows.append(row(f"step {learner.step}", learner.painted))
+    save_sheet(rows, run.file(PREVIEW))

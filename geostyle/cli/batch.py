@@ -22,8 +22,9 @@ from geostyle.cli import EXIT_ERROR, EXIT_INTERRUPTED
 from geostyle.cli.transfer import Job, load_optional
 from geostyle.config import setting
 from geostyle.errors import InputError
+from geostyle.io.files import read_metrics
 from geostyle.io.images import Picture, list_pictures, load_picture
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.runs import RunFolder
 from geostyle.pipeline import Pipeline
 from geostyle.texture import Progress
 from geostyle.texture.optimizer import NotFiniteError

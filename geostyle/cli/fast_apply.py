@@ -28,7 +28,6 @@ from geostyle.feedforward.fast_network import FastNetwork, noise_place
 from geostyle.feedforward.files import FAST, SUFFIX, bundled, find_network, load_network
 from geostyle.io.images import SUFFIXES, fit_size, list_pictures, load_picture, save_picture
 
-FORMATS = {"png": ".png", "jpg": ".jpg"}
 WRITTEN = (".png", ".jpg", ".jpeg")
 
 
@@ -121,9 +120,8 @@ def plan(sources: Sequence[Path], output: Path, settings: ApplySettings) -> list
             raise InputError(f"output: expected a folder or a picture's name, got {str(output)!r}")
         jobs, taken = [], set[Path]()
         for source, place in places(sources, output, settings.recursive):
-            suffix = FORMATS.get(settings.format) or (
-                source.suffix.lower() if source.suffix.lower() in WRITTEN else ".png"
-            )
+            own = source.suffix.lower() if source.suffix.lower() in WRITTEN else ".png"
+            suffix = own if settings.format == "same" else f".{settings.format}"
             target, number = (output / place).with_suffix(suffix), 2
             while target in taken:  # x.png beside x.jpg
                 target = (output / place).with_name(f"{place.stem}-{number}{suffix}")

@@ -20,8 +20,9 @@ from geostyle.cli import EXIT_DIFFERENT, _unfinished, verbs
 from geostyle.config import Parser
 from geostyle.errors import InputError
 from geostyle.io.compare import compare_runs
+from geostyle.io.files import write_text
 from geostyle.io.originals import saved_job
-from geostyle.io.runs import RunFolder, write_text
+from geostyle.io.runs import RunFolder
 
 COMPARED = ("python", "platform", "cpu", "cuda", "packages", "commit", "variables")
 

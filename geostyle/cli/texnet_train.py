@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from geostyle.cli._training import run_training
-from geostyle.training.texture_network import TextureTrainer, TextureTrainSettings
+from geostyle.cli._training import save_preview, train_command
+from geostyle.training.texture_network import TextureLearner, TextureTrainSettings
 
 
 def main(argv: Sequence[str]) -> int:
-    """Train (or go on training); 0 when the network is written."""
-    return run_training(
-        "texnet-train",
+    """Train, or go on training; return 0 when the network is written."""
+    return train_command(
+        "geostyle texnet-train",
         "Train a feed-forward generator of one texture; with --mode stylize, of paintings.",
         TextureTrainSettings,
-        TextureTrainer,
+        TextureLearner,
         argv,
-        apply="texnet-sample",
+        on_validation=save_preview,
     )

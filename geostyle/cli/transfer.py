@@ -40,7 +40,8 @@ from geostyle.pipeline import (
     as_guide,
     check_tex_styles,
 )
-from geostyle.report.html import PREVIEW_FILE, write_report
+from geostyle.report.html import write_report
+from geostyle.report.run_files import PREVIEW_FILE
 from geostyle.texture import Finished, PaintOptions, Progress
 from geostyle.warps import WarpParameters
 

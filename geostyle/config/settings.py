@@ -26,6 +26,7 @@ FORMER_NAMES = {
     "mixture": "tex_weights",
     "model": "network",
     "net": "network",
+    "net_lattice": "network_lattice",
     "optimiser": "optimizer",
     "stylise": "stylize",
     "stylised": "stylized",

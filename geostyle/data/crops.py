@@ -1,16 +1,14 @@
-"""Random square crops of a set of pictures, each drawn from (seed, number) alone."""
+"""Random square crops of a set of pictures, each drawn from (seed, index) alone."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,15 +19,13 @@ from geostyle.errors import InputError
 from geostyle.io.images import is_validation, list_pictures, load_picture
 
 P = TypeVar("P", str, Path)
-T = TypeVar("T")
 ATTEMPTS = 20  # pictures tried before a crop is given up
 NOISE_SHARE = 0.15
 CACHE_BYTES = 2_000_000_000
-THREADS = 8  # at most, that read ahead for a GPU
 
 
 def bundled_pictures() -> list[Path]:
-    """The photographs and scenes that come with the package."""
+    """Return the photographs and scenes that come with the package."""
     folder = Path(str(resources.files("geostyle") / "assets" / "pictures"))
     return [path for kind in ("content", "scenes") for path in list_pictures(folder / kind)]
 
@@ -37,14 +33,14 @@ def bundled_pictures() -> list[Path]:
 def hold_out(
     pictures: Sequence[P], name: Callable[[P], str] = lambda picture: Path(picture).name
 ) -> tuple[list[P], list[P]]:
-    """(training, validation) pictures, parted by a hash of their names; neither is ever empty.
+    """Split pictures into (training, validation) by a hash of their names; neither is empty.
 
-    Few pictures may have none in the tenth that is held out: then one is. A single one serves
-    twice.
+    A tenth is held out. Where that tenth is empty, one picture is held out; a single picture is in
+    both parts.
 
     Args:
         pictures: their paths, or names below a folder.
-        name: what of a picture is hashed where one is chosen; its file name alone by default.
+        name: picture → text that is hashed to choose the one; by default its file name.
     """
     held = [picture for picture in pictures if is_validation(picture)]
     held = held or [min(pictures, key=lambda p: hashlib.sha256(name(p).encode()).digest())]
@@ -53,11 +49,11 @@ def hold_out(
 
 
 class CropSource:
-    """Random square crops of a list of pictures, item i the same whatever was drawn before.
+    """Random square crops of pictures; crop i is the same whatever was drawn before.
 
     Args:
-        paths: the pictures, decoded when they are first drawn. What cannot be read is left out
-            and listed in `skipped`.
+        paths: the pictures, decoded when they are first drawn. Unreadable ones are left out and
+            listed in `skipped`.
         crop_px: side of a crop.
         seed: crops are drawn from (seed, index).
         noise: share of crops that get noise on top.
@@ -82,9 +78,9 @@ class CropSource:
         self._lock = threading.Lock()
 
     def crop(self, index: int) -> Tensor:
-        """Crop number `index`, (3, crop_px, crop_px) in [0, 1]: random scale, place and flip.
+        """Return crop number `index`, (3, crop_px, crop_px) in [0, 1]: random scale, place, flip.
 
-        Raises: InputError where none of several pictures tried can be read.
+        Raises: InputError where none of `ATTEMPTS` pictures can be read.
         """
         rng = np.random.default_rng((self.seed, index))
         picture = self._draw(rng)
@@ -105,11 +101,11 @@ class CropSource:
         return crop.clamp(0, 1)
 
     def batch(self, start: int, count: int) -> Tensor:
-        """Crops `start` … `start + count - 1`: (count, 3, crop_px, crop_px)."""
+        """Return crops `start` … `start + count - 1`: (count, 3, crop_px, crop_px)."""
         return torch.stack([self.crop(i) for i in range(start, start + count)])
 
     def _draw(self, rng: np.random.Generator) -> Tensor:
-        """A picture as uint8 (3, H, W); what is unreadable draws again, the same in every run."""
+        """Return a random readable picture as uint8 (3, H, W)."""
         for _ in range(ATTEMPTS):
             path = self.paths[rng.integers(len(self.paths))]
             if path in self.skipped:
@@ -136,29 +132,3 @@ class CropSource:
             while self._bytes > self._cache_bytes and len(self._cache) > 1:
                 self._bytes -= self._cache.popitem(last=False)[1].numel()
         return picture
-
-
-class ReadAhead(Generic[T]):
-    """What the steps of a training read, made by threads before their turn where a GPU computes.
-
-    Args:
-        make: of a step's number, what it reads; must not depend on what was made before.
-        device: where the training computes. On the CPU, which has its hands full, nothing is made
-            before its turn.
-    """
-
-    def __init__(self, make: Callable[[int], T], device: torch.device) -> None:
-        self._make = make
-        threads = min(THREADS, (os.cpu_count() or 2) // 2) if device.type == "cuda" else 0
-        self._pool = ThreadPoolExecutor(threads) if threads else None
-        self._depth = 2 * threads
-        self._coming: dict[int, Future[T]] = {}
-
-    def __call__(self, step: int) -> T:
-        """What `step` reads."""
-        if self._pool is None:
-            return self._make(step)
-        for number in range(step, step + self._depth):
-            if number not in self._coming:
-                self._coming[number] = self._pool.submit(self._make, number)
-        return self._coming.pop(step).result()

@@ -1,4 +1,4 @@
-"""The schema of a set of training pairs: what the generator writes and training reads.
+"""The format of a set of training pairs, which the generator writes and training reads.
 
 A set is a folder:
 
@@ -21,13 +21,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from geostyle.config import check, setting
+from geostyle.config.settings import current_name
 from geostyle.errors import InputError
-from geostyle.io.runs import write_text
+from geostyle.io.files import write_text
 
 FORMAT = "geostyle-pairs-1"
 SPLITS = ("train", "val")
@@ -36,85 +36,98 @@ MANIFEST, SETTINGS, SKIPPED, PREVIEW = (
     "manifest.jsonl", "settings.yaml", "skipped.json", "preview.jpg",
 )  # fmt: skip
 PER_FOLDER = 1000
+FORMER_STYLIZED = "stylised"  # in file names of earlier versions
+LARGEST = 1e6  # absolute value of a number in a record
 Box = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Pair:
-    """One training triple (I_a, I_b, theta) and where it came from.
+    """Record of one training pair (I_a, I_b, theta) and its origin.
 
     Attributes:
-        split, index: its place in the set; with `seed` they determine all the rest.
+        split, index: its place in the set; with `seed` they determine everything else.
         content, content_box: the photograph, relative to its folder, and the part of it that I_a
             shows: left, top, right, bottom as shares of its sides.
-        tex_style, tex_box: likewise of the painting; None where nothing is repainted. Of a fast
+        tex_style, tex_box: likewise of the painting; None where nothing is repainted. For a fast
             style network, its name, and None.
         family, lattice, theta: the warp, output (I_b) → content (I_a).
         size_px: side of all pictures.
         skipped: pictures drawn before but unreadable, with the reason.
     """
 
-    split: str
-    index: int
+    split: str = setting(choices=SPLITS)
+    index: int = setting(min=0)
     seed: int
     content: str
-    content_box: Box
+    content_box: Box = setting(min=-LARGEST, max=LARGEST)
     tex_style: str | None
-    tex_box: Box | None
+    tex_box: Box | None = setting(min=-LARGEST, max=LARGEST)
     family: str
     lattice: int
-    theta: tuple[float, ...]
-    size_px: int
+    theta: tuple[float, ...] = setting(min=-LARGEST, max=LARGEST)
+    size_px: int = setting(min=1)
     skipped: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        check(self)
 
     @property
     def key(self) -> str:
-        """Where the pair lies in the set, without suffix: ``train/000/000012``."""
+        """Path of the pair in the set, without suffix: ``train/000/000012``."""
         return pair_key(self.split, self.index)
 
     def file(self, kind: str) -> str:
-        """The file, relative to the set, of its "content", "warped" or "stylized" picture.
+        """Return the path, relative to the set, of the "content", "warped" or "stylized" picture.
 
         Raises: InputError for another kind, and for "stylized" where nothing was repainted.
         """
-        if kind not in KINDS or (kind == "stylized" and self.tex_style is None):
-            have = KINDS if self.tex_style is not None else KINDS[:2]
+        have = KINDS if self.tex_style is not None else KINDS[:2]
+        if kind not in have:
             raise InputError(f"kind: expected one of {', '.join(have)}, got {kind!r}")
         return f"{self.key}-{kind}.jpg"
 
+    def path(self, folder: Path, kind: str) -> Path:
+        """Return the file of a picture in a set, in sets of earlier versions under its old name."""
+        path = folder / self.file(kind)
+        former = folder / f"{self.key}-{FORMER_STYLIZED}.jpg"
+        if kind == "stylized" and not path.exists() and former.exists():
+            current_name(FORMER_STYLIZED)  # logs a line
+            return former
+        return path
+
     def to_json(self) -> str:
-        """One line of JSON; floats read back bit for bit."""
+        """Return one line of JSON; floats read back bit for bit."""
         return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Pair:
-        """Read what `to_json` wrote; `where` names the line in errors.
+        """Read a line that `to_json` wrote; `where` names the line in errors.
 
         Raises: InputError where anything is missing, unknown or of another type.
         """
         try:
             values = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"data: expected JSON in {where}, got {text[:40]!r}") from error
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise InputError(f"data: expected a pair of format {FORMAT!r} in {where}")
-        hints = typing.get_type_hints(cls)
-        if set(values) != set(hints):
-            odd = sorted(set(values) ^ set(hints))
+        odd = sorted(set(values) ^ {field.name for field in dataclasses.fields(cls)})
+        if odd:
             raise InputError(f"data: expected the keys of a pair in {where}, odd: {', '.join(odd)}")
-        pair = cls(**{key: _typed(value, hints[key], key, where) for key, value in values.items()})
-        if pair.split not in SPLITS or pair.index < 0 or pair.size_px < 1:
-            raise InputError(f"data: expected a pair's split, index and size in {where}")
-        return pair
+        try:
+            return cls(**values)
+        except InputError as error:
+            raise InputError(f"data: expected a pair in {where}; {error}") from error
 
 
 def pair_key(split: str, index: int) -> str:
-    """Where a pair lies in its set, without suffix."""
+    """Return the path of a pair in its set, without suffix."""
     return f"{split}/{index // PER_FOLDER:03d}/{index:06d}"
 
 
 def record_path(folder: Path, split: str, index: int) -> Path:
-    """The file that says a pair is complete."""
+    """Return the path of a pair's record, which is there once the pair is complete."""
     return folder / f"{pair_key(split, index)}.json"
 
 
@@ -124,9 +137,9 @@ def write_manifest(folder: Path, pairs: list[Pair]) -> None:
 
 
 def read_manifest(folder: Path, split: str | None = None) -> list[Pair]:
-    """The pairs of a set, in order; of one split where that is given.
+    """Read the pairs of a set in order, or those of one split.
 
-    Raises: InputError where there is no finished set, saying what makes one.
+    Raises: InputError where there is no finished set, with the command that makes one.
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():
@@ -143,13 +156,13 @@ def read_manifest(folder: Path, split: str | None = None) -> list[Pair]:
 
 
 def fingerprint(pairs: list[Pair]) -> str:
-    """A short hash of what the pairs are, for names of what is computed from them."""
+    """Return a short hash of pairs, which names what is computed from them."""
     text = "\n".join(pair.to_json() for pair in pairs)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_record(folder: Path, split: str, index: int) -> Pair:
-    """A finished pair, from its own record.
+    """Read a finished pair from its own record.
 
     Raises: InputError where the record is missing or damaged.
     """
@@ -162,25 +175,3 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"data: expected UTF-8 text in {str(path)!r}, got: {error}") from error
-
-
-def _typed(value: Any, hint: Any, key: str, where: str) -> Any:
-    """`value` as `hint` (with lists for tuples, as JSON has them), or an InputError."""
-    kinds = typing.get_args(hint)
-    if type(None) in kinds:
-        if value is None:
-            return None
-        hint = kinds[0]
-        kinds = typing.get_args(hint)
-    if typing.get_origin(hint) is tuple and isinstance(value, list):
-        if Ellipsis in kinds:
-            return tuple(_typed(item, kinds[0], key, where) for item in value)
-        if len(value) == len(kinds):
-            items = zip(value, kinds, strict=True)
-            return tuple(_typed(item, kind, key, where) for item, kind in items)
-    elif hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if abs(value) < 1e6:
-            return float(value)
-    elif hint in (int, str) and type(value) is hint:
-        return value
-    raise InputError(f"data: expected another value of {key} in {where}, got {str(value)[:40]!r}")

@@ -1,4 +1,4 @@
-"""Reads training pairs, as pictures and as correlations computed once."""
+"""Reading of training pairs: as pictures, as correlations that are computed once, as batches."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geostyle.coords import Size, base_grid, resize
+from geostyle.coords import Size, base_grid, resize, size_of
 from geostyle.data.manifest import SPLITS, Pair, fingerprint, read_manifest
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.checkpoint import tensor_hash
+from geostyle.io.files import atomic_path
 from geostyle.io.images import load_picture
-from geostyle.io.runs import atomic_path
-from geostyle.matching.network import NetSettings, correlate_squares, describe_square
+from geostyle.matching.correlation import correlate
+from geostyle.matching.network import NetworkSettings, square_features
 from geostyle.warps import RandomRanges, make_family
 from geostyle.warps.affine import Affine, inverse, matrix_of, theta_of
 from geostyle.warps.grid import warp_image
@@ -31,7 +32,7 @@ TARGETS = ("stylized", "warped")  # what I_b can be: repainted, or plain
 FRESH_RANGES = RandomRanges(
     rotation_deg=10.0, shear_deg=30.0, scale=(0.85, 1.2), translation=0.12, jitter=0.2
 )
-# How far the first network of a cascade errs, as the second is taught to expect it.
+# Errors of the first network of a cascade, as the second is trained to expect them.
 FIRST_ERROR = RandomRanges(
     rotation_deg=6.0, shear_deg=30.0, scale=(0.9, 1.1), translation=0.08, min_subject=0.5
 )
@@ -40,12 +41,12 @@ SYMMETRIES = 8  # of the square
 
 @dataclass(frozen=True)
 class Batch:
-    """What one training step reads.
+    """Batch of a training step.
 
     Attributes:
         correlation: (B, n², n, n) float32, cosines of I_a (source) and I_b (target).
         truth: (B, G, G, 2), content points of the pixel centers of a G×G output.
-        content, target: (B, 3, S, S), I_a and I_b, where pictures were asked for.
+        content, target: (B, 3, S, S), I_a and I_b in [0, 1]; None where the loss needs none.
     """
 
     correlation: Tensor
@@ -54,13 +55,8 @@ class Batch:
     target: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
-        moved = {
-            name: value.to(device)
-            for name in ("correlation", "truth", "content", "target")
-            if (value := getattr(self, name)) is not None
-        }
-        return replace(self, **moved)
+        """Return the batch on another device."""
+        return replace(self, **{k: v.to(device) for k, v in vars(self).items() if v is not None})
 
 
 class PairSet:
@@ -72,6 +68,8 @@ class PairSet:
 
     Raises: InputError where there is no finished set, or no pair in the split.
     """
+
+    residual = False  # whether a first estimate has warped the content already
 
     def __init__(self, folder: Path, split: str) -> None:
         self.folder = Path(folder)
@@ -86,23 +84,25 @@ class PairSet:
         return len(self.pairs)
 
     def picture(self, index: int, kind: str) -> Tensor:
-        """The "content", "warped" or "stylized" picture of a pair: (1, 3, S, S)."""
-        return load_picture(self.folder / self.pairs[index].file(kind), name="data").tensor
+        """Return the "content", "warped" or "stylized" picture of a pair, (1, 3, S, S)."""
+        return load_picture(self.pairs[index].path(self.folder, kind), name="data").tensor
 
     def fresh(
         self, index: int, kind: str, rng: np.random.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """A new pair made of pair `index` with target `kind`; see `fresh_pair`."""
+        """Return a new pair made of pair `index` with target `kind`; see `fresh_pair`."""
         pictures = PairSet.picture(self, index, "content"), PairSet.picture(self, index, kind)
-        return fresh_pair(*pictures, self.pairs[index], rng)
+        return fresh_pair(*pictures, self.pairs[index], rng, residual=self.residual)
 
 
 class ResidualSet(PairSet):
-    """Pairs as the second network of a cascade sees them: I_a as a first, affine estimate warps it.
+    """Pairs for the second network of a cascade: I_a is warped by a first, affine estimate.
 
     The estimate is the affine map nearest to the true warp, with a random error that follows from
-    (seed, index) of the pair alone; the truth is what it leaves.
+    (seed, index) of the pair alone; the truth is the warp that remains.
     """
+
+    residual = True
 
     def __init__(self, folder: Path, split: str) -> None:
         super().__init__(folder, split)
@@ -117,23 +117,19 @@ class ResidualSet(PairSet):
         self.truth = left.unflatten(1, (TRUTH_CELLS, TRUTH_CELLS))
 
     def picture(self, index: int, kind: str) -> Tensor:
-        """As `PairSet.picture`, the content warped by the first estimate."""
+        """Return a picture as `PairSet.picture` does, the content warped by the first estimate."""
         picture = super().picture(index, kind)
         if kind != "content":
             return picture
-        size = (picture.shape[-2], picture.shape[-1])
-        return warp_image(picture, Affine().grid(self.first[index][None], size)).clamp(0, 1)
-
-    def fresh(
-        self, index: int, kind: str, rng: np.random.Generator
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """A new pair, its content warped by an estimate of the new warp."""
-        pictures = PairSet.picture(self, index, "content"), PairSet.picture(self, index, kind)
-        return fresh_pair(*pictures, self.pairs[index], rng, residual=True)
+        grid = Affine().grid(self.first[index][None], size_of(picture))
+        return warp_image(picture, grid).clamp(0, 1)
 
 
 def nearly_affine(points: Tensor, mapped: Tensor, seed: int | Sequence[int], size: Size) -> Tensor:
-    """Theta (6,) of the affine map nearest to points (M, 2) → mapped, off by a random error."""
+    """Return theta (6,) of the affine map nearest to points (M, 2) → mapped, with a random error.
+
+    seed, size: see `random_theta`, which draws the error.
+    """
     nearest = Affine().fit(points.double(), mapped.double())
     error = matrix_of(random_theta(Affine(), seed, size, FIRST_ERROR).double())
     row = error.new_tensor([[0.0, 0.0, 1.0]])
@@ -141,7 +137,10 @@ def nearly_affine(points: Tensor, mapped: Tensor, seed: int | Sequence[int], siz
 
 
 def true_grids(pairs: Sequence[Pair], cells: int) -> Tensor:
-    """Where the pixel centers of a cells×cells output lie in the content: (N, cells, cells, 2)."""
+    """Return the content points of a cells×cells output's pixel centers, (N, cells, cells, 2).
+
+    Raises: InputError where a pair has a theta of the wrong length.
+    """
     grids = torch.empty(len(pairs), cells, cells, 2)
     kinds = [(pair.family, pair.lattice) for pair in pairs]
     for name, lattice in set(kinds):
@@ -161,26 +160,24 @@ def true_grids(pairs: Sequence[Pair], cells: int) -> Tensor:
 class CorrelationCache:
     """Correlations of all pairs of a set, computed once and kept in float16.
 
-    Lies in ``correlations/`` of the set, in blocks of pairs written whole; what was computed under
-    other features, settings or pairs is another file and never read.
+    They are kept in ``correlations/`` of the set, in blocks of pairs written whole; the file names
+    depend on features, settings and pairs.
 
     Args:
         pairs: the set.
-        extractor, settings: what is correlated.
+        extractor: network whose features are correlated.
+        settings: layer, size and centering of the features.
     """
 
-    def __init__(self, pairs: PairSet, extractor: FeatureExtractor, settings: NetSettings) -> None:
+    def __init__(
+        self, pairs: PairSet, extractor: FeatureExtractor, settings: NetworkSettings
+    ) -> None:
         self.pairs, self.extractor, self.settings = pairs, extractor, settings
-        what: list[object] = [
-            features_hash(extractor),
-            str(extractor.dtype),
-            settings.layer,
-            settings.match_px,
-        ]
-        what += [settings.center, pairs.targets]
-        if isinstance(pairs, ResidualSet):
-            what.append(repr(FIRST_ERROR))
-        key = hashlib.sha256(repr(tuple(what)).encode()).hexdigest()
+        state = {key: value.detach().cpu() for key, value in extractor.state_dict().items()}
+        what: tuple[object, ...] = (tensor_hash(state)[:16], str(extractor.dtype), settings.layer)
+        what += (settings.match_px, settings.center, pairs.targets)
+        what += (repr(FIRST_ERROR),) if pairs.residual else ()
+        key = hashlib.sha256(repr(what).encode()).hexdigest()
         folder = pairs.folder / "correlations" / key[:16]
         self.blocks = [
             (range(start, stop), folder / f"{fingerprint(pairs.pairs[start:stop])}.npy")
@@ -192,7 +189,10 @@ class CorrelationCache:
     def build(
         self, rank: int = 0, world: int = 1, on_block: Callable[[], object] = lambda: None
     ) -> None:
-        """Compute this process's share of the blocks that are not there yet."""
+        """Compute this process's share of the blocks that are not there yet.
+
+        on_block: called after each block that is computed or found.
+        """
         for rows, path in self.blocks[rank::world]:
             if not path.is_file():
                 block = torch.stack([self._compute(index) for index in rows])
@@ -201,9 +201,11 @@ class CorrelationCache:
             on_block()
 
     def read(self, indices: Sequence[int], targets: Sequence[int]) -> Tensor:
-        """Correlations (B, n², n, n) of pairs `indices` with `targets`, numbers in `pairs.targets`.
+        """Return correlations (B, n², n, n) of the contents of pairs with their target pictures.
 
-        Source: I_a; target: the pair's picture of that kind.
+        Args:
+            indices: of the pairs.
+            targets: for each pair, the index of its target's kind in `pairs.targets`.
         """
         rows = [
             self._block(i // BLOCK)[i % BLOCK, t] for i, t in zip(indices, targets, strict=True)
@@ -215,10 +217,8 @@ class CorrelationCache:
             rows, path = self.blocks[number]
             try:
                 block = np.load(path, mmap_mode="r")
-                if block.dtype != np.float16 or block.shape[:2] != (
-                    len(rows),
-                    len(self.pairs.targets),
-                ):
+                shape = (len(rows), len(self.pairs.targets))
+                if block.dtype != np.float16 or block.shape[:2] != shape:
                     raise ValueError(f"{block.dtype} of shape {block.shape}")
             except Exception as error:  # numpy raises whatever its parser does
                 raise InputError(
@@ -228,21 +228,13 @@ class CorrelationCache:
         return self._open[number]
 
     def _compute(self, index: int) -> Tensor:
-        """(T, n², n, n) of one pair, alone, so that no batch size shows in the values."""
-        source = describe_square(
-            self.pairs.picture(index, "content"), self.extractor, self.settings
+        """Return (T, n², n, n) of one pair, computed alone so that values depend on no batch."""
+        source, *targets = (
+            square_features(self.pairs.picture(index, kind), self.extractor, self.settings)
+            for kind in ("content", *self.pairs.targets)
         )
-        volumes = []
-        for kind in self.pairs.targets:
-            target = describe_square(self.pairs.picture(index, kind), self.extractor, self.settings)
-            volumes.append(correlate_squares(source, target, self.settings)[0].cpu())
-        return torch.stack(volumes)
-
-
-def features_hash(extractor: FeatureExtractor) -> str:
-    """A short hash of an extractor's weights."""
-    state = {key: value.detach().cpu() for key, value in extractor.state_dict().items()}
-    return tensor_hash(state)[:16]
+        volumes = [correlate(source, target, center=self.settings.center)[0] for target in targets]
+        return torch.stack([volume.cpu() for volume in volumes])
 
 
 def fresh_pair(
@@ -253,20 +245,20 @@ def fresh_pair(
     *,
     residual: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Make a new pair of a stored one, by warping both of its pictures once more.
+    """Make a new pair from a stored one by warping both of its pictures once more.
 
     With I_b(p) = I_a(g(p)), the new I_a'(q) = I_a(u(q)), u affine, and I_b'(p) = I_b(h(p)) follow
-    I_b'(p) = I_a'(u⁻¹(g(h(p)))): a new truth for pictures that need no new repainting.
+    I_b'(p) = I_a'(u⁻¹(g(h(p)))), so pictures with a new truth need no new repainting.
 
     Args:
         content, target: (1, 3, S, S), I_a and I_b.
         pair: their record.
-        rng: what u and h are drawn from.
-        residual: u is instead what a first, affine estimate of g∘h would be; see `ResidualSet`.
+        rng: generator that u and h are drawn from.
+        residual: whether u is instead a first, affine estimate of g∘h; see `ResidualSet`.
 
     Returns: I_a', I_b', and the truth (1, G, G, 2), G = `TRUTH_CELLS`.
     """
-    size = (content.shape[-2], content.shape[-1])
+    size = size_of(content)
     seeds = [int(seed) for seed in rng.integers(0, 2**31, 2)]
     outer, inner = make_family("affine"), make_family("affine+tps", 3)
     h = random_theta(inner, seeds[1], size, FRESH_RANGES).reshape(1, -1).float()
@@ -288,15 +280,15 @@ def fresh_pair(
 def load_pictures(
     pairs: PairSet, indices: Sequence[int], kinds: Sequence[str], size_px: int
 ) -> Tensor:
-    """Pictures `kinds` of pairs `indices` at `size_px`: (B, 3, size_px, size_px)."""
+    """Return pictures `kinds` of pairs `indices`, resized to (B, 3, size_px, size_px)."""
     loaded = [pairs.picture(i, kind) for i, kind in zip(indices, kinds, strict=True)]
     return torch.cat([resize(picture, (size_px, size_px)) for picture in loaded])
 
 
 def symmetric(batch: Batch, which: Sequence[int]) -> Batch:
-    """Each item as it would be if both pictures were flipped or transposed, exactly.
+    """Return each item as it would be if both pictures were flipped or transposed, exactly.
 
-    which: one number (0 to 7) an item, bits: 1 flips x, 2 flips y, 4 swaps x and y (done last).
+    which: a number (0 to 7) per item; bit 1 flips x, 2 flips y, 4 swaps x and y (last).
 
     With S the symmetry, the true map f becomes S∘f∘S⁻¹; `transform_theta` does it to theta.
     """
@@ -314,7 +306,7 @@ def symmetric(batch: Batch, which: Sequence[int]) -> Batch:
 
 
 def transform_theta(family_name: str, lattice: int, theta: Tensor, which: int) -> Tensor:
-    """Theta (B, P) of S∘f∘S⁻¹, S as in `symmetric`: the warp of the flipped or transposed pair."""
+    """Return theta (B, P) of S∘f∘S⁻¹, the warp of the flipped or transposed pair."""
     family = make_family(family_name, lattice)
     parts = []
     for part, columns in family.parts():

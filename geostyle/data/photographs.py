@@ -1,4 +1,4 @@
-"""The photographs that networks learn to repaint, and those kept for validation."""
+"""Photographs that networks learn to repaint, and those held out for validation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Photographs:
     Args:
         folder: searched with all folders within; None takes the bundled pictures.
         crop_px: side of a crop.
-        seed: what training crops are drawn from.
+        seed: of the training crops.
     """
 
     def __init__(self, folder: Path | None, crop_px: int, seed: int) -> None:
@@ -32,13 +32,13 @@ class Photographs:
         self._held_source = CropSource(self.held_out, crop_px, VALIDATION_SEED, noise=0.0)
 
     def batch(self, start: int, count: int) -> Tensor:
-        """Training crops number `start` and after: (count, 3, crop_px, crop_px)."""
+        """Return `count` training crops from number `start` on: (count, 3, crop_px, crop_px)."""
         return self.source.batch(start, count)
 
     def validation(self, count: int) -> Tensor:
-        """Crops that no training sees, (count, 3, crop_px, crop_px).
+        """Return crops that training does not see, (count, 3, crop_px, crop_px).
 
-        Where none of the few held out can be read, of the others.
+        Where none of the few pictures held out can be read, they are crops of the others.
         """
         try:
             return self._held_source.batch(0, count)
@@ -48,12 +48,12 @@ class Photographs:
 
     @property
     def notes(self) -> list[str]:
-        """What a person should know of them, line by line."""
+        """Lines to print before training."""
         bundled = ["images: none given, taking the bundled ones; a large folder generalizes better"]
         counts = f"{len(self.known)} pictures to train on, {len(self.held_out)} held out"
         return [*(bundled if self.bundled else []), counts]
 
     @property
     def skipped(self) -> dict[Path, str]:
-        """Pictures that could not be read, and why."""
+        """Unreadable pictures, with the reason."""
         return self._held_source.skipped | self.source.skipped

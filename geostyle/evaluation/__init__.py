@@ -1,0 +1,1 @@
+"""Benchmarks: warps against known ones and keypoints, feature networks against VGG-19."""

@@ -1,7 +1,8 @@
-"""How well a small feature network stands in for VGG-19: texture, geometry, speed, size.
+"""Comparison of a small feature network (the student) with VGG-19 (the reference).
 
-Both networks paint the same held-out pairs by the same schedule, and VGG-19 scores both; both serve
-the robust estimator on the same keypoints; both take the same optimizer steps.
+Texture: both networks paint the same held-out pairs by the same schedule, and the reference scores
+both. Geometry: both serve the robust estimator on the same keypoints. Speed: both take the same
+optimizer steps.
 """
 
 from __future__ import annotations
@@ -21,9 +22,8 @@ from torch.nn.functional import normalize
 from geostyle.coords import resize, size_of
 from geostyle.device import resolve_device, resolve_precision
 from geostyle.errors import InputError
+from geostyle.evaluation import pck
 from geostyle.evaluation.keypoints import read_pf_willow
-from geostyle.evaluation.pck import predict
-from geostyle.evaluation.pck import score as score_keypoints
 from geostyle.features.extractor import CONVS_PER_BLOCK, LITE_FILE, FeatureExtractor, load_features
 from geostyle.io.images import fit_size, is_validation, list_pictures, load_picture
 from geostyle.matching import GeometrySettings
@@ -35,14 +35,19 @@ from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 ASSETS = Path(str(resources.files("geostyle") / "assets"))
 GEOMETRY_LAYER = "pool4"
 DEEPEST = "relu5_1"
+LAYERS = (*STYLE_LAYERS, CONTENT_LAYER, GEOMETRY_LAYER)
+STEP_ROUNDS = 5  # timed steps of each network, after one to warm up
 
 
 @dataclass(frozen=True)
-class Painted:
-    """One pair painted under both networks, all scored under the reference.
+class PaintedPair:
+    """One pair painted under both networks, with scores under the reference.
 
-    content, tex_style: the pictures as they were used, (1, 3, H, W).
-    images: results, "reference" and "student". start: score of the content itself.
+    Attributes:
+        content, tex_style: (1, 3, H, W), the pictures as they were used.
+        images: the results, "reference" and "student".
+        start: score of the content itself.
+        scores: of the results.
     """
 
     content: Tensor
@@ -64,10 +69,11 @@ class Painted:
 
 
 def held_out_pairs(images: Path | None, styles: Path | None, count: int) -> list[tuple[Path, Path]]:
-    """`count` pairs of pictures no training sees: the tenth of each folder (`is_validation`).
+    """`count` pairs of pictures that no training reads: a tenth of each folder (`is_validation`).
 
-    None takes the bundled pictures, all of which no training sees. Pictures are spread over each
-    folder, and repeat only where there are too few.
+    Args:
+        images, styles: folders; None takes the bundled pictures, none of which a training reads.
+        count: pairs, spread over the folders; pictures repeat where there are too few.
 
     Raises: InputError where a folder holds none.
     """
@@ -92,16 +98,15 @@ def paint_pair(
     scorer: FeatureExtractor,
     settings: TextureSettings,
     size_px: int,
-) -> Painted:
-    """Paint one pair under every painter and score the results under `scorer`."""
+) -> PaintedPair:
+    """Paint one pair under every network of `painters` and score the results under `scorer`."""
     content = load_picture(content_path, name="images")
     canvas = resize(content.tensor, fit_size(content.size, size_px)).clamp(0, 1)
     texture = load_picture(style_path, name="styles").tensor
-    scaled = resize(texture, style_size(texture, size_of(canvas), 1.0))
-    scaled = scaled.clamp(0, 1)
+    scaled = resize(texture, style_size(texture, size_of(canvas), 1.0)).clamp(0, 1)
     images = {k: transfer_texture(canvas, texture, p, settings).image for k, p in painters.items()}
     scores = {k: score(image, canvas, scaled, scorer) for k, image in images.items()}
-    return Painted(canvas, scaled, images, score(canvas, canvas, scaled, scorer), scores)
+    return PaintedPair(canvas, scaled, images, score(canvas, canvas, scaled, scorer), scores)
 
 
 @torch.no_grad()
@@ -110,16 +115,15 @@ def product_similarity(
 ) -> dict[str, float]:
     """Cosine between the two networks' tables of inner products of all positions, by layer.
 
-    That is all that Gram losses and correlations see of features; 1 is alike up to scale. At pool4
-    the products are those of centered unit vectors, as matching uses them.
+    Gram losses and correlations depend on features through these products only; 1 means equal up to
+    scale. At pool4 the products are those of centered unit vectors, as matching uses them.
 
     Source: Kornblith et al., "Similarity of Neural Network Representations Revisited", section 3
         (the products' Frobenius inner product equals ‖F F'ᵀ‖²).
     """
-    layers = (*STYLE_LAYERS, CONTENT_LAYER, GEOMETRY_LAYER)
-    found = [network(image, layers) for network in (student, reference)]
+    found = [network(image, LAYERS) for network in (student, reference)]
     similar = {}
-    for layer in layers:
+    for layer in LAYERS:
         ours, theirs = (features[layer][0].double().flatten(1) for features in found)
         if layer == GEOMETRY_LAYER:
             ours, theirs = (normalize(f - f.mean(1, keepdim=True), dim=0) for f in (ours, theirs))
@@ -128,13 +132,8 @@ def product_similarity(
     return similar
 
 
-def multiply_adds(network: FeatureExtractor, layers: Sequence[str] | None = None) -> float:
-    """Multiply-adds a pixel of the picture through relu5_1, the taps of `layers` included.
-
-    Args:
-        layers: those read; default the style layers, the content layer and pool4.
-    """
-    read = layers or (*STYLE_LAYERS, CONTENT_LAYER, GEOMETRY_LAYER)
+def multiply_adds(network: FeatureExtractor, layers: Sequence[str] = LAYERS) -> float:
+    """Multiply-adds per pixel of the picture through relu5_1, the taps of `layers` included."""
     total = 0.0
     for block, n_convs in enumerate(CONVS_PER_BLOCK[network.name], start=1):
         for i in range(1, n_convs + 1):
@@ -143,18 +142,18 @@ def multiply_adds(network: FeatureExtractor, layers: Sequence[str] | None = None
             total += conv.weight.numel() / 4 ** (block - 1)
             if f"relu{block}_{i}" == DEEPEST:
                 break
-    for layer in read if network.taps else ():
+    for layer in layers if network.taps else ():
         total += network.channels(layer) ** 2 / network.stride(layer) ** 2
     return total
 
 
 def step_seconds(
-    painters: dict[str, FeatureExtractor], content: Tensor, tex_style: Tensor, rounds: int = 5
+    painters: dict[str, FeatureExtractor], content: Tensor, tex_style: Tensor
 ) -> dict[str, float]:
-    """Seconds of one loss and gradient under each painter, taken in turns; the median."""
+    """Median seconds of one loss and gradient under each network, taken in turns."""
     objectives = {k: TextureObjective(p, [tex_style], content) for k, p in painters.items()}
     taken: dict[str, list[float]] = {k: [] for k in painters}
-    for number in range(rounds + 1):
+    for number in range(STEP_ROUNDS + 1):
         for name, objective in objectives.items():
             image = content.clone().requires_grad_(True)
             began = time.monotonic()
@@ -164,79 +163,63 @@ def step_seconds(
     return {k: statistics.median(v) for k, v in taken.items()}
 
 
-def keypoint_scores(
-    root: Path,
-    painters: dict[str, FeatureExtractor],
-    on_pair: Callable[[], object] = lambda: None,
-) -> dict[str, float]:
+def keypoint_scores(root: Path, networks: dict[str, FeatureExtractor]) -> dict[str, float]:
     """PCK@0.1 in per cent of the robust estimator on the pairs of `root`, under each network."""
     pairs = read_pf_willow(root)
     found = {}
-    for name, network in painters.items():
-        predictions = predict(pairs, network, GeometrySettings(frame="geo"), ["robust"], on_pair)
-        rows = score_keypoints(pairs, predictions, name)
+    for name, network in networks.items():
+        predictions = pck.predict(pairs, network, GeometrySettings(frame="geo"), ["robust"])
+        rows = pck.score(pairs, predictions, name)
         found[name] = next(r.pck for r in rows if r.class_name == "all" and r.alpha == 0.1)
     return found
 
 
-@dataclass(frozen=True)
-class Networks:
-    """The student and the reference, each in float32 and as fast as this machine runs it.
+def load_networks(
+    weights: Path | None, reference: str, reference_weights: Path | None, device: str
+) -> tuple[dict[str, FeatureExtractor], dict[str, float]]:
+    """Load the student and the reference, in float32 and in this machine's fastest precision.
 
-    plain: the reference in the layout and precision everybody starts from.
-    file_bytes, load_s: of the student's checkpoint.
+    Args:
+        weights: file of the student; None is the bundled one.
+        reference, reference_weights: name and weights file of the reference.
+        device: of all networks.
+
+    Returns: networks by name and precision (`step_seconds` times them all), and figures of the
+        student's file.
     """
+    where = resolve_device(device)
+    fast = resolve_precision("auto", where)
 
-    student: FeatureExtractor
-    reference: FeatureExtractor
-    fast_student: FeatureExtractor
-    fast_reference: FeatureExtractor
-    plain: FeatureExtractor
-    file_bytes: int
-    load_s: float
+    def load_reference(**options: Any) -> FeatureExtractor:
+        return load_features(reference, weights=reference_weights, device=where, **options)
 
-    @classmethod
-    def load(
-        cls, weights: Path | None, reference: str, reference_weights: Path | None, device: str
-    ) -> Networks:
-        """Load both; `weights` None is the bundled network."""
-        where = resolve_device(device)
-        fast = resolve_precision("auto", where)
-
-        def other(dtype: torch.dtype, channels_last: bool = True) -> FeatureExtractor:
-            return load_features(
-                reference,
-                weights=reference_weights,
-                device=where,
-                dtype=dtype,
-                channels_last=channels_last,
-            )
-
-        began = time.monotonic()
-        student = load_features("lite", weights=weights, device=where)
-        load_s = time.monotonic() - began
-        path = weights or ASSETS / LITE_FILE
-        return cls(
-            student,
-            other(torch.float32),
-            load_features("lite", weights=weights, device=where, dtype=fast),
-            other(fast),
-            other(torch.float32, channels_last=False),
-            path.stat().st_size,
-            load_s,
-        )
+    began = time.monotonic()
+    student = load_features("lite", weights=weights, device=where)
+    figures = {
+        "megabytes": (weights or ASSETS / LITE_FILE).stat().st_size / 1e6,
+        "load_s": time.monotonic() - began,
+    }
+    networks = {
+        "reference_float32_contiguous": load_reference(channels_last=False),
+        "reference_float32": load_reference(),
+        "reference_fast": load_reference(dtype=fast),
+        "student_float32": student,
+        "student_fast": load_features("lite", weights=weights, device=where, dtype=fast),
+    }
+    ratio = multiply_adds(networks["reference_float32"]) / multiply_adds(student)
+    return networks, figures | {"multiply_adds_ratio": ratio}
 
 
 @dataclass(frozen=True)
 class Report:
-    """All figures by section, plain JSON types, and the painted pairs."""
+    """All figures by section, in JSON types, and the painted pairs."""
 
     figures: dict[str, Any]
-    painted: list[Painted]
+    painted: list[PaintedPair]
 
 
 def measure(
-    networks: Networks,
+    networks: dict[str, FeatureExtractor],
     pairs: Sequence[tuple[Path, Path]],
     settings: TextureSettings,
     *,
@@ -248,72 +231,63 @@ def measure(
     """Measure everything.
 
     Args:
-        networks: see `Networks`.
+        networks: see `load_networks`.
         pairs: (content, texture style) files; see `held_out_pairs`.
-        settings: the schedule that both networks paint by.
+        settings: the schedule by which both networks paint.
         size_px, step_px: long side of the painted pictures, and of those that steps are timed on.
         pf_willow: folder of keypoint pairs; without it geometry is left out.
-        say: receives a line a pair.
+        say: called with one line per pair.
     """
-    painters = {"reference": networks.fast_reference, "student": networks.fast_student}
-    painted: list[Painted] = []
+    painters, exact = (
+        {who: networks[f"{who}_{precision}"] for who in ("reference", "student")}
+        for precision in ("fast", "float32")
+    )
+    painted: list[PaintedPair] = []
     similar = []
     for number, (content, style) in enumerate(pairs, start=1):
-        pair = paint_pair(content, style, painters, networks.reference, settings, size_px)
+        pair = paint_pair(content, style, painters, exact["reference"], settings, size_px)
         painted.append(pair)
-        similar.append(product_similarity(pair.content, networks.student, networks.reference))
+        similar.append(product_similarity(pair.content, exact["student"], exact["reference"]))
         say(
             f"{number}/{len(pairs)} {content.stem} × {style.stem}: fall {100 * pair.fall:.1f} %, "
             f"style {pair.style_ratio:.2f} ×"
         )
-    figures: dict[str, Any] = {"file": _file_figures(networks)}
-    figures["texture"] = {
-        "pairs": len(painted),
-        "size_px": size_px,
-        "fall_share": statistics.median(pair.fall for pair in painted),
-        "fall_share_worst": min(pair.fall for pair in painted),
-        "style_ratio": statistics.median(pair.style_ratio for pair in painted),
-    }
-    for who in painters:
-        for term in ("total", "style", "content"):
-            values = [getattr(pair.scores[who], term) for pair in painted]
-            figures["texture"][f"{who}_{term}"] = statistics.median(values)
-        for layer in STYLE_LAYERS:
-            values = [pair.scores[who].style_layers[layer] for pair in painted]
-            figures["texture"][f"{who}_{layer}"] = statistics.median(values)
-    figures["product_similarity"] = {
-        layer: statistics.median(row[layer] for row in similar) for layer in similar[0]
+    figures: dict[str, Any] = {
+        "texture": {"pairs": len(painted), "size_px": size_px} | _texture_figures(painted),
+        "product_similarity": {
+            layer: statistics.median(row[layer] for row in similar) for layer in LAYERS
+        },
     }
     if pf_willow is not None:
         say("keypoints of both networks")
-        both = {"reference": networks.reference, "student": networks.student}
-        figures["geometry"] = keypoint_scores(pf_willow, both)
+        figures["geometry"] = keypoint_scores(pf_willow, exact)
     figures["step_s"] = _step_figures(networks, pairs[0], step_px)
     return Report(figures, painted)
 
 
-def _file_figures(networks: Networks) -> dict[str, float]:
-    reference, student = (multiply_adds(n) for n in (networks.reference, networks.student))
-    return {
-        "megabytes": networks.file_bytes / 1e6,
-        "load_s": networks.load_s,
-        "multiply_adds_ratio": reference / student,
+def _texture_figures(painted: Sequence[PaintedPair]) -> dict[str, float]:
+    figures = {
+        "fall_share": statistics.median(pair.fall for pair in painted),
+        "fall_share_worst": min(pair.fall for pair in painted),
+        "style_ratio": statistics.median(pair.style_ratio for pair in painted),
     }
+    for who in ("reference", "student"):
+        scores = [pair.scores[who] for pair in painted]
+        for term in ("total", "style", "content"):
+            figures[f"{who}_{term}"] = statistics.median(getattr(s, term) for s in scores)
+        for layer in STYLE_LAYERS:
+            figures[f"{who}_{layer}"] = statistics.median(s.style_layers[layer] for s in scores)
+    return figures
 
 
-def _step_figures(networks: Networks, pair: tuple[Path, Path], step_px: int) -> dict[str, float]:
+def _step_figures(
+    networks: dict[str, FeatureExtractor], pair: tuple[Path, Path], step_px: int
+) -> dict[str, float]:
     content, style = (
         resize(load_picture(path, name="images").tensor, (step_px, step_px)).clamp(0, 1)
         for path in pair
     )
-    timed = {
-        "reference_float32_contiguous": networks.plain,
-        "reference_float32": networks.reference,
-        "reference_fast": networks.fast_reference,
-        "student_float32": networks.student,
-        "student_fast": networks.fast_student,
-    }
-    seconds: dict[str, float] = step_seconds(timed, content, style)
+    seconds = step_seconds(networks, content, style)
     best = min(seconds["student_fast"], seconds["student_float32"])
     quickest = min(seconds["reference_fast"], seconds["reference_float32"])
     return seconds | {
@@ -324,7 +298,7 @@ def _step_figures(networks: Networks, pair: tuple[Path, Path], step_px: int) -> 
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The figures as text, a line each."""
+    """The figures as text, one per line."""
     lines = []
     for section, values in figures.items():
         lines += [f"{section}.{name}".ljust(44) + f"{value:.4g}" for name, value in values.items()]

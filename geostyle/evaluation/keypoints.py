@@ -1,8 +1,8 @@
 """Public sets of picture pairs with keypoints, read as their authors lay them out.
 
 PF-WILLOW and PF-PASCAL: Ham et al., "Proposal Flow", CVPR 2016 and TPAMI 2018, with the lists of
-pairs of Rocco et al. SPair-71k: Min et al., 2019. Images and keypoints are theirs and not ours to
-hand on.
+pairs of Rocco et al. SPair-71k: Min et al., 2019. Their images and keypoints are not distributed
+with this project.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ PASCAL_CLASSES = (
 
 @dataclass(frozen=True)
 class KeypointPair:
-    """A pair of pictures and the same parts in both, in pixels, 0 at the first pixel's center.
+    """A pair of pictures with keypoints of the same parts in both.
 
     Attributes:
-        source, target: the pictures; the target's keypoints are carried to the source.
+        source, target: the pictures; the target's keypoints are mapped to the source.
         kind: the class.
-        source_points, target_points: (K, 2) as (x, y).
-        unit: what errors are measured in: the long side of the box around the source's keypoints
-            ("keypoints"), of the source picture ("picture"), or a number of source pixels.
+        source_points, target_points: (K, 2) pixels (x, y), 0 at the first pixel's center.
+        unit: of errors: the long side of the box around the source's keypoints ("keypoints") or of
+            the source picture ("picture"), or a number of source pixels.
     """
 
     source: Path
@@ -48,7 +48,7 @@ class KeypointPair:
     unit: str | float = "keypoints"
 
     def unit_px(self, source_size: Size) -> float | None:
-        """The unit in source pixels, for a source of (H, W); None for that of the keypoints."""
+        """The unit in pixels of a source of size (H, W); None for that of the keypoints."""
         if self.unit == "keypoints":
             return None
         return float(max(source_size)) if self.unit == "picture" else float(self.unit)
@@ -69,7 +69,7 @@ def read_pf_willow(root: Path) -> list[KeypointPair]:
         a, b = _listed_points(row, table, number)
         pair = _picture_paths(root, row, table, number)
         kind = row.get("class") or pair[0].parent.name
-        pairs.append(KeypointPair(*pair, kind, a, b))
+        pairs.append(KeypointPair(pair[0], pair[1], kind, a, b))
     return _some(pairs, table)
 
 
@@ -94,15 +94,18 @@ def read_pf_pascal(root: Path) -> list[KeypointPair]:
             a, b = _listed_points(row, table, number)
         else:
             a, b = (_annotated_points(root, kind, path) for path in pair)
-        pairs.append(_seen(*pair, kind, a, b, table, number))
+        if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2:
+            raise InputError(f"root: line {number} of {str(table)!r} has unequal keypoints")
+        visible = np.isfinite(a).all(1) & np.isfinite(b).all(1)
+        pairs.append(KeypointPair(pair[0], pair[1], kind, a[visible], b[visible], "picture"))
     return _some(pairs, table)
 
 
 def read_spair(root: Path, split: str = "test") -> list[KeypointPair]:
     """The pairs of SPair-71k, from ``root/Layout/large/SPLIT.txt`` and PairAnnotation/SPLIT.
 
-    The set's task is to carry keypoints of its source picture to its target, so its target is our
-    content, and errors are in units of the target's object box (long side).
+    The set's task is to map keypoints of its source picture to its target, so its target is our
+    source (the content), and errors are in units of that picture's object box (long side).
 
     Raises: InputError where a file is missing, or is not of that form.
     """
@@ -125,14 +128,12 @@ def read_spair(root: Path, split: str = "test") -> list[KeypointPair]:
             ]
             a, b = (np.asarray(note[f"{k}_kps"], dtype=np.float64) for k in ("trg", "src"))
             left, top, right, bottom = (float(v) for v in note["trg_bndbox"])
-            pair = KeypointPair(
-                pictures[0], pictures[1], kind, a, b, max(right - left, bottom - top)
-            )
+            unit = max(right - left, bottom - top)
         except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"root: expected an annotation in {str(path)!r} ({error})") from error
         if a.ndim != 2 or a.shape[1] != 2 or a.shape != b.shape or not np.isfinite((a, b)).all():
             raise InputError(f"root: expected equal keypoints in {str(path)!r}")
-        pairs.append(pair)
+        pairs.append(KeypointPair(pictures[0], pictures[1], kind, a, b, unit))
     return _some(pairs, layout)
 
 
@@ -151,18 +152,15 @@ def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
     yield from enumerate(rows, start=2)
 
 
-def _picture_paths(root: Path, row: dict[str, str], table: Path, number: int) -> tuple[Path, Path]:
-    names = row.get("source_image"), row.get("target_image")
-    if not names[0] or not names[1]:
-        raise _bad(table, number, KeyError("source_image, target_image"))
-    # The lists name the set's own folder first, which may itself be the root.
+def _picture_paths(root: Path, row: dict[str, str], table: Path, number: int) -> list[Path]:
     found = []
-    for name in map(str, names):
-        path = root / name
-        if not path.exists() and (root.parent / name).exists():
-            path = root.parent / name
-        found.append(path)
-    return found[0], found[1]
+    for key in ("source_image", "target_image"):
+        if not (name := row.get(key)):
+            raise _bad(table, number, KeyError("source_image, target_image"))
+        # The lists name the set's own folder first, which may itself be the root.
+        inside, beside = root / name, root.parent / name
+        found.append(beside if not inside.exists() and beside.exists() else inside)
+    return found
 
 
 def _listed_points(row: dict[str, str], table: Path, number: int) -> tuple[Array, Array]:
@@ -188,16 +186,6 @@ def _annotated_points(root: Path, kind: str, picture: Path) -> Array:
     except Exception as error:  # loadmat raises whatever a damaged file makes it
         raise InputError(f"root: expected keypoints in {str(path)!r} ({error})") from error
     return points - 1
-
-
-def _seen(
-    source: Path, target: Path, kind: str, a: Array, b: Array, table: Path, number: int
-) -> KeypointPair:
-    """The pair with the keypoints that both pictures show."""
-    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2:
-        raise InputError(f"root: line {number} of {str(table)!r} has unequal keypoints")
-    both = np.isfinite(a).all(1) & np.isfinite(b).all(1)
-    return KeypointPair(source, target, kind, a[both], b[both], "picture")
 
 
 def _bad(table: Path, number: int, error: Exception) -> InputError:

@@ -12,11 +12,11 @@ Array = NDArray[np.float64]
 
 
 def keypoint_errors(found: Array, truth: Array, unit_px: float | None = None) -> Array:
-    """Distance of every keypoint from where it belongs, in units of the keypoint box's long side.
+    """Distance of every mapped keypoint from its true position, in units of the keypoint box.
 
     Args:
-        found, truth: (K, 2) pixels (x, y) in the source picture; where the target's keypoints are
-            carried to, and the source's own.
+        found, truth: (K, 2) pixels (x, y) in the source picture: the target's keypoints mapped to
+            it, and its own keypoints.
         unit_px: another unit, in pixels of the source.
 
     Returns:
@@ -34,8 +34,8 @@ def pck(errors: Sequence[Array], alpha: float) -> float:
     """Percentage of correct keypoints at `alpha`: the mean over pairs of each pair's own share.
 
     Args:
-        errors: one (K,) array a pair, as `keypoint_errors` returns them.
-        alpha: a keypoint is right when its error is at most this.
+        errors: one (K,) array per pair, as `keypoint_errors` returns them.
+        alpha: largest error of a keypoint that counts as right.
     """
     return 100 * float(np.mean([(e <= alpha).mean() for e in errors]))
 
@@ -47,15 +47,18 @@ def bootstrap_over_pictures(
     draws: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """95 % interval of the mean of per-pair `values` when pictures, not pairs, are drawn anew.
+    """95 % interval of the mean of per-pair `values`, by a bootstrap over pictures, not pairs.
 
     Pairs that share a picture are not independent: drawing pairs would make the interval far too
     narrow. Every draw takes as many pictures as there are, with replacement; a pair counts as often
     as the product of its two pictures' counts.
 
     Args:
-        values: one figure a pair.
+        values: one figure per pair.
         pictures: names of the two pictures of each pair.
+        draws, seed: number of draws, and the seed of them.
+
+    Returns: the bounds (low, high).
 
     Source: Owen, "The pigeonhole bootstrap", 2007.
     """
@@ -76,13 +79,13 @@ def bootstrap_over_pictures(
 
 @dataclass(frozen=True)
 class Reliability:
-    """How far a confidence can be believed.
+    """Agreement of confidences with correctness.
 
     Attributes:
         bins: (low, high, pairs, mean confidence, mean share right) of every bin that holds pairs.
         above: (threshold, pairs at or above it, mean share right among them).
-        ranking: the chance that of two pairs, one mostly right and one not, the former is the more
-            confident (0.5: confidence says nothing); NaN where all are alike.
+        ranking: the probability that of two pairs, one mostly right and one not, the former has the
+            higher confidence (0.5: no information); NaN where there are no two such pairs.
     """
 
     bins: list[tuple[float, float, int, float, float]]
@@ -96,8 +99,9 @@ def reliability(
     """Compare confidence with correctness.
 
     Args:
-        confidences: one in [0, 1] a pair.
+        confidences: one per pair, in [0, 1].
         right: the share of each pair that is right, in [0, 1].
+        n_bins: bins of equal width.
 
     Source: the reliability diagram of Niculescu-Mizil & Caruana, "Predicting good probabilities
         with supervised learning"; ranking is the area under the ROC curve.
@@ -123,7 +127,7 @@ def reliability(
 
 
 def reliability_table(found: Reliability) -> str:
-    """Text: a line a bin, and beside it what holds at or above its lower edge."""
+    """The bins as text, one per line, each with the figures at or above its lower edge."""
     above = {low: (pairs, right) for low, pairs, right in found.above}
     lines = ["confidence   pairs   mean   right   at or above   right"]
     for low, high, pairs, mean, right in found.bins:

@@ -15,15 +15,9 @@ import numpy as np
 import torch
 
 from geostyle.coords import Size, normalized_to_pixel, pixel_to_normalized
+from geostyle.evaluation import metrics
 from geostyle.evaluation.keypoints import KeypointPair
-from geostyle.evaluation.metrics import (
-    Array,
-    Reliability,
-    bootstrap_over_pictures,
-    keypoint_errors,
-    pck,
-    reliability,
-)
+from geostyle.evaluation.metrics import Array, Reliability
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.images import load_picture
 from geostyle.matching import Description, GeometrySettings, describe, estimate_from
@@ -36,7 +30,7 @@ UNRELATED = "unrelated"  # the class of pairs that share nothing
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one estimator says of one pair: kept, so that scores can change without estimating."""
+    """One estimator's warp for one pair; sizes are (H, W) in pixels."""
 
     estimator: str
     pair: int
@@ -61,15 +55,15 @@ class Row:
 
 def predict(
     pairs: Sequence[KeypointPair],
-    extractor: FeatureExtractor,
+    network: FeatureExtractor,
     settings: GeometrySettings,
     estimators: Sequence[str],
     on_pair: Callable[[], object] = lambda: None,
 ) -> list[Prediction]:
-    """Every estimator's map for every pair, in the target's own frame.
+    """Every estimator's warp for every pair, in the target's own frame.
 
-    Features of a picture are computed once. The estimator ``oracle`` sees the true keypoints: the
-    fold-free map of the family nearest to them bounds what any estimator can reach.
+    Features of a picture are computed once. The estimator ``oracle`` is given the true keypoints:
+    the fold-free map of the family nearest to them bounds what any estimator can reach.
     """
     settings = replace(settings, frame="geo", estimator="robust")  # features for every estimator
     known: dict[Path, Description] = {}
@@ -77,8 +71,7 @@ def predict(
     for number, pair in enumerate(pairs):
         for path in (pair.source, pair.target):
             if path not in known:
-                picture = load_picture(path, name="root")
-                known[path] = describe(picture.tensor, extractor, settings)
+                known[path] = describe(load_picture(path, name="root").tensor, network, settings)
         source, target = known[pair.source], known[pair.target]
         for name in estimators:
             if name == ORACLE:
@@ -102,13 +95,7 @@ def oracle(
     if family.n_params:
         theta = family.fit(points, content, None, 1e-5)
         theta = fold_guard(family, theta[None], (96, 96))[0]
-    return WarpParameters(
-        family=family.name,
-        lattice=settings.lattice,
-        theta=theta.float(),
-        output_size=target_size,
-        content_size=source_size,
-    )
+    return WarpParameters(family.name, settings.lattice, theta.float(), target_size, source_size)
 
 
 def score(
@@ -117,31 +104,28 @@ def score(
     """PCK of every estimator, for each class and over all pairs, at every alpha."""
     rows = []
     for name in dict.fromkeys(p.estimator for p in predictions):
-        chosen = [p for p in predictions if p.estimator == name]
-        errors = {p.pair: errors_of(pairs[p.pair], p) for p in chosen}
-        kinds = list(dict.fromkeys(pairs[p.pair].kind for p in chosen))
-        for kind in [*kinds, "all"]:
+        errors = {p.pair: errors_of(pairs[p.pair], p) for p in predictions if p.estimator == name}
+        for kind in [*dict.fromkeys(pairs[n].kind for n in errors), "all"]:
             numbers = [n for n in errors if kind in ("all", pairs[n].kind)]
             pictures = [(str(pairs[n].source), str(pairs[n].target)) for n in numbers]
             for alpha in ALPHAS:
                 shares = [100 * float((errors[n] <= alpha).mean()) for n in numbers]
-                low, high = bootstrap_over_pictures(shares, pictures)
-                value = pck([errors[n] for n in numbers], alpha)
+                low, high = metrics.bootstrap_over_pictures(shares, pictures)
+                value = metrics.pck([errors[n] for n in numbers], alpha)
                 rows.append(Row(name, features, kind, alpha, value, low, high, len(numbers)))
     return rows
 
 
 def errors_of(pair: KeypointPair, prediction: Prediction) -> Array:
     """The error (K,) of each keypoint; see `keypoint_errors`."""
-    parameters = prediction.parameters
+    parameters, size = prediction.parameters, prediction.source_size
     points = pixel_to_normalized(torch.from_numpy(pair.target_points), prediction.target_size)
     if parameters.theta.numel():
-        family = make_family(parameters.family, parameters.lattice)
-        points = family.map(parameters.theta.double()[None], points[None])[0]
+        points = parameters.warp_family.map_points(parameters.theta.double(), points)
     if parameters.mirrored:
         points = points * points.new_tensor([-1.0, 1.0])
-    found = normalized_to_pixel(points, prediction.source_size)
-    return keypoint_errors(found.numpy(), pair.source_points, pair.unit_px(prediction.source_size))
+    found = normalized_to_pixel(points, size).numpy()
+    return metrics.keypoint_errors(found, pair.source_points, pair.unit_px(size))
 
 
 def unrelated_pairs(pairs: Sequence[KeypointPair], count: int, seed: int = 0) -> list[KeypointPair]:
@@ -153,65 +137,56 @@ def unrelated_pairs(pairs: Sequence[KeypointPair], count: int, seed: int = 0) ->
     found: dict[tuple[Path, Path], KeypointPair] = {}
     for _ in range(20 * count):
         a, b = (pairs[int(i)] for i in rng.integers(len(pairs), size=2))
-        if _thing(a) != _thing(b) and len(found) < count:
-            found[a.source, b.target] = KeypointPair(
-                a.source, b.target, UNRELATED, a.source_points, a.source_points
-            )
+        different = a.kind.partition("(")[0] != b.kind.partition("(")[0]
+        if different and len(found) < count:
+            points = a.source_points
+            found[a.source, b.target] = KeypointPair(a.source, b.target, UNRELATED, points, points)
     return list(found.values())
-
-
-def _thing(pair: KeypointPair) -> str:
-    return pair.kind.partition("(")[0]
 
 
 def calibration(
     pairs: Sequence[KeypointPair], predictions: Sequence[Prediction], alpha: float = 0.1
 ) -> dict[str, Reliability]:
-    """How far each estimator's confidence can be believed: right is a pair's own PCK at `alpha`.
+    """Reliability of each estimator's confidence, with a pair's own PCK at `alpha` as the truth.
 
-    Of unrelated pairs nothing is right.
+    For unrelated pairs the truth is 0.
     """
     found = {}
     for name in dict.fromkeys(p.estimator for p in predictions):
         chosen = [p for p in predictions if p.estimator == name]
-        sure = [p.parameters.confidence for p in chosen]
-        if name in (ORACLE, "none") or None in sure:
+        confidences = [p.parameters.confidence for p in chosen]
+        if name in (ORACLE, "none") or None in confidences:
             continue
         right = [
-            0.0
-            if pairs[p.pair].kind == UNRELATED
-            else float((errors_of(pairs[p.pair], p) <= alpha).mean())
+            float((errors_of(pairs[p.pair], p) <= alpha).mean())
+            if pairs[p.pair].kind != UNRELATED
+            else 0.0
             for p in chosen
         ]
-        found[name] = reliability([float(c or 0) for c in sure], right)
+        found[name] = metrics.reliability([float(c or 0) for c in confidences], right)
     return found
 
 
 def table(rows: Sequence[Row], alpha: float = 0.1) -> str:
-    """The rows at one alpha as text: a line an estimator, a column a class."""
-    at = [r for r in rows if r.alpha == alpha]
-    kinds = list(dict.fromkeys(r.class_name for r in at))
-    head = f"PCK@{alpha:g} (%)".ljust(16) + "".join(k.rjust(max(18, len(k) + 2)) for k in kinds)
-    lines = [head]
-    for name in dict.fromkeys(r.estimator for r in at):
-        cells = {
-            r.class_name: f"{r.pck:.1f} [{r.low:.1f}, {r.high:.1f}]"
-            for r in at
-            if r.estimator == name
-        }
-        lines.append(name.ljust(16) + "".join(cells[k].rjust(max(18, len(k) + 2)) for k in kinds))
+    """The rows at one alpha as text: one line per estimator, one column per class."""
+    cells = {
+        (r.estimator, r.class_name): f"{r.pck:.1f} [{r.low:.1f}, {r.high:.1f}]"
+        for r in rows
+        if r.alpha == alpha
+    }
+    kinds = dict.fromkeys(kind for _, kind in cells)
+    widths = {kind: max(18, len(kind) + 2) for kind in kinds}
+    lines = [f"PCK@{alpha:g} (%)".ljust(16) + "".join(k.rjust(widths[k]) for k in kinds)]
+    for name in dict.fromkeys(name for name, _ in cells):
+        lines.append(name.ljust(16) + "".join(cells[name, k].rjust(widths[k]) for k in kinds))
     return "\n".join(lines)
 
 
 def as_json(rows: Sequence[Row], **about: Any) -> dict[str, Any]:
-    """The rows under plain names, with what they were measured on."""
-    plain = [
-        {
-            ("class" if k == "class_name" else k): v
-            for k, v in asdict(r).items()
-            if k not in ("low", "high")
-        }
-        | {"ci95": [r.low, r.high]}
-        for r in rows
-    ]
+    """The rows as JSON types under plain names, after `about`, a description of the data."""
+    plain = []
+    for row in map(asdict, rows):
+        interval = [row.pop("low"), row.pop("high")]
+        plain.append({"class" if k == "class_name" else k: v for k, v in row.items()})
+        plain[-1]["ci95"] = interval
     return {**about, "metric": "PCK, mean over pairs, per cent", "rows": plain}

@@ -1,7 +1,7 @@
 """The synthetic benchmark: grid error on held-out pairs whose true warp is known.
 
 The pairs are the validation split of a generated set: photographs, paintings and warps that no
-training sees, fixed by the set's seed. Predictions first, scores second: `predict` keeps theta,
+training reads, fixed by the set's seed. Predictions first, scores second: `predict` returns theta,
 `score_predictions` needs no network.
 """
 
@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,14 +28,14 @@ from geostyle.warps.folds import fold_mask
 from geostyle.warps.inverse import invert_grid, round_trip_error
 
 REFERENCE_PX = 240  # errors are stated in pixels of a picture of this side
-RIGHT_PX = 12.0  # mean error up to which an estimate counts as right: a twentieth of the side
+RIGHT_PX = 12.0  # largest mean error of an estimate that counts as right: a twentieth of the side
 GRID = 48  # side of the grid on which true and estimated warps are compared
-NAMES = {"stylized": "stylized", "warped": "plain"}  # targets as tables call them
+NAMES = {"stylized": "stylized", "warped": "plain"}  # names of the targets in tables
 
 
 @dataclass(frozen=True)
 class SyntheticSettings:
-    """What is compared, on what."""
+    """Estimators to compare, and the pairs they are compared on."""
 
     data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make.py writes it")
     estimators: tuple[str, ...] = setting(
@@ -44,9 +43,9 @@ class SyntheticSettings:
         choices=ESTIMATORS,
         help="estimators to compare",
     )
-    limit: int = setting(0, min=0, help="pairs looked at; 0: all")
+    limit: int = setting(0, min=0, help="number of pairs; 0: all")
     calibration: bool = setting(False, help="also print confidence against correctness")
-    # Nothing is held back: what is measured is the estimate, not the caution.
+    # Without fading: the estimate is measured, not how far it is held back.
     geometry: GeometrySettings = setting(GeometrySettings(frame="geo", fade=False))
 
     def __post_init__(self) -> None:
@@ -57,9 +56,11 @@ class SyntheticSettings:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One estimator's answer for one pair.
+    """One estimator's warp for one pair.
 
-    target: "stylized" or "plain". seconds: for the whole estimate, features included.
+    Attributes:
+        target: "stylized" or "plain".
+        seconds: for the whole estimate, features included.
     """
 
     estimator: str
@@ -74,15 +75,16 @@ class Row:
     """One line of the table.
 
     Attributes:
-        estimator, target, family: what was estimated; family "all" is over all true warps.
+        estimator, target: of the predictions.
+        family: of the true warp; "all" is over all of them.
         pairs: their number.
         error_px: mean end-point error of the grid, pixels at 240, where the true content point
             lies inside the picture.
-        share: `error_px` over that of doing nothing on the same pairs.
+        share: `error_px` over that of no warp on the same pairs.
         folded: share of cells that fold.
-        round_trip_px: mean distance from where a content pixel starts to where it ends after the
-            inverse map and the map, pixels at 240, where the inverse stays in frame.
-        seconds: median for an estimate.
+        round_trip_px: mean distance between a content pixel and its image under the inverse map,
+            then the map, pixels at 240, where the inverse stays in frame.
+        seconds: median per estimate.
     """
 
     estimator: str
@@ -98,11 +100,11 @@ class Row:
 
 def predict(
     pairs: PairSet,
-    extractor: FeatureExtractor,
+    network: FeatureExtractor,
     settings: SyntheticSettings,
     on_pair: Callable[[], object] = lambda: None,
 ) -> list[Prediction]:
-    """Every estimator's answer for every pair, stylized and plain."""
+    """Every estimator's warp for every pair, stylized and plain."""
     found = []
     for index in range(min(len(pairs), settings.limit or len(pairs))):
         content = pairs.picture(index, "content")
@@ -110,9 +112,9 @@ def predict(
             target = pairs.picture(index, kind)
             for name in settings.estimators:
                 geonet = settings.geometry.geonet if name in ("regression", "refined") else ()
-                geometry = _with(settings.geometry, estimator=name, geonet=geonet, frame="geo")
+                geometry = replace(settings.geometry, estimator=name, geonet=geonet, frame="geo")
                 started = time.perf_counter()
-                estimate = estimate_warp(content, target, extractor, geometry)
+                estimate = estimate_warp(content, target, network, geometry)
                 seconds = time.perf_counter() - started
                 found.append(Prediction(name, NAMES[kind], index, estimate.parameters, seconds))
         on_pair()
@@ -122,45 +124,30 @@ def predict(
 def score_predictions(pairs: PairSet, predictions: Sequence[Prediction]) -> list[Row]:
     """The table: per estimator and target over all pairs, then per family of the true warp."""
     truth = true_grids(pairs.pairs, GRID)
-    inside = inside_mask(truth)
     nothing = WarpParameters("none", 4, torch.zeros(0), (2, 2), (2, 2))
-    scored = [(p, _measure(p.parameters, truth[p.pair], inside[p.pair])) for p in predictions]
-    doing_nothing = {
-        index: _error(nothing, truth[index], inside[index])
-        for index in {p.pair for p in predictions}
-    }
+    idle = {index: _error(nothing, truth[index]) for index in {p.pair for p in predictions}}
+    families = sorted({pairs.pairs[index].family for index in idle})
     rows = []
-    for name, target in _unique((p.estimator, p.target) for p in predictions):
-        for family in ["all", *sorted({pairs.pairs[p.pair].family for p in predictions})]:
-            chosen = [
-                (p, measures)
-                for p, measures in scored
-                if (p.estimator, p.target) == (name, target)
-                and family in ("all", pairs.pairs[p.pair].family)
-            ]
-            errors, folded, trips = (_mean(m[k] for _, m in chosen) for k in range(3))
-            idle = _mean(doing_nothing[p.pair] for p, _ in chosen)
+    for (name, target), group in _groups(predictions).items():
+        measured = [(p, _measure(p.parameters, truth[p.pair])) for p in group]
+        for family in ["all", *families]:
+            chosen = [(p, m) for p, m in measured if family in ("all", pairs.pairs[p.pair].family)]
+            error, folded, trip = (_mean(m[k] for _, m in chosen) for k in range(3))
+            share = error / _mean(idle[p.pair] for p, _ in chosen)
             seconds = sorted(p.seconds for p, _ in chosen)[len(chosen) // 2]
-            rows.append(
-                Row(
-                    name, target, family, len(chosen), errors, errors / idle, folded, trips, seconds
-                )
-            )
+            rows.append(Row(name, target, family, len(chosen), error, share, folded, trip, seconds))
     return rows
 
 
 def calibration(pairs: PairSet, predictions: Sequence[Prediction]) -> dict[str, Reliability]:
-    """How far each confidence can be believed: right is a mean error of up to `RIGHT_PX`."""
+    """Reliability of each confidence; an estimate is right up to a mean error of `RIGHT_PX`."""
     truth = true_grids(pairs.pairs, GRID)
-    inside = inside_mask(truth)
     found = {}
-    for name, target in _unique((p.estimator, p.target) for p in predictions):
-        chosen = [p for p in predictions if (p.estimator, p.target) == (name, target)]
-        if name == "none":
-            continue
-        sure = [float(p.parameters.confidence or 0) for p in chosen]
-        errors = [_error(p.parameters, truth[p.pair], inside[p.pair]) for p in chosen]
-        found[f"{name}, {target}"] = reliability(sure, [float(e <= RIGHT_PX) for e in errors])
+    for (name, target), group in _groups(predictions).items():
+        if name != "none":
+            confidences = [float(p.parameters.confidence or 0) for p in group]
+            right = [float(_error(p.parameters, truth[p.pair]) <= RIGHT_PX) for p in group]
+            found[f"{name}, {target}"] = reliability(confidences, right)
     return found
 
 
@@ -179,31 +166,28 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join([head, *lines])
 
 
-def _measure(
-    parameters: WarpParameters, truth: Tensor, inside: Tensor
-) -> tuple[float, float, float]:
+def _groups(predictions: Sequence[Prediction]) -> dict[tuple[str, str], list[Prediction]]:
+    """Predictions by estimator and target."""
+    groups: dict[tuple[str, str], list[Prediction]] = {}
+    for prediction in predictions:
+        groups.setdefault((prediction.estimator, prediction.target), []).append(prediction)
+    return groups
+
+
+def _measure(parameters: WarpParameters, truth: Tensor) -> tuple[float, float, float]:
     """Error in px, share of folded cells, round trip in px, of one estimate."""
-    size = (REFERENCE_PX, REFERENCE_PX)
-    dense = parameters.warp_family.grid(parameters.theta[None], size)
+    dense = parameters.warp_family.grid(parameters.theta[None], (REFERENCE_PX, REFERENCE_PX))
     inverse = invert_grid(dense)
-    seen = inside_mask(inverse)
-    trip = round_trip_error(dense, inverse)[seen] * REFERENCE_PX / 2
+    trip = round_trip_error(dense, inverse)[inside_mask(inverse)] * REFERENCE_PX / 2
     folded = float(fold_mask(dense).float().mean())
-    trip_px = float(trip.mean()) if len(trip) else math.nan
-    return _error(parameters, truth, inside), folded, trip_px
+    return _error(parameters, truth), folded, float(trip.mean()) if len(trip) else math.nan
 
 
-def _error(parameters: WarpParameters, truth: Tensor, inside: Tensor) -> float:
+def _error(parameters: WarpParameters, truth: Tensor) -> float:
+    """Mean end-point error in px where the true grid (GRID, GRID, 2) lies inside the picture."""
     grid = parameters.warp_family.grid(parameters.theta[None], (GRID, GRID))[0]
+    inside = inside_mask(truth[None])[0]
     return float((grid - truth).norm(dim=-1)[inside].mean()) * REFERENCE_PX / 2
-
-
-def _with(settings: GeometrySettings, **changes: Any) -> GeometrySettings:
-    return GeometrySettings(**{**vars(settings), **changes})
-
-
-def _unique(items: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys(items))
 
 
 def _mean(values: Iterable[float]) -> float:

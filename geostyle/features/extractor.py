@@ -1,19 +1,18 @@
-"""Feature extractors by layer name: VGG-19, VGG-16, and the bundled `lite` network.
+"""Feature networks by layer name: VGG-19, VGG-16, and the bundled `lite` network.
 
 Layers carry VGG's names and are taken *after* the ReLU: ``relu1_1`` … ``relu5_4``, ``pool1`` …
 ``pool5``. ``lite`` has the same names and strides up to ``relu5_1`` with far fewer channels; each
-of its layers ends in a 1×1 `tap`, a linear map under which inner products between positions imitate
-VGG-19's (see `distill.py`).
+of its layers ends in a 1×1 `tap`, a linear map trained so that inner products between positions
+are those of VGG-19 (see `training/distillation.py`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -34,20 +33,25 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 PADDINGS = ("zeros", "reflect", "replicate", "circular")
 POOLINGS = ("max", "average")
 LITE_FILE = "lite.safetensors"
+BUNDLED_LITE = Path(str(resources.files("geostyle") / "assets" / LITE_FILE))
 
 
 class FeatureExtractor(nn.Module):
-    """A frozen convolutional network whose layers are asked for by name.
+    """A frozen convolutional network that returns the features of layers by name.
 
     Args:
         name: ``"vgg19"``, ``"vgg16"`` or ``"lite"``.
         channels: width of each of the five blocks, or of every convolution.
         pooling: ``"max"`` (as trained) or ``"average"`` (Gatys et al. 2015 prefer it for texture
             synthesis).
-        padding: how convolutions see beyond the border: ``"zeros"`` as trained, or ``"reflect"``,
+        padding: values of convolutions beyond the border: ``"zeros"`` as trained, or ``"reflect"``,
             ``"replicate"``, ``"circular"`` (the last for pictures that tile).
         taps: whether every layer ends in a 1×1 linear tap (``lite``).
 
+    Attributes:
+        layer_names: all layers, in order of depth.
+
+    Raises: InputError for an unknown name, pooling or padding, or another number of channels.
     Source: Simonyan & Zisserman, "Very Deep Convolutional Networks", configurations D and E.
     """
 
@@ -64,48 +68,39 @@ class FeatureExtractor(nn.Module):
         taps: bool = False,
     ) -> None:
         super().__init__()
-        if name not in CONVS_PER_BLOCK:
-            raise InputError(f"features: expected one of {sorted(CONVS_PER_BLOCK)}, got {name!r}")
-        if pooling not in POOLINGS:
-            raise InputError(f"pooling: expected one of {list(POOLINGS)}, got {pooling!r}")
-        if padding not in PADDINGS:
-            raise InputError(f"padding: expected one of {list(PADDINGS)}, got {padding!r}")
+        choices = {"features": CONVS_PER_BLOCK, "pooling": POOLINGS, "padding": PADDINGS}
+        for given, (argument, known) in zip((name, pooling, padding), choices.items(), strict=True):
+            if given not in known:
+                raise InputError(f"{argument}: expected one of {list(known)}, got {given!r}")
         self.name, self.pooling, self.padding = name, pooling, padding
         self.convs = nn.ModuleDict()
         self.taps = nn.ModuleDict()
-        self.layer_names: list[str] = []
-        self._channels: dict[str, int] = {}
-        self._strides: dict[str, int] = {}
-        width = width_in = 3
-        widths = conv_widths(name, channels)
-        for block, n_convs in enumerate(CONVS_PER_BLOCK[name], start=1):
-            for i in range(1, n_convs + 1):
-                width = widths[f"conv{block}_{i}"]
-                self.convs[f"conv{block}_{i}"] = nn.Conv2d(width_in, width, 3, padding=1)
-                self._add_layer(f"relu{block}_{i}", width, 2 ** (block - 1), taps)
-                width_in = width
-            if name != "lite" or block < len(CONVS_PER_BLOCK[name]):
-                self._add_layer(f"pool{block}", width, 2**block, taps)
+        self._widths: dict[str, int] = {}
+        width = 3
+        for conv, width_out in conv_widths(name, channels).items():
+            block, number = map(int, conv.removeprefix("conv").split("_"))
+            self.convs[conv] = nn.Conv2d(width, width_out, 3, padding=1)
+            width = width_out
+            ends = number == CONVS_PER_BLOCK[name][block - 1] and (name, block) != ("lite", 5)
+            for layer in [f"relu{block}_{number}", *([f"pool{block}"] if ends else [])]:
+                self._widths[layer] = width
+                if taps:
+                    self.taps[layer] = nn.Conv2d(width, width, 1, bias=False)
+        self.layer_names = list(self._widths)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
 
-    def _add_layer(self, layer: str, width: int, stride: int, tap: bool) -> None:
-        self.layer_names.append(layer)
-        self._channels[layer] = width
-        self._strides[layer] = stride
-        if tap:
-            self.taps[layer] = nn.Conv2d(width, width, 1, bias=False)
-
     def channels(self, layer: str) -> int:
-        """Number of channels of `layer`."""
-        return self._channels[self._known(layer)]
+        """Return the number of channels of `layer`."""
+        return self._widths[self._known(layer)]
 
     def stride(self, layer: str) -> int:
-        """Pixels of the input between two neighboring positions of `layer`."""
-        return self._strides[self._known(layer)]
+        """Return the pixels of the picture between two neighboring positions of `layer`."""
+        block = int(self._known(layer)[4])
+        return 2**block if layer.startswith("pool") else 2 ** (block - 1)
 
     def _known(self, layer: str) -> str:
-        if layer not in self._channels:
+        if layer not in self._widths:
             raise InputError(
                 f"layer: {self.name} has {self.layer_names[0]} … {self.layer_names[-1]}, "
                 f"got {layer!r}"
@@ -113,68 +108,62 @@ class FeatureExtractor(nn.Module):
         return layer
 
     @property
+    def _first(self) -> Tensor:
+        return cast(Tensor, self.convs["conv1_1"].weight)
+
+    @property
     def dtype(self) -> torch.dtype:
         """The precision the convolutions run in."""
-        return self.convs["conv1_1"].weight.dtype  # type: ignore[return-value]
-
-    @cached_property
-    def weights_hash(self) -> str:
-        """A short hash of the weights, the same whether they are held in float32 or bfloat16.
-
-        Of the weights as they are when it is first asked for.
-        """
-        state = {key: value.bfloat16().cpu() for key, value in self.state_dict().items()}
-        return tensor_hash(state)[:16]
+        return self._first.dtype
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """The layout of its maps: that of its weights."""
-        first = self.convs["conv1_1"].weight
-        assert isinstance(first, Tensor)
-        last = first.is_contiguous(memory_format=torch.channels_last)
+        """The layout of weights and feature maps."""
+        last = self._first.is_contiguous(memory_format=torch.channels_last)
         return torch.channels_last if last else torch.contiguous_format
 
+    @cached_property
+    def weights_hash(self) -> str:
+        """A short hash of the weights on first use, the same in float32 and bfloat16."""
+        state = {key: value.bfloat16().cpu() for key, value in self.state_dict().items()}
+        return tensor_hash(state)[:16]
+
     def forward(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Features of `image` at `layers`, computed only as deep as the deepest of them.
+        """Return the features of `image` at `layers`, computed only as deep as the deepest.
 
         Args:
             image: (B, 3, H, W), sRGB in [0, 1]; sides at least the stride of the deepest layer.
             layers: names such as ``"relu4_1"``.
 
-        Returns:
-            ``{layer: (B, C, H // stride, W // stride)}`` in the extractor's precision.
-
-        Raises:
-            InputError: for an unknown layer, or a picture too small for it.
+        Returns: ``{layer: (B, C, H // stride, W // stride)}`` in the network's precision.
+        Raises: InputError for an unknown layer, or a picture too small for it.
         """
-        wanted = {self._known(layer) for layer in layers}
-        deepest = max(self._strides[layer] for layer in wanted)
+        deepest = max(self.stride(layer) for layer in layers)
         if min(image.shape[-2:]) < deepest:
             raise InputError(
-                f"image: expected sides of at least {deepest} px for {sorted(wanted)}, "
+                f"image: expected sides of at least {deepest} px for {sorted(set(layers))}, "
                 f"got {image.shape[-1]}x{image.shape[-2]}"
             )
         found, _ = self.section(self.prepare(image), layers)
         return found
 
     def prepare(self, image: Tensor) -> Tensor:
-        """`image` (B, 3, H, W) as the first convolution takes it: normalized, in its precision."""
+        """Return `image` (B, 3, H, W) normalized, in the network's precision and layout."""
         x = ((image - self.mean) / self.std).to(self.dtype)
         return x.contiguous(memory_format=self.memory_format)
 
     def section(
         self, x: Tensor, layers: Sequence[str], *, after: str | None = None, to: str | None = None
     ) -> tuple[dict[str, Tensor], Tensor]:
-        """One stretch of the network, to compute a picture in parts.
+        """Run a part of the network, to compute a picture piece by piece.
 
         Args:
-            x: what `prepare` returned, or the map that a section `to` the layer `after` returned.
-            layers: those of the stretch whose features are wanted.
+            x: the result of `prepare`, or the map that a section up to the layer `after` returned.
+            layers: the layers of this part whose features are wanted.
             after: the layer that `x` belongs to; None for a picture.
-            to: where the stretch ends; default the deepest of `layers`.
+            to: the last layer to run; default the deepest of `layers`.
 
-        Returns:
-            Features as `forward` returns them, and the map at the end, before its tap.
+        Returns: features as `forward` returns them, and the map at the end, before its tap.
         """
         start = 0 if after is None else self.layer_names.index(after) + 1
         ends = [self.layer_names.index(layer) for layer in ([to] if to else layers)]
@@ -186,31 +175,28 @@ class FeatureExtractor(nn.Module):
         return found, x
 
     def reach_px(self, layer: str) -> int:
-        """Pixels beyond those under a position of `layer` that its features depend on."""
+        """Return how many pixels beyond a position of `layer` its features depend on."""
         through = self.layer_names[: self.layer_names.index(self._known(layer)) + 1]
-        return sum(self._strides[name] for name in through if name.startswith("relu"))
+        return sum(self.stride(name) for name in through if name.startswith("relu"))
 
     def _step(self, layer: str, x: Tensor) -> Tensor:
         if layer.startswith("pool"):
             # Average pooling halves what max pooling would keep of a ReLU map's energy; Gram
             # targets are computed under the same pooling, so no correction is needed.
             return F.max_pool2d(x, 2) if self.pooling == "max" else F.avg_pool2d(x, 2)
-        conv = self.convs[layer.replace("relu", "conv")]
-        assert isinstance(conv, nn.Conv2d)
+        conv = cast(nn.Conv2d, self.convs[layer.replace("relu", "conv")])
         if self.padding != "zeros":
             x = F.conv2d(F.pad(x, (1, 1, 1, 1), mode=self.padding), conv.weight, conv.bias)
         else:
             x = conv(x)
-        # In place: the convolution's own output is needed by nobody else, and this saves a
-        # full-size map.
-        return (
-            F.relu_(x) if not (torch.is_grad_enabled() and conv.weight.requires_grad) else F.relu(x)
-        )
+        # In place where nothing else needs the convolution's output: it saves a full-size map.
+        return F.relu(x, inplace=not (torch.is_grad_enabled() and conv.weight.requires_grad))
 
 
 def conv_widths(name: str, channels: Sequence[int]) -> dict[str, int]:
-    """Width of every convolution of network `name`, given one a block or one a convolution.
+    """Return the width of every convolution of network `name`.
 
+    Args: channels, one width per block or one per convolution.
     Raises: InputError for another number of widths.
     """
     counts = CONVS_PER_BLOCK[name]
@@ -219,7 +205,7 @@ def conv_widths(name: str, channels: Sequence[int]) -> dict[str, int]:
         channels = [width for width, n in zip(channels, counts, strict=True) for _ in range(n)]
     if len(channels) != len(names):
         raise InputError(
-            f"channels: expected {len(counts)} widths (one a block) or {len(names)} (one a "
+            f"channels: expected {len(counts)} widths (one per block) or {len(names)} (one per "
             f"convolution), got {len(channels)}"
         )
     return dict(zip(names, channels, strict=True))
@@ -235,7 +221,7 @@ def load_features(
     dtype: torch.dtype = torch.float32,
     channels_last: bool = True,
 ) -> FeatureExtractor:
-    """A frozen extractor with trained weights; never with random ones.
+    """Return a frozen network with trained weights, never with random ones.
 
     Args:
         name: ``"lite"`` (bundled, offline), ``"vgg19"`` or ``"vgg16"``.
@@ -247,34 +233,23 @@ def load_features(
         device, dtype: where and in which precision the convolutions run.
         channels_last: keep the weights in the memory layout that CPUs and tensor cores prefer.
 
-    Raises:
-        InputError: where the weights are missing, damaged or of another network, with what to do
-            about it.
+    Raises: InputError where the weights are missing, damaged or of another network.
     """
     if name == "lite":
-        model = _load_lite(weights, pooling, padding)
+        path = Path(weights or BUNDLED_LITE)
+        tensors, config = load_checkpoint(path, kind="features", name="weights")
+        network = build_lite(tensors, config, pooling=pooling, padding=padding, source=str(path))
     else:
-        model = FeatureExtractor(name, pooling=pooling, padding=padding)
-        state = _read_vgg_state(Path(weights)) if weights is not None else _torchvision_state(name)
-        _load_vgg_state(model, state, str(weights or "torchvision"))
-    model.requires_grad_(False).eval()
-    model.convs.to(dtype=dtype)
-    model.taps.to(dtype=dtype)
-    model.to(device=device)
+        network = FeatureExtractor(name, pooling=pooling, padding=padding)
+        state = _torchvision_state(name) if weights is None else _read_vgg_state(Path(weights))
+        _load_vgg_state(network, state, str(weights or "torchvision"))
+    network.requires_grad_(False).eval()
+    network.convs.to(dtype=dtype)
+    network.taps.to(dtype=dtype)
+    network.to(device=device)
     if channels_last:
-        model.convs.to(memory_format=torch.channels_last)
-    return model
-
-
-def _load_lite(weights: Path | str | None, pooling: str, padding: str) -> FeatureExtractor:
-    if weights is not None:
-        tensors, config = load_checkpoint(Path(weights), kind="features", name="weights")
-    else:
-        with resources.as_file(resources.files("geostyle") / "assets" / LITE_FILE) as path:
-            tensors, config = load_checkpoint(path, kind="features")
-    return build_lite(
-        tensors, config, pooling=pooling, padding=padding, source=str(weights or LITE_FILE)
-    )
+        network.convs.to(memory_format=torch.channels_last)
+    return network
 
 
 def build_lite(
@@ -285,18 +260,15 @@ def build_lite(
     padding: str = "zeros",
     source: str = "lite",
 ) -> FeatureExtractor:
-    """The `lite` network from the tensors and config of its checkpoint, loaded strictly."""
+    """Return the `lite` network of a checkpoint's tensors and config, loaded strictly."""
     try:
-        model = FeatureExtractor(
+        network = FeatureExtractor(
             "lite", channels=config["channels"], pooling=pooling, padding=padding, taps=True
         )
-        model.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=True)
+        network.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=True)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        first_line = str(error).splitlines()[0]
-        raise InputError(
-            f"weights: expected a lite network in {source}, got: {first_line}"
-        ) from error
-    return model
+        raise _unusable(f"expected a lite network in {source}", error) from error
+    return network
 
 
 def _torchvision_state(name: str) -> dict[str, Tensor]:
@@ -305,9 +277,7 @@ def _torchvision_state(name: str) -> dict[str, Tensor]:
     weights = (VGG19_Weights if name == "vgg19" else VGG16_Weights).IMAGENET1K_V1
     try:
         return dict(weights.get_state_dict(progress=True, check_hash=True))
-    except (
-        Exception
-    ) as error:  # URLError, HTTPError, hash mismatch (RuntimeError), OSError of the cache
+    except Exception as error:  # of the network, the cache, or another hash
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"features: the {name} weights could not be fetched ({reason}); give a local file with "
@@ -323,43 +293,35 @@ def _read_vgg_state(path: Path) -> dict[str, Tensor]:
             from safetensors.torch import load_file
 
             return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return dict(torch.load(path, map_location="cpu", weights_only=True).items())
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(
-            f"weights: expected a safetensors or state-dict file, got {str(path)!r} ({reason})"
-        ) from error
-    if not isinstance(state, dict):
-        raise InputError(
-            f"weights: expected a state dict in {str(path)!r}, got {type(state).__name__}"
-        )
-    return state
+        expected = f"expected a safetensors or state-dict file at {str(path)!r}"
+        raise _unusable(expected, error) from error
 
 
-def _load_vgg_state(model: FeatureExtractor, state: dict[str, Tensor], source: str) -> None:
+def _load_vgg_state(network: FeatureExtractor, state: dict[str, Tensor], source: str) -> None:
     """Copy torchvision's ``features.N`` tensors into the named convolutions, strictly."""
-    own: dict[str, Tensor] = {}
-    index = 0
-    for block, n_convs in enumerate(CONVS_PER_BLOCK[model.name], start=1):
+    names, index = {}, 0
+    for block, n_convs in enumerate(CONVS_PER_BLOCK[network.name], start=1):
         for i in range(1, n_convs + 1):
             for part in ("weight", "bias"):
-                key, target = f"features.{index}.{part}", f"convs.conv{block}_{i}.{part}"
-                tensor = state.get(key)
-                expected = model.state_dict()[target].shape
-                if not isinstance(tensor, Tensor) or tensor.shape != expected:
-                    came = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
-                    raise InputError(
-                        f"weights: expected {key} of shape {tuple(expected)} for {model.name} in "
-                        f"{source}, got {came}"
-                    )
-                if not torch.isfinite(tensor).all():
-                    raise InputError(f"weights: {key} in {source} holds values that are not finite")
-                own[target] = tensor.float()
+                names[f"features.{index}.{part}"] = f"convs.conv{block}_{i}.{part}"
             index += 2  # a ReLU follows each convolution
         index += 1  # a pooling layer ends the block
-    unknown = [k for k in state if not re.match(r"(features|classifier)\.\d+\.(weight|bias)$", k)]
-    features_seen = sum(k.startswith("features.") for k in state)
-    if unknown or features_seen != len(own):
-        extra = unknown[0] if unknown else "convolutions of a deeper network"
-        raise InputError(f"weights: {source} does not hold {model.name} alone: found {extra}")
-    model.load_state_dict(own, strict=True)
+    try:
+        own = {
+            names.get(key, key): value.float()
+            for key, value in state.items()
+            if not key.startswith("classifier.")
+        }
+        network.load_state_dict(own, strict=True)
+    except Exception as error:  # of values that are no tensors, too
+        raise _unusable(f"expected those of {network.name} in {source}", error) from error
+    for key, value in own.items():
+        if not torch.isfinite(value).all():
+            raise InputError(f"weights: {key} in {source} holds values that are not finite")
+
+
+def _unusable(expected: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return InputError(f"weights: {expected}, got: {reason}")

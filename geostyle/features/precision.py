@@ -1,4 +1,4 @@
-"""bfloat16 or float32: whichever a quick timing on this machine finds faster, and to hold."""
+"""The choice between bfloat16 and float32, by a quick timing on this machine."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from geostyle.features.extractor import FeatureExtractor
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 PROBE_PX = {"cpu": 96, "cuda": 256}
 REPEATS = 2
-# A gain that is worth rounding for, and how far rounding may turn the gradient.
+# The least gain that is worth rounding, and the least agreement of the gradients.
 MIN_SPEEDUP, MIN_COSINE = 1.1, 0.98
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What was found.
+    """The result of a timing.
 
     Attributes:
         float32_s, bfloat16_s: seconds of one evaluation with its gradient.
         cosine: of the two gradients with respect to the picture.
-        dtype: the faster one that holds.
+        dtype: bfloat16 where it is faster and the gradients agree, else float32.
     """
 
     float32_s: float
@@ -46,51 +46,51 @@ _known: dict[tuple[object, ...], Probe] = {}
 
 
 def in_precision(
-    extractor: FeatureExtractor, precision: str
+    network: FeatureExtractor, precision: str
 ) -> tuple[FeatureExtractor, Probe | None]:
-    """The network in "float32", "bfloat16", or ("auto") in the faster of the two.
+    """Return the network in "float32", "bfloat16", or ("auto") in the better of the two.
 
     Args:
-        extractor: in float32; it is not changed.
-        precision: "auto" tries bfloat16 only on hardware that claims to compute in it, and every
-            network once a process, so that what runs in one process is computed alike.
+        network: in float32; it is not changed.
+        precision: "auto" tries bfloat16 only on hardware that claims to compute in it, and times
+            each network once per process, so that all runs of one process are computed alike.
 
-    Returns: the network, and what was measured; None where nothing was.
+    Returns: the network, and the timing; None where nothing was timed.
     Raises: InputError when the precision is unknown.
     """
-    device = extractor.mean.device
+    device = network.mean.device
     if resolve_precision(precision, device) == torch.float32:
-        return extractor, None
-    rounded = copy.deepcopy(extractor)
+        return network, None
+    rounded = copy.deepcopy(network)
     rounded.convs.to(dtype=torch.bfloat16)
     rounded.taps.to(dtype=torch.bfloat16)
     if precision != "auto":
         return rounded, None
-    widths = tuple(extractor.channels(layer) for layer in extractor.layer_names)
-    key = (extractor.name, widths, extractor.pooling, str(device), torch.get_num_threads())
+    widths = tuple(network.channels(layer) for layer in network.layer_names)
+    key = (network.name, widths, network.pooling, str(device), torch.get_num_threads())
     if key not in _known:
-        slow_s, exact = _timed(extractor)
+        slow_s, exact = _timed(network)
         fast_s, other = _timed(rounded)
         cosine = float(F.cosine_similarity(exact.flatten(), other.flatten(), dim=0))
         pays = slow_s >= MIN_SPEEDUP * fast_s and cosine >= MIN_COSINE  # False for NaN
         dtype = torch.bfloat16 if pays else torch.float32
         _known[key] = Probe(slow_s, fast_s, cosine, dtype)
     probe = _known[key]
-    return (extractor if probe.dtype == torch.float32 else rounded), probe
+    return (network if probe.dtype == torch.float32 else rounded), probe
 
 
-def _timed(extractor: FeatureExtractor) -> tuple[float, Tensor]:
-    """Seconds of the fastest of a few evaluations after one to warm up; the gradient."""
-    device = extractor.mean.device
+def _timed(network: FeatureExtractor) -> tuple[float, Tensor]:
+    """Return the seconds of the fastest of a few evaluations, and the gradient."""
+    device = network.mean.device
     side = PROBE_PX.get(device.type, 96)
     generator = torch.Generator().manual_seed(0)
     noise = torch.rand(1, 3, side // 4, side // 4, generator=generator)
     image = F.interpolate(noise, (side, side), mode="bilinear").to(device)
     fastest, gradient = float("inf"), image
-    for repeat in range(1 + REPEATS):
+    for repeat in range(1 + REPEATS):  # the first one warms up
         pixels = image.clone().requires_grad_()
         started = time.perf_counter()
-        found = extractor(pixels, LAYERS)
+        found = network(pixels, LAYERS)
         # The logarithm makes every layer count alike, whatever its scale.
         loss = torch.stack([maps.float().pow(2).mean().log() for maps in found.values()]).sum()
         (gradient,) = torch.autograd.grad(loss, pixels)

@@ -1,4 +1,4 @@
-"""The fast style network: a photograph goes in, the painting comes out, in one pass."""
+"""The fast style network, which repaints a picture in one style in one pass."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from geostyle.errors import InputError
 from geostyle.feedforward.normalization import InstanceNorm
 from geostyle.feedforward.resize_convolution import ResizeConvolution
 
-NOISE_OCTAVES, NOISE_SIDE = 5, 128  # of the smallest maps' places
+NOISE_OCTAVES, NOISE_SIDE = 5, 128  # side in places of the smallest maps
 
 
 @dataclass(frozen=True)
 class FastNetworkSettings:
-    """The shape of a fast style network."""
+    """Shape of a fast style network."""
 
     widths: tuple[int, ...] = setting(
         (16, 32, 64), min=4, max=512, help="channels at full size, at half, and so on"
@@ -29,13 +29,14 @@ class FastNetworkSettings:
     )
     kernel: int = setting(3, choices=(3, 5, 7, 9), help="side of the first and last convolution")
     stem: str = setting(
-        "half", choices=("half", "full"), help="size at which the first convolution gives its maps"
+        "half", choices=("half", "full"), help="size of the first convolution's maps"
     )
     skips: bool = setting(
-        True, help="add each size's maps on the way down to those on the way up, the picture too"
+        True,
+        help="add the maps on the way down, and the picture, to those on the way up",
     )
     noise: bool = setting(
-        True, help="add noise to the smallest maps, so that plain areas are not all painted alike"
+        True, help="add noise to the smallest maps, so that plain areas get varied strokes"
     )
 
     def __post_init__(self) -> None:
@@ -44,7 +45,7 @@ class FastNetworkSettings:
             raise InputError(f"widths: expected two sizes or more, got {list(self.widths)}")
         if len(self.blocks) != len(self.widths):
             raise InputError(
-                f"blocks: expected {len(self.widths)} numbers, one a width, got {list(self.blocks)}"
+                f"blocks: expected {len(self.widths)} numbers like widths, got {list(self.blocks)}"
             )
 
 
@@ -55,16 +56,15 @@ def noise_place(*seed: int) -> tuple[int, int]:
 
 
 class Noise(nn.Module):
-    """Fixed noise of several scales, mixed into maps: what a stroke may follow where nothing is.
+    """Fixed noise of several scales, added to maps.
 
-    Args:
-        width: channels of the maps.
+    Args: width, channels of the maps.
 
-    Where a photograph is plain, a network without it has nothing but its own lattice to tell one
-    place from another, and repeats one stroke along that.
+    Without it, a network repeats one stroke along its own lattice where a photograph is plain.
 
     Source: Ulyanov, Lebedev, Vedaldi, Lempitsky, "Texture Networks", section 3.2, for noise at
-        M / 2^i; here it is added to the maps, and the same at every run.
+        M / 2^i.
+    Differs: added to the maps, and the same in every run.
     """
 
     def __init__(self, width: int) -> None:
@@ -83,7 +83,7 @@ class Noise(nn.Module):
         self.mix = nn.Conv2d(NOISE_OCTAVES, width, 1, bias=False)
 
     def forward(self, x: Tensor, shift: tuple[int, int]) -> Tensor:
-        """(B, width, H, W) with the noise from place `shift` of the tile on added."""
+        """Return `x` (B, width, H, W) plus noise, which begins at place `shift` of the tile."""
         rows, columns = (
             (torch.arange(side, device=x.device) + start) % NOISE_SIDE
             for side, start in zip(x.shape[-2:], shift, strict=True)
@@ -101,7 +101,7 @@ class Convolution(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
-        # Without bias: normalization takes the mean away.
+        # Without bias: normalization subtracts the mean.
         self.conv = nn.Conv2d(
             n_in, n_out, kernel, stride, kernel // 2, bias=False, padding_mode="reflect"
         )
@@ -114,7 +114,7 @@ class Convolution(nn.Module):
 
 
 class Residual(nn.Module):
-    """Two convolutions whose result is added to what came in."""
+    """Two convolutions whose result is added to their input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class Residual(nn.Module):
 
 
 class Enlargement(nn.Module):
-    """A resize-convolution, cut to the size wanted and normalized.
+    """A resize-convolution, cut to a size and normalized.
 
     Args:
         n_in, n_out: channels.
@@ -136,7 +136,7 @@ class Enlargement(nn.Module):
         self.conv, self.norm = ResizeConvolution(n_in, n_out), InstanceNorm(n_out)
 
     def forward(self, x: Tensor, beside: Tensor, add: bool) -> Tensor:
-        """(B, n_in, h, w) → (B, n_out, H, W), (H, W) the size of `beside`, which may be added."""
+        """(B, n_in, h, w) → (B, n_out, H, W), the size of `beside`, which is added with `add`."""
         # Odd sides were rounded up on the way down.
         x = self.conv(x)[..., : beside.shape[-2], : beside.shape[-1]]
         return self.norm(x + beside if add else x)
@@ -148,8 +148,8 @@ class FastNetwork(nn.Module):
     Args:
         settings: see `FastNetworkSettings`.
 
-    The output is linear: 0 and 1 are reached like any value, and no gradient dies beyond them; an
-    untrained network with `skips` gives nearly its input.
+    The output is linear: 0 and 1 are reached like any value, and gradients do not vanish beyond
+    them. An untrained network with `skips` returns nearly its input.
 
     Source: Johnson, Alahi, Fei-Fei, "Perceptual Losses for Real-Time Style Transfer and
         Super-Resolution", section 3.1 and supplementary table 1; Ulyanov, Vedaldi, Lempitsky,
@@ -172,7 +172,7 @@ class FastNetwork(nn.Module):
             before = width
         self.noise = Noise(widths[-1]) if settings.noise else None
         up = widths[::-1]
-        # Blocks of every size, from the smallest on, and what enlarges from one to the next.
+        # Blocks of every size, smallest first, and the enlargements between them.
         self.blocks = nn.ModuleList(
             nn.Sequential(*(Residual(width) for _ in range(count)))
             for width, count in zip(up, settings.blocks[::-1], strict=True)
@@ -191,7 +191,7 @@ class FastNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def compute_in(self, dtype: torch.dtype) -> FastNetwork:
-        """Run all convolutions but the last, which sets the colors, in this precision."""
+        """Run all convolutions in `dtype` but the last, which decides the colors."""
         for part in (self.encoder, self.noise, self.blocks, self.decoder):
             if part is not None:
                 part.to(dtype=dtype)
@@ -200,8 +200,7 @@ class FastNetwork(nn.Module):
     def forward(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
         """Repaint `image` (B, 3, H, W), sRGB in [0, 1], sides of 16 px or more.
 
-        shift: the place of the noise to begin at (`noise_place`); another, another painting.
-
+        Args: shift, place where the noise begins, as `noise_place` draws it; it varies the strokes.
         Returns: (B, 3, H, W) float32, not clamped.
         """
         x = image.to(next(self.encoder.parameters()).dtype)

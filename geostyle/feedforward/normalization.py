@@ -49,10 +49,9 @@ class _Normalize(torch.autograd.Function):
 
 
 class InstanceNorm(nn.Module):
-    """Each channel of each item to mean 0 and deviation 1 over positions, then scaled and shifted.
+    """Normalize each channel of each item to mean 0 and deviation 1, then scale and shift it.
 
-    Args:
-        width: channels.
+    Args: width, channels.
 
     Source: Ulyanov, Vedaldi, Lempitsky, "Instance Normalization: The Missing Ingredient for Fast
         Stylization", equation 5.
@@ -63,8 +62,8 @@ class InstanceNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(width)), nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The maps (B, C, H, W), normalized, in the precision they come in."""
+        """Return maps (B, C, H, W) normalized, in their own precision."""
         if torch.is_grad_enabled() and x.device.type == "cpu":
             return _Normalize.apply(x, self.weight, self.bias)
-        # A group a channel: the fastest of torch's kernels that normalize instances.
+        # One group per channel: the fastest of torch's kernels for it.
         return F.group_norm(x, x.shape[1], self.weight, self.bias, EPSILON)

@@ -15,7 +15,7 @@ from torch.export import Dim
 
 from geostyle.errors import InputError
 from geostyle.feedforward.fast_network import FastNetwork
-from geostyle.io.runs import write_bytes
+from geostyle.io.files import write_bytes
 
 OPSET = 18
 EXAMPLE_PX = (67, 90)  # odd, and not square: no side may become a constant of the graph

@@ -1,4 +1,4 @@
-"""The texture network: noise at several sizes goes in, a texture (or a painting) comes out."""
+"""The texture network, which makes textures, or paintings, from noise of several sizes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MIN_MAP = 2  # a map of one position cannot be padded by reflection
 
 @dataclass(frozen=True)
 class TextureNetworkSettings:
-    """The shape of a texture network; the defaults are the paper's for textures."""
+    """Shape of a texture network; the defaults are the paper's for textures."""
 
     mode: str = setting(
         "texture",
         choices=("texture", "stylize"),
-        help="what it makes: textures from noise alone, or paintings of pictures",
+        help="make textures from noise alone, or paintings of pictures",
     )
     scales: int = setting(
         5, min=1, max=8, help="sizes of noise, each half of the one before; the paper takes 6 for "
@@ -48,13 +48,13 @@ class Block(nn.Sequential):
     """3×3, 3×3 and 1×1 convolution, each normalized and rectified.
 
     Args:
-        n_in, n_out: channels. settings: what kind of norm and of padding.
+        n_in, n_out: channels. settings: kinds of normalization and padding.
     """
 
     def __init__(self, n_in: int, n_out: int, settings: TextureNetworkSettings) -> None:
         layers: list[nn.Module] = []
         for kernel in (3, 3, 1):
-            # Without bias: normalization takes the mean away.
+            # Without bias: normalization subtracts the mean.
             convolution = nn.Conv2d(
                 n_in,
                 n_out,
@@ -75,8 +75,8 @@ class TextureNetwork(nn.Module):
     Args:
         settings: see `TextureNetworkSettings`.
 
-    Noise of each size passes a block of three convolutions. From the coarsest on, what is there is
-    doubled, normalized, put beside the normalized block of the next size, and passes another block.
+    Noise of each size passes a block of three convolutions. From the coarsest size on, the maps are
+    doubled, normalized, joined with the normalized maps of the next size, and pass another block.
 
     Source: Ulyanov, Lebedev, Vedaldi, Lempitsky, "Texture Networks", section 3.2 and figure 2;
         "Instance Normalization" by the same for that option.
@@ -102,14 +102,14 @@ class TextureNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, noise: Sequence[Tensor], content: Tensor | None = None) -> Tensor:
-        """A picture made from noise, and of `content` where the network repaints.
+        """Make a picture from noise, and from `content` where the network repaints.
 
         Args:
             noise: as `noise_pyramid` draws it, fine to coarse.
             content: (B, 3, H, W) in [0, 1], of the size of the finest noise.
 
         Returns: (B, 3, H, W) float32, not clamped.
-        Raises: InputError for content where the network takes none, and the other way round.
+        Raises: InputError for a content where the network takes none, or none where it takes one.
         """
         if (content is None) != (self.settings.mode == "texture"):
             expected = "none" if content is not None else "a picture"
@@ -134,7 +134,7 @@ class TextureNetwork(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, batches: Sequence[tuple[Any, ...]]) -> None:
-        """Set the statistics of batch normalization to those of the network as it is.
+        """Set the statistics of batch normalization to the means over `batches`.
 
         Args: batches, inputs as for `forward`.
         """
@@ -150,19 +150,19 @@ class TextureNetwork(nn.Module):
 
 
 def make_norm(width: int, kind: str) -> nn.Module:
-    """A normalization layer of `width` channels, "batch" or "instance"."""
+    """Return a normalization layer of `width` channels, "batch" or "instance"."""
     return nn.BatchNorm2d(width) if kind == "batch" else InstanceNorm(width)
 
 
 def noise_pyramid(
     size: Size, settings: TextureNetworkSettings, seeds: Sequence[int]
 ) -> list[Tensor]:
-    """Uniform noise in [0, 1] at every size, fine to coarse, each item from its own seed.
+    """Draw uniform noise in [0, 1] at every size, fine to coarse, each item from its own seed.
 
     Args:
         size: (H, W) of the finest, the picture's.
         settings: number of sizes and of channels.
-        seeds: one an item, so that an item is the same in every batch.
+        seeds: one for each item, which makes an item the same in every batch.
 
     Returns: `settings.scales` tensors (B, noise, ⌈H / 2^i⌉, ⌈W / 2^i⌉) on the CPU.
     """

@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors with kind, config and hash; nothing in them can run."""
+"""Checkpoints: safetensors files with kind, config and hash, which hold no code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from geostyle.config import current_names
 from geostyle.errors import InputError
-from geostyle.io.runs import write_bytes
+from geostyle.io.files import write_bytes
 
 FORMAT = "geostyle-checkpoint-1"
 
@@ -23,12 +23,12 @@ FORMAT = "geostyle-checkpoint-1"
 def save_checkpoint(
     path: str | Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any], kind: str
 ) -> None:
-    """Write tensors with what they are and how they were made, whole or not at all.
+    """Write tensors with their kind and config, whole or not at all.
 
     Args:
         tensors: any shapes, dtypes and devices, by name.
         config: JSON types, enough to build the network the tensors belong to.
-        kind: what the file is, such as "features" or "geonet"; `load_checkpoint` asks for it.
+        kind: the contents, such as "features" or "geonet"; `load_checkpoint` checks it.
 
     Raises: InputError when the path cannot be written, GeostyleError on a full disk.
     """
@@ -46,10 +46,10 @@ def save_checkpoint(
 def load_checkpoint(
     path: str | Path, kind: str, *, name: str = "checkpoint"
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_checkpoint` wrote.
+    """Read a file that `save_checkpoint` wrote.
 
     Args:
-        kind: what the file must be.
+        kind: the contents that the file must have.
         name: the argument's name, for errors.
 
     Returns: the tensors on the CPU, and the config.
@@ -67,7 +67,7 @@ def load_checkpoint(
                 raise InputError(f"{expected} (format {str(found)[:40]!r}, not {FORMAT!r})")
             if metadata.get("kind") != kind:
                 raise InputError(f"{expected} (kind {str(metadata.get('kind'))[:40]!r})")
-            # Clones: what is read must not change with the file it was read from.
+            # Clones: the tensors must not change with the file.
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         config = current_names(json.loads(metadata["config"]))
     except InputError:

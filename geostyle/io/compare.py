@@ -1,4 +1,4 @@
-"""Two run folders side by side: which files are the same, and how far apart the others are."""
+"""Comparison of two run folders: which files are the same, and how far apart the others are."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from safetensors.torch import load_file
 from geostyle.errors import InputError
 from geostyle.io.images import SUFFIXES, load_picture
 
-# Of when and where a run was made, or drawn from its other files.
-NOT_COMPARED = {"settings.yaml", "environment.json", "report.html", "contact_sheet.png"}
-NOT_COMPARED_FOLDERS = {"originals"}
+# They hold when and where a run was made, or are made from its other files.
+OMITTED = "settings.yaml", "environment.json", "report.html", "contact_sheet.png", "originals"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One file of two runs: its name, whether it is the same in both, and what there is to say."""
+    """A file of two runs: its name, whether both are the same, and a note on the difference."""
 
     file: str
     identical: bool
@@ -47,7 +46,7 @@ def compare_runs(first: Path, second: Path) -> list[Compared]:
 
 
 def difference(first: Path, second: Path) -> str:
-    """How far apart two files are, by their kind: pictures, tensors, JSON."""
+    """Say how far apart two files are, by their kind: pictures, tensors, JSON."""
     try:
         if first.suffix in SUFFIXES:
             return _of_pictures(first, second)
@@ -66,7 +65,7 @@ def _results(folder: Path) -> Iterator[str]:
     for path in folder.rglob("*"):
         parts = path.relative_to(folder).parts
         hidden = any(part.startswith(".") for part in parts)
-        if path.is_file() and not hidden and parts[0] not in NOT_COMPARED | NOT_COMPARED_FOLDERS:
+        if path.is_file() and not hidden and parts[0] not in OMITTED:
             yield "/".join(parts)
 
 
@@ -76,14 +75,12 @@ def _of_pictures(first: Path, second: Path) -> str:
         sizes = (f"{picture.shape[-1]}x{picture.shape[-2]}" for picture in (a, b))
         return f"sizes differ: {' and '.join(sizes)} px"
     apart = (a - b).abs() * 255
-    return (
-        f"differs by at most {float(apart.max()):.3g} of 255, {float(apart.mean()):.2g} on average"
-    )
+    return f"differs by at most {apart.max():.3g} of 255, {apart.mean():.2g} on average"
 
 
 def _of_tensors(first: Path, second: Path) -> str:
     a, b = load_file(first), load_file(second)
-    shapes = [{name: tuple(t.shape) for name, t in tensors.items()} for tensors in (a, b)]
+    shapes = [{name: tensor.shape for name, tensor in tensors.items()} for tensors in (a, b)]
     if shapes[0] != shapes[1]:
         return "its tensors differ in name or shape"
     worst = max((float((a[name].double() - b[name].double()).abs().max()) for name in a), default=0)
@@ -99,15 +96,15 @@ def _of_json(first: Path, second: Path) -> str:
         return f"its entries differ: {len(a)} and {len(b)}"
     worst = 0.0
     for key, value in a.items():
-        if value == b[key]:
-            continue
-        if not all(isinstance(v, int | float) for v in (value, b[key])):
-            return f"{key} differs"
-        worst = max(worst, abs(value - b[key]) / max(abs(value), abs(b[key])))
+        if value != b[key]:
+            if not all(isinstance(v, int | float) for v in (value, b[key])):
+                return f"{key} differs"
+            worst = max(worst, abs(value - b[key]) / max(abs(value), abs(b[key])))
     return f"its numbers differ by at most {100 * worst:.2g} %"
 
 
 def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested JSON by dotted name, NaN and infinities as None."""
     if isinstance(value, dict | list):
         items = value.items() if isinstance(value, dict) else enumerate(value)
         for key, item in items:

@@ -1,10 +1,10 @@
-"""The files a run reads, kept in its folder as they were, so that it can be made again.
+"""The files that a run reads, kept in its folder so that the run can be repeated.
 
-    originals/files.json                 of each: where it was, its size and SHA-256, its copy
-    originals/content.jpg                a copy, byte for byte
+    originals/files.json     for each file: its path, size, SHA-256, and its copy if there is one
+    originals/content.jpg    a copy, byte for byte
 
-Pictures and small files are copied. Of others, such as a network's weights, the hash is noted, and
-they must still be where they were.
+Pictures and small files are copied. For others, such as a network's weights, the hash is noted, and
+they must still be at their path.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from typing import Any, TypeVar
 
 from geostyle import config
 from geostyle.errors import InputError
+from geostyle.io.files import atomic_path, write_json
 from geostyle.io.images import SUFFIXES
-from geostyle.io.runs import RunFolder, atomic_path, write_json
+from geostyle.io.runs import RunFolder
 
 J = TypeVar("J")
 FOLDER = "originals"
@@ -29,7 +30,7 @@ SMALL_BYTES = 1 << 20
 
 
 def keep_originals(run: RunFolder, job: Any, **more: Path) -> None:
-    """Copy or note every file that the settings `job` name, and `more` files by name.
+    """Copy, or note the hash of, every file named in the settings `job`, and `more` files by name.
 
     Raises: InputError where one of them cannot be read, GeostyleError on a full disk.
     """
@@ -51,36 +52,31 @@ def keep_originals(run: RunFolder, job: Any, **more: Path) -> None:
 
 
 def original_paths(folder: Path) -> dict[str, Path]:
-    """Where the files of a run are now, by name, each still what it was.
+    """Return where the files of a run are now, by name, checked against their hashes.
 
     Raises: InputError where one is missing or has changed.
     """
     run, listed = RunFolder(folder), folder / FILES
+    found: dict[str, Path] = {}
     try:
-        kept = json.loads(listed.read_text(encoding="utf-8"))
-        found = {
-            name: (run.file(entry["copy"]) if entry["copy"] else Path(entry["path"]), entry)
-            for name, entry in kept.items()
-        }
-        for name, (path, entry) in found.items():
+        for name, entry in json.loads(listed.read_text(encoding="utf-8")).items():
+            path = run.file(entry["copy"]) if entry["copy"] else Path(entry["path"])
+            expected = f"{name}: expected the file of the run"
             if not path.is_file():
-                raise InputError(f"{name}: expected the file of the run, got none at {str(path)!r}")
+                raise InputError(f"{expected}, got none at {str(path)!r}")
             if _sha256(path) != entry["sha256"]:
-                raise InputError(
-                    f"{name}: expected the file of the run, got another at {str(path)!r} "
-                    "(its hash differs)"
-                )
+                raise InputError(f"{expected}, got another at {str(path)!r} (its hash differs)")
+            found[name] = path
     except InputError:
         raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(
-            f"run: expected the list of its files in {str(listed)!r}, got: {error}"
-        ) from error
-    return {name: path for name, (path, _) in found.items()}
+        expected = f"expected the list of its files in {str(listed)!r}"
+        raise InputError(f"run: {expected}, got: {error}") from error
+    return found
 
 
 def saved_job(folder: Path, verb: str, job_class: type[J], *, name: str = "run") -> J:
-    """The settings of a run of `verb`, its files where they are now.
+    """Return the settings of a run of `verb`, with the paths of its files as they are now.
 
     Raises: InputError where `folder` is no such run, or a file of it is missing or has changed.
     """
@@ -89,23 +85,18 @@ def saved_job(folder: Path, verb: str, job_class: type[J], *, name: str = "run")
     made_by = RunFolder(folder).load_environment().get("verb")
     if made_by != verb:
         raise InputError(f"{name}: expected a run of {verb}, got one of {made_by} in {folder}")
-    return config.resolve(job_class, folder / "settings.yaml", _settings(original_paths(folder)))
-
-
-def _settings(paths: dict[str, Path]) -> dict[str, Any]:
-    """Paths by name as settings: ``exemplars-1``, ``exemplars-2``, … make one tuple again."""
-    found: dict[str, Any] = {}
-    for name, path in paths.items():
-        stem, _, number = name.rpartition("-")
-        if number.isdigit():
-            found[stem] = (*found.get(stem, ()), path)
+    paths: dict[str, Any] = {}
+    for key, path in original_paths(folder).items():
+        stem, _, number = key.rpartition("-")
+        if number.isdigit():  # exemplars-1, exemplars-2, … are one setting
+            paths[stem] = (*paths.get(stem, ()), path)
         else:
-            found[name] = path
-    return found
+            paths[key] = path
+    return config.resolve(job_class, folder / "settings.yaml", paths)
 
 
 def _files(settings: Any) -> Iterator[tuple[str, Path]]:
-    """The files that settings name, nested ones included; those of a tuple numbered from 1."""
+    """Yield the files named in settings, nested ones included; those of a tuple numbered from 1."""
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if dataclasses.is_dataclass(value):

@@ -1,7 +1,7 @@
-"""Two feature maps → correlation volume: how alike every content position is to every other.
+"""Correlation of two feature maps: similarity of every content position with every other one.
 
-Volumes are (B, Hs·Ws, Ht, Wt): the source (the content) flattened row by row, the target (the
-geometry style) as a map, so that a slice [:, :, y, x] scores where a target position comes from.
+Correlations are (B, Hs·Ws, Ht, Wt): the source (the content) flattened row by row, the target (the
+geometry style) as a map, so that a slice [:, :, y, x] scores the sources of one target position.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from geostyle.errors import InputError
 
+TEMPERATURE = 0.05  # of the match probability, in units of cosine similarity
+HIDDEN = 1e-6  # weight of positions that a mask hides
+
 
 def correlate(source: Tensor, target: Tensor, *, center: bool = False) -> Tensor:
     """Cosine similarity of every source position with every target position.
@@ -19,8 +22,8 @@ def correlate(source: Tensor, target: Tensor, *, center: bool = False) -> Tensor
     Args:
         source: (B, C, Hs, Ws) features of the content.
         target: (B, C, Ht, Wt) features of the geometry style, from the same layer.
-        center: subtract the mean direction of both pictures before comparing, so that what all
-            positions have in common (flat background, the layer's bias) no longer counts as alike.
+        center: subtract the mean direction of both pictures before comparing, so that features
+            common to all positions (flat background, the layer's bias) do not count as similar.
 
     Returns: (B, Hs·Ws, Ht, Wt) in [-1, 1]; 0 where a feature vector is zero.
     Raises: InputError where the shapes do not go together.
@@ -35,25 +38,31 @@ def correlate(source: Tensor, target: Tensor, *, center: bool = False) -> Tensor
     a, b = F.normalize(source.flatten(2), dim=1), F.normalize(target.flatten(2), dim=1)
     if center:
         mean = (a.mean(2, keepdim=True) + b.mean(2, keepdim=True)) / 2
-        # The floor keeps the rounding noise of flat pictures from posing as features.
+        # The lower bound keeps the rounding noise of flat pictures from counting as features.
         a, b = (F.normalize(x - mean, dim=1, eps=1e-3) for x in (a, b))
     return (a.mT @ b).unflatten(2, target.shape[2:])
 
 
 def normalize_correlation(correlation: Tensor) -> Tensor:
-    """ReLU, then unit L2 norm over the source positions, as regression networks take it.
+    """ReLU, then unit L2 norm over the source positions, as regression networks read it.
 
-    correlation: (B, Hs·Ws, Ht, Wt). Returns: the same shape, in [0, 1].
+    Args:
+        correlation: (B, Hs·Ws, Ht, Wt).
+
+    Returns: the same shape, in [0, 1].
     Source: Rocco et al., "Convolutional neural network architecture for geometric matching",
-    section 3.2.
+        section 3.2.
     """
     return F.normalize(F.relu(correlation), dim=1)
 
 
 def mutual_probability(correlation: Tensor, temperature: float) -> Tensor:
-    """The probability that two positions choose each other: a soft mutual nearest neighbor.
+    """Probability that two positions choose each other: a soft mutual nearest neighbor.
 
-    correlation: (B, Hs·Ws, Ht, Wt). temperature: above 0, in units of cosine similarity.
+    Args:
+        correlation: (B, Hs·Ws, Ht, Wt).
+        temperature: above 0, in units of cosine similarity.
+
     Returns: the same shape, in [0, 1]: softmax over the source times softmax over the target.
     Source: the dual softmax of Rocco et al., "Neighborhood Consensus Networks", section 3.
     """
@@ -61,10 +70,29 @@ def mutual_probability(correlation: Tensor, temperature: float) -> Tensor:
     return (logits.softmax(1) * logits.softmax(2)).view_as(correlation)
 
 
+def masked_probability(correlation: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """`mutual_probability` among the positions that two masks show.
+
+    Args:
+        correlation: (1, Ns, Ht, Wt).
+        source, target: (Ns,) and (Ht·Wt,), weights in [0, 1] of the positions; 0 excludes one.
+
+    Returns: (Ns, Ht·Wt) in [0, 1], float64.
+    """
+    a, b = (w.double().clamp_min(HIDDEN) for w in (source, target))
+    log_weights = TEMPERATURE * (a.log()[:, None] + b.log())
+    logits = correlation.double() + log_weights.view_as(correlation)
+    probability = mutual_probability(logits, TEMPERATURE)[0].flatten(1)
+    return probability * (a > HIDDEN)[:, None] * (b > HIDDEN)
+
+
 def mutual_neighbors(correlation: Tensor) -> tuple[Tensor, Tensor]:
     """Positions that are each other's best match.
 
-    correlation: (1, Hs·Ws, Ht, Wt). Returns: flat indices (N,) of the source and of the target.
+    Args:
+        correlation: (1, Hs·Ws, Ht, Wt).
+
+    Returns: flat indices (N,) of the source and of the target.
     """
     scores = correlation[0].flatten(1)
     best_source, best_target = scores.argmax(0), scores.argmax(1)

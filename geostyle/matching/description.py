@@ -1,141 +1,166 @@
-"""A picture → what matching knows of it."""
+"""Features of a picture for matching, and soft matches between the features of two pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from importlib import resources
-from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geostyle.coords import Size, resize, size_of
-from geostyle.errors import InputError
+from geostyle.coords import Size, inside_mask, resize, size_of
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.matching.network import Trained, describe_square, load_geonet
+from geostyle.matching.correlation import correlate, masked_probability
+from geostyle.matching.frame import Frame, cell_centers
+from geostyle.matching.network import LoadedNetwork, square_features
 from geostyle.matching.settings import GeometrySettings
+from geostyle.warps import warp_image
 
-FLAT = 2 / 255  # standard deviation of the values in a picture that shows nothing
-KEPT_PX = 640  # long side at which a picture is kept to be looked at again
+FLAT = 2 / 255  # standard deviation up to which a picture shows nothing
+KEPT_PX = 640  # long side at which a picture is kept for later comparisons
+
+Map = Callable[[Tensor], Tensor]  # points (N, 2) → (N, 2), in float64
 
 
 @dataclass(frozen=True)
 class Description:
-    """What matching knows of a picture, on one common grid of cells.
+    """Features of a picture on one grid of cells, and the picture itself.
 
     Attributes:
         size: (H, W) of the picture.
         maps: one (1, C, h, w) per layer and matching size, unit vectors.
-        picture: (1, 3, ...), the picture itself, at most `KEPT_PX` long, to be looked at again.
-        extractor: whose features these are.
-        mask: (1, 1, ...) in [0, 1], 1 on the subject; None where all of the picture counts.
-        flat: whether it shows nothing, so that only its borders could be matched.
+        picture: (1, 3, ...), reduced to a long side of `KEPT_PX`.
+        network: the feature network.
+        mask: (1, 1, ...) in [0, 1], 1 on the subject; None where the whole picture counts.
+        flat: whether the picture shows nothing, so that only its borders could be matched.
     """
 
     size: Size
     maps: tuple[Tensor, ...]
     picture: Tensor
-    extractor: FeatureExtractor
+    network: FeatureExtractor
     mask: Tensor | None = None
     flat: bool = False
-    # What networks have read of this very picture; `replace` starts anew.
+    # Features that regression networks read, by layer and size; `replace` starts an empty cache.
     _squares: dict[tuple[str, int], Tensor] = field(
         init=False, default_factory=dict, repr=False, compare=False
     )
 
-    def squares(self, network: Trained) -> Tensor:
-        """The features (1, C, n, n) of the picture that a regression network reads, found once."""
-        settings = network.net.settings
+    @property
+    def grid(self) -> Size:
+        """Size (h, w) of the feature maps."""
+        return size_of(self.maps[0])
+
+    def cells(self) -> Tensor:
+        """Positions (h·w, 2) of the features, normalized in the picture, in float64."""
+        return cell_centers(*self.grid)
+
+    def squares(self, loaded: LoadedNetwork) -> Tensor:
+        """Features (1, C, n, n) that a regression network reads, computed once."""
+        settings = loaded.network.settings
         key = (settings.layer, settings.match_px)
         if key not in self._squares:
-            self._squares[key] = describe_square(self.picture, self.extractor, settings)
+            self._squares[key] = square_features(self.picture, self.network, settings)
         return self._squares[key]
 
     def weights(self, grid: Size) -> Tensor:
-        """How much each cell of a `grid` (h, w) belongs to the subject: (h·w,) in [0, 1]."""
+        """Weight of each cell of a `grid` (h, w) as part of the subject: (h·w,) in [0, 1]."""
         if self.mask is None:
             return torch.ones(grid[0] * grid[1])
         return resize(self.mask, grid, "bilinear").flatten().cpu()
 
     def mirrored(self, settings: GeometrySettings) -> Description:
-        """The description of the same picture, seen in a mirror."""
+        """The description of the picture mirrored left for right."""
         mask = None if self.mask is None else self.mask.flip(-1)
-        again = describe(self.picture.flip(-1), self.extractor, settings, mask)
-        return replace(again, size=self.size)
+        return replace(
+            describe(self.picture.flip(-1), self.network, settings, mask), size=self.size
+        )
+
+    def warped(self, mapping: Map, size: Size, *, hide: bool = True) -> Description:
+        """The picture and its mask warped to `size` (H, W), without features.
+
+        Args:
+            mapping: from the new picture's frame to this one's.
+            hide: whether the mask also excludes what lies beyond this picture.
+        """
+        grid = mapping(cell_centers(*size)).reshape(1, *size, 2).float()
+        picture = warp_image(self.picture.cpu(), grid, extend="mirror").clamp(0, 1)
+        mask = inside_mask(grid)[:, None].float() if hide else None
+        if self.mask is not None:
+            own = warp_image(self.mask.cpu(), grid, extend="border").clamp(0, 1)
+            mask = own if mask is None else mask * own
+        return replace(self, size=size, maps=(), picture=picture, mask=mask)
 
 
 @torch.inference_mode()
 def describe(
-    image: Tensor,
-    extractor: FeatureExtractor,
-    settings: GeometrySettings,
-    mask: Tensor | None = None,
+    image: Tensor, network: FeatureExtractor, settings: GeometrySettings, mask: Tensor | None = None
 ) -> Description:
-    """Features of `image` (1, 3, H, W) for matching, at every layer and size of the settings.
+    """Features of a picture for matching, at every layer and size of the settings.
 
-    mask: (1, 1, h, w) of the picture's shape, 1 on the subject, which alone is matched.
+    Args:
+        image: (1, 3, H, W), sRGB in [0, 1].
+        network: the feature network.
+        settings: see `GeometrySettings`.
+        mask: (1, 1, h, w) of the picture's shape, 1 on the subject, the only part to be matched.
     """
-    device = extractor.mean.device
+    image_size, device = size_of(image), network.mean.device
     maps: list[Tensor] = []
     sizes_px = () if settings.estimator == "regression" else settings.match_sizes_px
     for size_px in sorted(sizes_px, reverse=True):
-        # Sides in whole cells: features then tile the picture, edge to edge.
-        factor = size_px / max(size_of(image)) / 16
-        height, width = (max(1, round(side * factor)) * 16 for side in size_of(image))
+        # Sides are multiples of 16 px, the size of a cell, so that cells tile the picture.
+        factor = size_px / max(image_size) / 16
+        height, width = (max(1, round(side * factor)) * 16 for side in image_size)
         small = resize(image.to(device), (height, width))
-        for features in extractor(small, settings.match_layers).values():
-            grid = maps[0].shape[-2:] if maps else (height // 16, width // 16)
+        for features in network(small, settings.match_layers).values():
+            grid = size_of(maps[0]) if maps else (height // 16, width // 16)
             features = features.float()
-            if features.shape[-2:] != grid:
+            if size_of(features) != grid:
                 features = F.interpolate(features, grid, mode="bilinear", align_corners=False)
             maps.append(F.normalize(features, dim=1))
-    kept, flat = _kept(image.to(device)), float(image.std()) < FLAT
-    return Description(size_of(image), tuple(maps), kept, extractor, mask, flat)
+    flat = float(image.std()) < FLAT
+    factor = KEPT_PX / max(image_size)
+    kept = image.to(device)
+    if factor < 1:
+        height, width = (max(16, round(side * factor)) for side in image_size)
+        kept = resize(kept, (height, width))
+    return Description(image_size, tuple(maps), kept, network, mask, flat)
 
 
-def _kept(image: Tensor) -> Tensor:
-    factor = KEPT_PX / max(size_of(image))
-    if factor >= 1:
-        return image
-    height, width = (max(16, round(side * factor)) for side in size_of(image))
-    return resize(image, (height, width))
+class Pair(NamedTuple):
+    """Descriptions of the content and the geometry style, and the frame of the warp between."""
+
+    content: Description
+    geo_style: Description
+    frame: Frame
 
 
-def networks_of(settings: GeometrySettings, extractor: FeatureExtractor) -> list[Trained]:
-    """The regression networks for these features, in the order they are asked.
+@dataclass(frozen=True)
+class Matches:
+    """Match probabilities of all content positions with all positions of the geometry style.
 
-    Raises: InputError where there is none, or where one reads the features of another network, or
-        of one with other weights.
+    Attributes:
+        source: (Ns, 2), content points.
+        target: (Nt, 2), output points.
+        probability: (Ns, Nt), that the two choose each other.
     """
-    paths = list(settings.geonet) or bundled(extractor)
-    if not paths:
-        raise InputError(
-            f"geonet: expected --geonet FILE for these weights of {extractor.name} "
-            f"({extractor.weights_hash}), for which no network is bundled; python train_geo.py "
-            "trains one"
-        )
-    networks = [load_geonet(path) for path in paths]
-    for path, network in zip(paths, networks, strict=True):
-        if network.features != extractor.name:
-            raise InputError(
-                f"geonet: expected a network that reads {extractor.name}, got {str(path)!r}, which "
-                f"reads {network.features}; choose it with --features {network.features}"
-            )
-        if network.features_hash != extractor.weights_hash:
-            raise InputError(
-                f"geonet: expected a network trained on these weights of {extractor.name}, "
-                f"{extractor.weights_hash}, got {str(path)!r}, trained on {network.features_hash}"
-            )
-    return networks
+
+    source: Tensor
+    target: Tensor
+    probability: Tensor
 
 
-def bundled(extractor: FeatureExtractor) -> list[Path]:
-    """The files of the bundled cascade for these very features; empty where there is none."""
-    folder = Path(str(resources.files("geostyle") / "assets"))
-    stages = (folder / f"geonet-{extractor.name}{k}.safetensors" for k in ("", "-second"))
-    return [
-        path
-        for path in stages
-        if path.is_file() and load_geonet(path).features_hash == extractor.weights_hash
-    ]
+def match(pair: Pair) -> Matches:
+    """Compare all positions of two pictures; positions hidden by a mask match nothing."""
+    content, geo_style, frame = pair
+    weights = [d.weights(d.grid) for d in (content, geo_style)]
+    probability = masked_probability(mean_correlation(pair), *weights)
+    return Matches(content.cells(), geo_style.cells() * frame.to_output, probability)
+
+
+def mean_correlation(pair: Pair) -> Tensor:
+    """The mean correlation (1, Ns, Ht, Wt) over layers and sizes, on the CPU."""
+    maps = zip(pair.content.maps, pair.geo_style.maps, strict=True)
+    return torch.stack([correlate(a, b, center=True) for a, b in maps]).mean(0).cpu()

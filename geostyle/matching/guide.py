@@ -1,38 +1,155 @@
-"""What people give to guide a match: masks of the subject, and points."""
+"""Guidance of a match by the user: masks of the subject, and corresponding points."""
 
 from __future__ import annotations
 
+import csv
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from geostyle.coords import Size, check_shape
+from geostyle.coords import Size, check_shape, pixel_to_normalized
 from geostyle.errors import InputError
-from geostyle.matching.points import Correspondences
+from geostyle.matching.frame import Frame, square_units
 
-LEAST_SUBJECT = 0.002  # share of a mask below which there is no subject
+LEAST_SUBJECT = 0.002  # mean of a mask below which it shows no subject
+MAX_BYTES = 1 << 20
+COLUMNS = ("content_x", "content_y", "geo_style_x", "geo_style_y")
+
+
+@dataclass(frozen=True)
+class PointPairs:
+    """Output points (N, 2) and the content points (N, 2) they shall show, both normalized."""
+
+    outputs: Tensor
+    contents: Tensor
+
+    def mirrored(self) -> PointPairs:
+        """The same points for the content mirrored left for right."""
+        return PointPairs(self.outputs, self.contents * self.contents.new_tensor([-1.0, 1.0]))
+
+    def errors(self, mapped: Tensor, size: Size) -> Tensor:
+        """Distances (N,) of `mapped` (N, 2), the mapped outputs, from the contents, a picture of
+        `size` (H, W), in half long sides.
+        """
+        return square_units(mapped - self.contents, size).norm(dim=1)
+
+
+@dataclass(frozen=True)
+class Correspondences:
+    """Positions of the same parts in both pictures.
+
+    Attributes:
+        content, geo_style: (N, 2) pixels (x, y), 0 at the center of the first; row i of one belongs
+            to row i of the other. Without a geometry style, `geo_style` is the wanted position in
+            the content's own picture.
+
+    Raises: InputError for other shapes or values that are not finite.
+    """
+
+    content: Tensor
+    geo_style: Tensor
+
+    def __post_init__(self) -> None:
+        for name in ("content", "geo_style"):
+            points = torch.as_tensor(getattr(self, name), dtype=torch.float64)
+            if points.ndim != 2 or points.shape[1] != 2 or not len(points):
+                raise InputError(f"points: expected [x, y] pairs, got {tuple(points.shape)}")
+            if not bool(points.isfinite().all()):
+                raise InputError("points: expected finite numbers, got NaN or infinity")
+            object.__setattr__(self, name, points)
+        if len(self.content) != len(self.geo_style):
+            raise InputError(
+                "points: expected as many in both pictures, "
+                f"got {len(self.content)} and {len(self.geo_style)}"
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Correspondences:
+        """Read a JSON file ``{"content": [[x, y], ...], "geo_style": [[x, y], ...]}``, or a CSV
+        file with the columns content_x, content_y, geo_style_x and geo_style_y.
+
+        Raises: InputError, one line, for anything else.
+        """
+        path = Path(path)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise InputError(f"expected a file of at most {MAX_BYTES} bytes")
+            text = path.read_text("utf-8-sig")
+            return cls(*(_read_csv if path.suffix.lower() == ".csv" else _read_json)(text))
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            reason = " ".join(str(error).split()).removeprefix("points: ")
+            raise InputError(f"points: file {str(path)!r}: {reason or 'unreadable'}") from None
+
+    def within(self, frame: Frame, content: Size, geo_style: Size) -> PointPairs:
+        """The points in the output frame and in the content, normalized.
+
+        Args:
+            frame: placement of the geometry style in the output.
+            content, geo_style: sizes (H, W) of the pictures that the pixels refer to.
+
+        Raises: InputError where a point lies outside its picture.
+        """
+        for name, points, size in (
+            ("content", self.content, content),
+            ("geo_style", self.geo_style, geo_style),
+        ):
+            limit = points.new_tensor([size[1], size[0]])
+            if bool(((points < -0.5) | (points > limit - 0.5)).any()):
+                raise InputError(
+                    f"points: expected {name} points within {size[1]}x{size[0]} pixels, "
+                    f"got {points.amin(0).tolist()} to {points.amax(0).tolist()}"
+                )
+        outputs = pixel_to_normalized(self.geo_style, geo_style) * frame.to_output
+        return PointPairs(outputs, pixel_to_normalized(self.content, content))
 
 
 @dataclass(frozen=True)
 class Guide:
-    """Masks (1, 1, h, w) in [0, 1], 1 on what alone is matched, and correspondences; or None."""
+    """Masks (1, 1, h, w) in [0, 1], 1 on the subject to match, and correspondences; or None."""
 
     content_mask: Tensor | None = None
     geo_mask: Tensor | None = None
     points: Correspondences | None = None
 
     def check(self, content: Size, geo_style: Size) -> None:
-        """Hold the masks to pictures of those sizes (H, W).
+        """Check the masks against pictures of sizes (H, W).
 
-        Raises: InputError naming the mask that is of another shape, or shows no subject.
+        Raises: InputError naming the mask that has another shape or shows no subject.
         """
         masks = (
             ("content_mask", self.content_mask, content),
             ("geo_mask", self.geo_mask, geo_style),
         )
         for name, mask, size in masks:
-            if mask is None:
-                continue
-            check_shape(mask, size, name)
-            if float(mask.mean()) < LEAST_SUBJECT:
-                raise InputError(f"{name}: expected some white, on the subject, got black")
+            if mask is not None:
+                check_shape(mask, size, name)
+                if float(mask.mean()) < LEAST_SUBJECT:
+                    raise InputError(f"{name}: expected some white, on the subject, got black")
+
+
+def _read_json(text: str) -> tuple[Any, Any]:
+    document = json.loads(text)
+    if not isinstance(document, dict) or set(document) != {"content", "geo_style"}:
+        raise InputError('expected the keys "content" and "geo_style", each a list of [x, y]')
+    for points in document.values():
+        if not isinstance(points, list) or not all(
+            isinstance(p, list) and len(p) == 2 for p in points
+        ):
+            raise InputError("expected lists of [x, y]")
+        if not all(
+            isinstance(v, int | float) and not isinstance(v, bool) for p in points for v in p
+        ):
+            raise InputError("expected numbers")
+    return document["content"], document["geo_style"]
+
+
+def _read_csv(text: str) -> tuple[Any, Any]:
+    rows = list(csv.DictReader(text.splitlines()))
+    if not rows or set(COLUMNS) - set(rows[0]):
+        raise InputError(f"expected rows with the columns {', '.join(COLUMNS)}")
+    values = [[float(row[name]) for name in COLUMNS] for row in rows]
+    return [v[:2] for v in values], [v[2:] for v in values]

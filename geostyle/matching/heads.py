@@ -1,4 +1,4 @@
-"""From what a geometry network sees at each position to theta: by a fit, or by linear layers."""
+"""Heads of the geometry network, which turn soft matches into theta: a fit, or linear layers."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from geostyle.warps.affine import matrix_of
 from geostyle.warps.thin_plate import ThinPlate
 
 GROUPS = 8
-DILATIONS = (1, 2, 4)  # of the blocks in turn: three of them see 29 positions across
-MIN_CELLS = 11  # what two convolutions without padding leave at least one position of
-FLOOR = 1e-4  # of the splines' normal equations, so that they can always be solved
-SMALLEST_AREA = 0.1  # det of an affine map that a spline is seen through; sane maps are far above
+DILATIONS = (1, 2, 4)  # of the blocks in turn: three blocks cover 29 positions
+MIN_CELLS = 11  # least side of which two convolutions without padding leave a position
+FLOOR = 1e-4  # added to the splines' normal equations, so that they can always be solved
+SMALLEST_AREA = 0.1  # least determinant of an affine part that is inverted; usual ones are larger
 
 
-class Estimated(NamedTuple):
-    """What a geometry network answers.
+class NetworkOutput(NamedTuple):
+    """Output of a geometry network.
 
     Attributes:
         theta: (B, P), output (target) → content (source).
-        matched: (B, n, n, 2), the content point each target position matches, where the network
-            asks itself; theta is fitted to these.
+        matched: (B, n, n, 2), the content point that each target position matches, to which theta
+            is fitted; None from linear layers.
     """
 
     theta: Tensor
@@ -36,18 +36,18 @@ class Estimated(NamedTuple):
 
 
 class LinearHead(nn.Module):
-    """Theta by two convolutions and two linear layers; starts at zero, the identity.
+    """Theta by two convolutions and two linear layers; zero, the identity, before training.
 
     Args:
         family: of theta.
-        channels: read at each position, soft matches among them.
+        channels: input channels, soft matches included.
         matches: channels of the soft matches, which the linear layers read once more.
-        cells: positions a side.
+        cells: positions per side.
         width: channels of the first convolution.
 
     Source: Rocco et al., "Convolutional neural network architecture for geometric matching",
         section 3.3 (7×7, 5×5, fully connected).
-    Differs: GroupNorm, so that one sample's answer depends on no other's; soft matches.
+    Differs: GroupNorm, so that the samples of a batch are independent; soft matches.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class LinearHead(nn.Module):
         super().__init__()
         if cells < MIN_CELLS:
             raise InputError(
-                f"match_px: expected at least {MIN_CELLS} positions a side, got {cells}"
+                f"match_px: expected at least {MIN_CELLS} positions per side, got {cells}"
             )
         left = cells - 10
         self.convs = nn.Sequential(
@@ -74,29 +74,29 @@ class LinearHead(nn.Module):
             zeroed(nn.Linear(2 * width, family.n_params)),
         )
 
-    def forward(self, correlation: Tensor, matches: Sequence[Tensor]) -> Estimated:
-        """correlation: (B, n², n, n), normalized; matches: as `GeoNet.soft_matches` gives them."""
+    def forward(self, correlation: Tensor, matches: Sequence[Tensor]) -> NetworkOutput:
+        """Theta from a normalized correlation (B, n², n, n) and `GeometryNetwork.soft_matches`."""
         deep = self.convs(torch.cat((correlation, *matches), 1))
         flat = torch.cat((deep, *(m.flatten(1) for m in matches)), 1)
-        return Estimated(self.linear(flat).float())
+        return NetworkOutput(self.linear(flat).float())
 
 
 class FitHead(nn.Module):
-    """Every position's match and its weight, then theta by a closed-form weighted fit.
+    """A match and a weight for every position, then theta by a closed-form weighted fit.
 
-    The same convolutions serve all positions: each reads the correlation with the source positions
-    around it (by displacement, so that a shift looks the same everywhere) and the soft matches;
-    residual blocks of growing dilation and the mean over all positions let it ask its neighbors.
-    It answers with a mixture of its soft matches, a correction, and a weight; until trained, with
-    the mean of the soft matches and equal weights.
+    All positions share their convolutions. The input of each is its correlation with the source
+    positions around it (by displacement, so that a shift looks the same everywhere) and its soft
+    matches; residual blocks of growing dilation and the mean over all positions add context. The
+    output is a weighted mean of the soft matches plus a correction, and a weight; before training,
+    the plain mean of the soft matches and equal weights.
 
     Args:
         family: of theta; affine, tps or affine+tps.
-        matches: soft matches, each of 3 channels.
-        cells: positions a side, n.
-        width: channels within.
+        matches: number of soft matches, each of 3 channels.
+        cells: positions per side, n.
+        width: channels of the convolutions.
         blocks: residual blocks.
-        reach: displacements seen, ± in half sides.
+        reach: displacements that are read, ± in half sides.
 
     Differs: the paper regresses theta with a linear layer. The fit needs far fewer training pairs.
     """
@@ -120,10 +120,10 @@ class FitHead(nn.Module):
         )
         self.fit = WeightedFit(family, positions.flatten(0, 1))
 
-    def forward(self, correlation: Tensor, matches: Sequence[Tensor]) -> Estimated:
-        """correlation: (B, n², n, n), normalized; matches: as `GeoNet.soft_matches` gives them."""
+    def forward(self, correlation: Tensor, matches: Sequence[Tensor]) -> NetworkOutput:
+        """Theta from a normalized correlation (B, n², n, n) and `GeometryNetwork.soft_matches`."""
         count, size = len(correlation), correlation.shape[2:]
-        around = F.pad(correlation.flatten(2), (0, 0, 0, 1))  # a last row of zeros: beyond
+        around = F.pad(correlation.flatten(2), (0, 0, 0, 1))  # a row of zeros: outside the source
         around = around.gather(1, self.index.expand(count, -1, -1)).unflatten(2, size)
         positions = self.positions.expand(count, -1, -1, -1)
         x = self.first(torch.cat((around, *matches, positions), 1))
@@ -131,18 +131,18 @@ class FitHead(nn.Module):
             x = block(x)
         with torch.autocast(x.device.type, enabled=False):
             shift, weight, gates = self.last(x.float()).split((2, 1, len(matches)), 1)
-            shares = gates.softmax(1).split(1, 1)
-            shift = shift + sum(s * m[:, :2] for s, m in zip(shares, matches, strict=True))
+            gates = gates.softmax(1).split(1, 1)
+            shift = shift + sum(g * m[:, :2] for g, m in zip(gates, matches, strict=True))
             matched = (positions + shift).flatten(2).mT
             theta = self.fit(matched, weight.flatten(1).softmax(1))
-        return Estimated(theta, matched.unflatten(1, size))
+        return NetworkOutput(theta, matched.unflatten(1, size))
 
 
 class WeightedFit(nn.Module):
     """Theta of a family by weighted least squares, differentiable in matches and weights.
 
-    As `WarpFamily.fit`: the affine part first, then the spline on what it leaves, seen from the
-    output side; both held back a little, by how much is learned.
+    As `WarpFamily.fit`: the affine part first, then the spline on the residual, carried back to the
+    output side. Both are regularized, by amounts that are learned.
 
     Args:
         family: affine, tps or affine+tps.
@@ -165,7 +165,7 @@ class WeightedFit(nn.Module):
             if isinstance(part, ThinPlate):
                 self.register_buffer("basis", part.basis(points.double()).float(), persistent=False)
                 self.register_buffer("bending", part.bending_form().float(), persistent=False)
-        # Logarithms; the shift is held back a tenth as much as turn and stretch.
+        # Logarithms; the shift is regularized a tenth as much as rotation and stretch.
         self.ridge = nn.Parameter(torch.tensor(-6.3))
         self.stiffness = nn.Parameter(torch.tensor(-6.0))
         self.register_buffer("held", torch.diag(torch.tensor([1.0, 1.0, 0.1])), persistent=False)
@@ -206,7 +206,7 @@ class _Block(nn.Module):
 
 
 def _by_displacement(cells: int, reach: float) -> Tensor:
-    """Flat source positions (D, n²) at each displacement from each target position; n²: beyond."""
+    """Flat source positions (D, n²) at each displacement from each target; n² where outside."""
     most = round(reach * cells / 2)
     steps = torch.arange(-most, most + 1)
     axis = torch.arange(cells)
@@ -217,7 +217,7 @@ def _by_displacement(cells: int, reach: float) -> Tensor:
 
 
 def _through_inverse(affine: Tensor, points: Tensor) -> Tensor:
-    """Points (B, N, 2) by the inverse of affine maps (B, 6); finite where there is none."""
+    """Points (B, N, 2) mapped by the inverse of affine maps (B, 6); finite for singular ones."""
     linear, shift = matrix_of(affine).split((2, 1), 2)
     (a, b), (c, d) = (row.unbind(-1) for row in linear.unbind(-2))
     adjugate = torch.stack((d, -b, -c, a), -1).unflatten(-1, (2, 2))
@@ -226,7 +226,7 @@ def _through_inverse(affine: Tensor, points: Tensor) -> Tensor:
 
 
 def zeroed(layer: nn.Linear | nn.Conv2d) -> nn.Linear | nn.Conv2d:
-    """The layer, its weights and bias set to zero."""
+    """Set a layer's weights and bias to zero and return it."""
     nn.init.zeros_(layer.weight)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)

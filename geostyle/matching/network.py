@@ -1,36 +1,39 @@
-"""The regression network: correlation → theta."""
+"""The geometry network (correlation → theta), its settings and its checkpoints."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from geostyle import config
-from geostyle.config import check, setting
+from geostyle.config import check, setting, to_dict
 from geostyle.coords import base_grid, resize
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
-from geostyle.matching.correlation import correlate, mutual_probability, normalize_correlation
-from geostyle.matching.heads import GROUPS, Estimated, FitHead, LinearHead
+from geostyle.matching.correlation import mutual_probability, normalize_correlation
+from geostyle.matching.heads import GROUPS, FitHead, LinearHead, NetworkOutput
 from geostyle.warps import make_family
 
 KIND = "geonet"
 
 
 @dataclass(frozen=True)
-class NetSettings:
-    """What a network sees and answers; kept in its checkpoint."""
+class NetworkSettings:
+    """Input, layers and output of a geometry network; stored in its checkpoint."""
 
     geometry: str = setting(
-        "affine+tps", choices=("affine", "tps", "affine+tps"), help="family the network answers in"
+        "affine+tps", choices=("affine", "tps", "affine+tps"), help="family of the network's theta"
     )
-    net_lattice: int = setting(4, min=2, max=16, help="control points of its spline per side")
+    network_lattice: int = setting(
+        4, min=2, max=16, help="control points of the network's spline per side"
+    )
     layer: str = setting("pool4", help="feature layer that is correlated")
     match_px: int = setting(
         240, min=32, max=1024, help="side of the squares both pictures are squeezed into"
@@ -43,7 +46,7 @@ class NetSettings:
     width: int = setting(96, min=8, max=1024, help="channels of the convolutions")
     blocks: int = setting(3, min=0, max=32, help="residual blocks of the fit head")
     reach: float = setting(
-        1.1, min=0.05, max=2.0, help="displacements the fit head sees, ± in half sides"
+        1.1, min=0.05, max=2.0, help="displacements the fit head reads, ± in half sides"
     )
     soft_matches: tuple[float, ...] = setting(
         (0.1, 0.05, 0.02),
@@ -59,26 +62,26 @@ class NetSettings:
             raise InputError(f"width: expected a multiple of {GROUPS}, got {self.width}")
 
 
-class GeoNet(nn.Module):
-    """Correlation and soft matches, and a head that answers with theta.
+class GeometryNetwork(nn.Module):
+    """Soft matches from a correlation, and a head that turns both into theta.
 
     Args:
-        settings: see `NetSettings`.
+        settings: see `NetworkSettings`.
         cells: side of the square feature maps that are correlated, n.
 
     Source: Liu et al., "Geometric Style Transfer", section 3.2; Rocco et al., "Convolutional neural
         network architecture for geometric matching", section 3.
     Differs: features are centered before they are correlated; soft matches beside the correlation
-        (for each target position, the displacement to the mean of its mutual candidates, and how
-        sure they are), from which few training pairs teach more; see the heads.
+        (for each target position, the displacement to the mean of its mutual candidates, and their
+        total probability), with which few training pairs suffice; see the heads.
     """
 
     positions: Tensor
 
-    def __init__(self, settings: NetSettings, cells: int) -> None:
+    def __init__(self, settings: NetworkSettings, cells: int) -> None:
         super().__init__()
         self.settings, self.cells = settings, cells
-        self.family = make_family(settings.geometry, settings.net_lattice)
+        self.family = make_family(settings.geometry, settings.network_lattice)
         count, width = len(settings.soft_matches), settings.width
         if settings.head == "linear":
             channels = cells**2 + 3 * count
@@ -87,10 +90,12 @@ class GeoNet(nn.Module):
             self.head = FitHead(self.family, count, cells, width, settings.blocks, settings.reach)
         self.register_buffer("positions", base_grid((cells, cells)), persistent=False)
 
-    def forward(self, correlation: Tensor) -> Estimated:
+    def forward(self, correlation: Tensor) -> NetworkOutput:
         """Estimate theta, output (target) → content (source), in float32.
 
-        correlation: (B, n², n, n), cosines as `correlate` gives them, n = `cells`.
+        Args:
+            correlation: (B, n², n, n), cosines as `correlate` returns them, n = `cells`.
+
         Raises: InputError for another shape.
         """
         n = self.cells
@@ -105,54 +110,48 @@ class GeoNet(nn.Module):
         return self.head(normalized, matches)
 
     def soft_matches(self, correlation: Tensor) -> list[Tensor]:
-        """Per temperature (B, 3, n, n): displacement (x, y) to the mean candidate, and its mass."""
+        """(B, 3, n, n) per temperature: displacement (x, y) to the mean match, root of its mass."""
         points = self.positions.flatten(0, 1)  # (n², 2)
         found = []
         for temperature in self.settings.soft_matches:
             probability = mutual_probability(correlation, temperature).flatten(2)
             mass = probability.sum(1, keepdim=True)
             mean = points.mT @ probability / mass.clamp_min(1e-12)
-            shift = (mean - points.mT).unflatten(2, correlation.shape[2:])
-            found.append(torch.cat((shift, mass.sqrt().unflatten(2, correlation.shape[2:])), 1))
+            match = torch.cat((mean - points.mT, mass.sqrt()), 1)
+            found.append(match.unflatten(2, correlation.shape[2:]))
         return found
 
 
+def cells_per_side(settings: NetworkSettings, features: FeatureExtractor) -> int:
+    """Positions per side of the feature maps that a network of `settings` correlates."""
+    return settings.match_px // features.stride(settings.layer)
+
+
+@torch.no_grad()
+def square_features(image: Tensor, features: FeatureExtractor, settings: NetworkSettings) -> Tensor:
+    """Features (B, C, n, n) of `image` (B, 3, H, W), squeezed into the network's square."""
+    square = resize(image.to(features.mean.device), (settings.match_px, settings.match_px))
+    return features(square.clamp(0, 1), [settings.layer])[settings.layer].float()
+
+
 @dataclass(frozen=True)
-class Trained:
-    """A trained network and the features it reads.
+class LoadedNetwork:
+    """A trained network with the name and the weights' hash of the features it reads."""
 
-    features: name of the extractor; features_hash: of its weights.
-    """
-
-    net: GeoNet
+    network: GeometryNetwork
     features: str
     features_hash: str
 
 
-def cells_of(settings: NetSettings, extractor: FeatureExtractor) -> int:
-    """Positions a side of the feature maps that `settings` correlate."""
-    return settings.match_px // extractor.stride(settings.layer)
+def save_geometry_network(
+    path: Path, tensors: dict[str, Tensor], settings: NetworkSettings, **more: Any
+) -> None:
+    """Write a network's `tensors` and settings; `more` (JSON types) is added to the config."""
+    save_checkpoint(path, tensors, {"network": to_dict(settings), **more}, KIND)
 
 
-@torch.no_grad()
-def describe_square(image: Tensor, extractor: FeatureExtractor, settings: NetSettings) -> Tensor:
-    """Features of `image` (B, 3, H, W), squeezed into the network's square: (B, C, n, n)."""
-    square = resize(image.to(extractor.mean.device), (settings.match_px, settings.match_px))
-    return extractor(square.clamp(0, 1), [settings.layer])[settings.layer].float()
-
-
-def correlate_squares(source: Tensor, target: Tensor, settings: NetSettings) -> Tensor:
-    """The correlation (B, n², n, n) a network reads, from `describe_square` of I_a and I_b."""
-    return correlate(source, target, center=settings.center)
-
-
-def save_geonet(path: Path, tensors: dict[str, Tensor], settings: NetSettings, **more: Any) -> None:
-    """Write a network's `tensors` with its settings; `more` (JSON types) goes into the config."""
-    save_checkpoint(path, tensors, {"network": config.to_dict(settings), **more}, KIND)
-
-
-def load_geonet(path: Path) -> Trained:
-    """Read a trained network; strict in everything, and once only while the file stays the same.
+def load_geometry_network(path: Path) -> LoadedNetwork:
+    """Read a trained network strictly; cached while the file stays the same.
 
     Raises: InputError where the file is missing, damaged or of another kind.
     """
@@ -161,18 +160,54 @@ def load_geonet(path: Path) -> Trained:
 
 
 @lru_cache(4)
-def _load(path: Path, changed_ns: int) -> Trained:
+def _load(path: Path, changed_ns: int) -> LoadedNetwork:
     tensors, stored = load_checkpoint(path, KIND, name="geonet")
     try:
-        settings = NetSettings(**stored["network"])
-        net = GeoNet(settings, stored["cells"])
-        net.load_state_dict(tensors, strict=True)
-        trained = Trained(net.eval().requires_grad_(False), *_features_of(stored))
+        own = stored["network"]
+        network = GeometryNetwork(NetworkSettings(**own), stored["cells"])
+        network.load_state_dict(tensors, strict=True)
+        features = stored["features"]
+        name, weights_hash = str(features["name"]), str(features["hash"])
     except (KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"geonet: expected a network in {str(path)!r}, got: {reason}") from error
-    return trained
+    return LoadedNetwork(network.eval().requires_grad_(False), name, weights_hash)
 
 
-def _features_of(stored: dict[str, Any]) -> tuple[str, str]:
-    return str(stored["features"]["name"]), str(stored["features"]["hash"])
+def load_networks(paths: Sequence[Path], features: FeatureExtractor) -> list[LoadedNetwork]:
+    """Read the regression networks in `paths`, or the bundled ones, for given features.
+
+    Raises: InputError where there is none, or where one reads the features of another network or
+        of the same network with other weights.
+    """
+    paths = list(paths) or bundled(features)
+    if not paths:
+        raise InputError(
+            f"geonet: expected --geonet FILE for these weights of {features.name} "
+            f"({features.weights_hash}), for which no network is bundled; python train_geo.py "
+            "trains one"
+        )
+    networks = [load_geometry_network(path) for path in paths]
+    for path, network in zip(paths, networks, strict=True):
+        if network.features != features.name:
+            raise InputError(
+                f"geonet: expected a network that reads {features.name}, got {str(path)!r}, which "
+                f"reads {network.features}; choose it with --features {network.features}"
+            )
+        if network.features_hash != features.weights_hash:
+            raise InputError(
+                f"geonet: expected a network trained on these weights of {features.name}, "
+                f"{features.weights_hash}, got {str(path)!r}, trained on {network.features_hash}"
+            )
+    return networks
+
+
+def bundled(features: FeatureExtractor) -> list[Path]:
+    """Files of the bundled cascade for exactly these features; empty where there is none."""
+    folder = Path(str(resources.files("geostyle") / "assets"))
+    stages = (folder / f"geonet-{features.name}{k}.safetensors" for k in ("", "-second"))
+    return [
+        path
+        for path in stages
+        if path.is_file() and load_geometry_network(path).features_hash == features.weights_hash
+    ]

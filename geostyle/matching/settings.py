@@ -1,4 +1,4 @@
-"""How a warp is estimated: the choices people have."""
+"""Settings of the warp's estimation."""
 
 from __future__ import annotations
 
@@ -14,35 +14,25 @@ ESTIMATORS = ("refined", "robust", "regression", "points", "ransac-affine", "non
 
 @dataclass(frozen=True)
 class GeometrySettings:
-    """How the warp is estimated."""
+    """How the warp is estimated, and how far it may go."""
 
-    geometry: str = setting(
-        "affine+tps", choices=tuple(FAMILIES), help="family of warps to choose from"
-    )
-    estimator: str = setting("refined", choices=ESTIMATORS, help="how theta is found")
+    geometry: str = setting("affine+tps", choices=tuple(FAMILIES), help="family of the warp")
+    estimator: str = setting("refined", choices=ESTIMATORS, help="method that finds the warp")
     geonet: tuple[Path, ...] = setting(
         (),
         repeat=True,
-        help="networks of the estimator regression, in the order they are asked: each sees the "
-        "content as warped by those before; default: the bundled ones. Given to refined, their "
-        "answer is one more start",
+        help="networks of the estimator regression, in order: each one reads the content as warped "
+        "by those before it; default: the bundled ones. Given to refined, their warp is one more "
+        "start",
     )
-    looks: int = setting(
-        2, min=0, max=10, help="how often refined compares the warped picture again"
-    )
+    looks: int = setting(2, min=0, max=10, help="comparisons of the warped picture by refined")
     mirror: str = setting(
-        "off",
-        choices=("off", "auto", "on"),
-        help="whether the content is mirrored first; auto: where that fits clearly better",
+        "off", choices=("off", "auto", "on"), help="mirror the content; auto: where it fits better"
     )
     keep_position: bool = setting(
-        False, help="take the shape only: the subject stays where and as large as it is"
+        False, help="take the shape only: the subject keeps its place and its size"
     )
-    frame: str = setting(
-        "content",
-        choices=("content", "geo"),
-        help="whose canvas the result has: its size and shape",
-    )
+    frame: str = setting("content", choices=("content", "geo"), help="whose canvas the result has")
     match_sizes_px: tuple[int, ...] = setting(
         (240, 320), min=32, max=1024, help="long sides at which the pictures are compared"
     )
@@ -50,42 +40,31 @@ class GeometrySettings:
         ("pool4", "relu5_1"), help="feature layers that are compared"
     )
     lattice: int = setting(6, min=2, max=16, help="control points of the spline per side")
-    smoothing: float = setting(
-        2e-4, min=1e-6, max=1e3, help="stiffness of the spline: weight of its bending energy"
-    )
-    prior: float = setting(
-        0.03, min=0.0, max=10.0, help="pull towards leaving the picture as it is"
-    )
+    smoothing: float = setting(2e-4, min=1e-6, max=1e3, help="weight of the bending energy")
+    prior: float = setting(0.03, min=0.0, max=10.0, help="strength of the pull towards no warp")
     max_rotation_deg: float = setting(
-        20.0,
-        min=0.0,
-        max=180.0,
-        help="largest rotation, and slant, of the affine part; twice that with the spline",
+        20.0, min=0.0, max=180.0, help="largest rotation and slant; twice that with the spline"
     )
     max_scale: float = setting(2.0, min=1.0, max=10.0, help="largest zoom, in or out")
     max_anisotropy: float = setting(
         1.5, min=1.0, max=10.0, help="largest ratio of the affine part's two scales"
     )
     max_stretch: float = setting(
-        2.0, min=1.0, max=100.0, help="largest stretch or squeeze of any spot, beside the zoom"
+        2.0, min=1.0, max=100.0, help="largest local stretch or squeeze, not counting the zoom"
     )
     max_outside: float = setting(
         0.3,
         min=0.0,
         max=1.0,
-        help="largest share of the content's canvas that may show what lies beyond the content: "
-        "the warped picture is zoomed until that holds",
+        help="largest share of the canvas beyond the content; the warped picture is zoomed to it",
     )
     max_lost: float = setting(
         1.0,
         min=0.0,
         max=1.0,
-        help="largest share of the content that may leave the canvas: the warp is weakened until "
-        "that holds",
+        help="largest share of the content outside the canvas; the warp is weakened to it",
     )
-    choose: int = setting(
-        1, min=1, max=20, help="which of the distinct warps that --preview K shows is taken"
-    )
+    choose: int = setting(1, min=1, max=20, help="which of the warps of --preview K is taken")
     fade: bool = setting(True, help="weaken the warp where the pictures share little geometry")
 
     def __post_init__(self) -> None:

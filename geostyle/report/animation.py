@@ -14,8 +14,8 @@ from torch import Tensor
 
 from geostyle.coords import Size, resize, size_of
 from geostyle.errors import GeostyleError, InputError
+from geostyle.io.files import atomic_path
 from geostyle.io.images import to_uint8
-from geostyle.io.runs import atomic_path
 from geostyle.pipeline import Pipeline, TransferResult, warp
 from geostyle.texture import PaintOptions, Progress
 from geostyle.warps import WarpParameters

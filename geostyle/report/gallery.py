@@ -16,7 +16,8 @@ from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.io.images import fit_size, list_pictures, load_picture, to_uint8
 from geostyle.pipeline import Pipeline
-from geostyle.report.html import Panel, control_points_of, draw_grid
+from geostyle.report.plots import control_points_of, draw_grid
+from geostyle.report.sheet import Panel
 from geostyle.warps import WarpParameters
 
 COLUMNS = ("content", "geo_style")

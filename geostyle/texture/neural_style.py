@@ -11,9 +11,9 @@ from geostyle.config import check, setting
 from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
+from geostyle.texture.descent import DescentSettings, descend
 from geostyle.texture.published import PublishedObjective
-from geostyle.texture.pyramid import Progress, TextureResult
+from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 
 # Figure 3 of the paper, left to right.

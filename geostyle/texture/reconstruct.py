@@ -10,10 +10,10 @@ from torch import Tensor
 
 from geostyle.config import check, setting
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
+from geostyle.texture.descent import DescentSettings, descend
 from geostyle.texture.losses import relative_error
 from geostyle.texture.objective import LossSettings, TextureObjective
-from geostyle.texture.pyramid import Progress, TextureResult
+from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
 from geostyle.texture.synthesis import SynthesisSettings, synthesize
 
 

@@ -17,11 +17,11 @@ from geostyle.config import check, setting
 from geostyle.coords import Size, check_size, resize
 from geostyle.errors import InputError
 from geostyle.features.extractor import PADDINGS, FeatureExtractor
-from geostyle.texture.descent import DescentSettings, Level, descend, white_noise
+from geostyle.texture.descent import DescentSettings, descend
 from geostyle.texture.losses import gram
 from geostyle.texture.objective import LossSettings, TextureObjective, normalized_weights
 from geostyle.texture.optimizer import Objective
-from geostyle.texture.pyramid import Progress, TextureResult
+from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
 from geostyle.texture.schedule import MIN_SIDE_PX, level_sizes
 from geostyle.texture.score import STYLE_LAYERS
 

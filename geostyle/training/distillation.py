@@ -1,59 +1,51 @@
 """Distillation of VGG-19 into the bundled network `lite`.
 
-Gram matrices and correlation tensors see features only through inner products between positions. So
-the student need not imitate the teacher's channels: it is enough that a linear map M of its
-features imitates the teacher's, f_t ≈ M f_s, and then to keep any L with LᵀL = MᵀM (here from the
-singular value decomposition of M) as the layer's tap: ⟨L f_i, L f_j⟩ = ⟨M f_i, M f_j⟩ ≈ ⟨t_i, t_j⟩,
-at the student's own width.
-
-Three ideas carry the training:
-
-1. *Start from the teacher.* Each student convolution is the teacher's, cut to a spanning subset of
-its channels
-   (column-pivoted QR on activations) and composed with the least-squares map from student to
-   teacher features.
-2. *Regress features and Gram matrices* at every layer, relative to the teacher's own energy.
-3. *Train where optimization goes.* A pool of pictures is optimized against the student's own
-texture loss while the
-   student trains, and is fed back as training data: what fools the student but not the teacher is
-       unlearned.
+1. The student starts from the teacher, in closed form (`student.py`).
+2. Features and Gram matrices of every layer are regressed, relative to the teacher's own energy.
+3. It is trained on the pictures that optimization visits: a pool of pictures is optimized on the
+   student's own texture loss during training and fed back as training data, so that the student
+   unlearns what lowers its loss but not the teacher's.
 
 Source: the linear maps follow Wang et al., "Collaborative Distillation for Ultra-Resolution
-Universal Style
-    Transfer", CVPR 2020, section 3.2.
-Differs: inner products instead of a decoder's reconstruction; the maps are folded into taps instead
-of dropped;
-    ideas 1 and 3.
+    Universal Style Transfer", CVPR 2020, section 3.2.
+Differs: inner products instead of a decoder's reconstruction; the maps become taps of the network
+    instead of being dropped; the start and the pool.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from geostyle.config import check, setting, to_dict
-from geostyle.data.crops import CropSource, ReadAhead
+from geostyle.config import setting
+from geostyle.data.crops import CropSource
 from geostyle.device import resolve_device, resolve_precision
-from geostyle.features.extractor import FeatureExtractor, load_features
+from geostyle.distributed import ALONE, Processes
+from geostyle.features.extractor import load_features
 from geostyle.io.checkpoint import save_checkpoint
 from geostyle.io.images import is_validation, list_pictures
-from geostyle.training.learner import Learner, schedule
+from geostyle.io.runs import RunFolder
+from geostyle.training.learner import Learner, LoopSettings
+from geostyle.training.student import (
+    GRAM_LAYERS,
+    Student,
+    distillation_loss,
+    feature_moments,
+    initialize_from_teacher,
+    relative_error,
+    teacher_targets,
+)
 
-STATE_KIND = "distill-state"
-# These may change when a run is resumed: no weight depends on them.
-FREE = ("output", "save_every", "teacher_weights", "device")
-GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-# Layers that style, content and geometry read; the others only lead there, and count less.
-READ_LAYERS = (*GRAM_LAYERS, "relu4_2", "pool4")
-LEADING_WEIGHT = 0.3
-# Pictures of the pool take steps of Adam like this, and leave it after RESTART steps on average.
+# Crops beside those of training: their indices are far from those that training reads.
+POOL_INDEX, START_INDEX, CALIBRATION_INDEX = 10**9, 2 * 10**9, 3 * 10**9
+# Pictures of the pool are optimized by Adam, and leave it after RESTART steps on average.
 POOL_LR = 0.02
 POOL_BETAS = (0.9, 0.99)
 RESTART = 80
@@ -61,8 +53,8 @@ MAPS_EVERY = 4  # steps between two solutions of the linear maps
 
 
 @dataclass(frozen=True)
-class DistillSettings:
-    """Settings of a distillation run."""
+class DistillSettings(LoopSettings):
+    """Settings of a distillation."""
 
     images: tuple[str, ...] = setting((), help="folders of training pictures")
     teacher_weights: str | None = setting(None, help="VGG-19 weights file (default: torchvision's)")
@@ -76,213 +68,29 @@ class DistillSettings:
     pool: int = setting(48, help="pictures under optimization", min=1)
     steps: int = setting(2500, help="optimizer steps", min=0)
     lr: float = setting(5e-4, help="peak learning rate", min=0.0)
-    gram_weight: float = setting(
-        0.3, help="weight of the Gram term beside the feature term", min=0.0
-    )
+    gram_weight: float = setting(0.3, help="weight of the Gram error", min=0.0)
     init_crops: int = setting(48, help="crops the closed-form start is computed from", min=1)
-    calibration_crops: int = setting(256, help="crops the taps are solved from in the end", min=8)
-    save_every: int = setting(100, help="steps between saved states", min=1)
-    seed: int = setting(0, help="seed of crops and pool", min=0)
-    device: str = setting("auto", help="auto, cpu, cuda or mps")
-    precision: str = setting(
-        "auto", choices=("auto", "float32", "bfloat16"), help="of teacher and student convolutions"
-    )
+    calibration_crops: int = setting(256, help="crops the taps are solved from at the end", min=8)
 
-    def __post_init__(self) -> None:
-        check(self)
+    @property
+    def parent(self) -> Path:
+        return Path("runs")
 
-
-class Student(nn.Module):
-    """The network under training, with its linear maps to the teacher's features.
-
-    The maps are not trained by gradient: each is the least-squares solution on running second
-        moments of
-    student and teacher, so the network always sees the best map for what it is now.
-    """
-
-    def __init__(self, channels: tuple[int, ...], dtype: torch.dtype = torch.float32) -> None:
-        super().__init__()
-        self.dtype = dtype  # of its convolutions; the weights stay in float32
-        self.net = FeatureExtractor("lite", channels=channels)
-        self.maps: dict[str, Tensor] = {}
-        self.moments: dict[str, tuple[Tensor, Tensor]] = {}
-
-    def features(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-        """The network's features in float32, computed in the student's precision."""
-        low = self.dtype != torch.float32
-        with torch.autocast(image.device.type, self.dtype, enabled=low):
-            return {k: v.float() for k, v in self.net(image, layers).items()}
-
-    def mapped(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Gram matrices of `GRAM_LAYERS` and features of relu4_2, as mapped to the teacher's."""
-        features, maps = self.features(image, [*GRAM_LAYERS, "relu4_2"]), self.maps
-        kept = torch.einsum("ts,bshw->bthw", maps["relu4_2"], features["relu4_2"])
-        return [maps[k] @ _gram(features[k]) @ maps[k].T for k in GRAM_LAYERS], kept
-
-    @torch.no_grad()
-    def update_map(
-        self, layer: str, own: Tensor, cross: Tensor, decay: float = 0.0, solve: bool = True
-    ) -> None:
-        """Take E[f fᵀ] (C_s, C_s) and E[t fᵀ] (C_t, C_s) into running means; solve their map."""
-        if decay and layer in self.moments:
-            old_own, old_cross = self.moments[layer]
-            own, cross = old_own.lerp(own, 1 - decay), old_cross.lerp(cross, 1 - decay)
-        self.moments[layer] = (own, cross)
-        if not solve:
-            return
-        ridge = 1e-4 * own.diagonal().mean() * torch.eye(len(own), device=own.device)
-        self.maps[layer] = torch.linalg.solve(own + ridge, cross.T).T.contiguous()
-
-    def state(self) -> dict[str, Tensor]:
-        """The maps and the moments they are solved from, by name."""
-        named = {f"maps.{layer}": m for layer, m in self.maps.items()}
-        for layer, (own, cross) in self.moments.items():
-            named |= {f"own.{layer}": own, f"cross.{layer}": cross}
-        return named
-
-    def restore(self, named: Mapping[str, Tensor]) -> None:
-        """Go back to what `state` gave."""
-        parts: dict[str, dict[str, Tensor]] = {"maps": {}, "own": {}, "cross": {}}
-        for name, value in named.items():
-            part, _, layer = name.partition(".")
-            parts.get(part, {})[layer] = value
-        self.maps = parts["maps"]
-        self.moments = {k: (own, parts["cross"][k]) for k, own in parts["own"].items()}
-
-    def export(self) -> dict[str, Tensor]:
-        """Tensors of the shipped network: convolutions, maps folded into taps."""
-        tensors = {k: v.detach().clone() for k, v in self.net.state_dict().items()}
-        for layer, m in self.maps.items():
-            _, s, vh = torch.linalg.svd(m.double(), full_matrices=False)
-            tensors[f"taps.{layer}.weight"] = (s[:, None] * vh).float()[:, :, None, None]
-        return {k: v.contiguous().half() for k, v in tensors.items()}
-
-
-def _columns(x: Tensor) -> Tensor:
-    """(B, C, H, W) → (B·H·W, C) in float64."""
-    return x.movedim(1, -1).reshape(-1, x.shape[1]).double()
-
-
-def _moments(f_s: Tensor, f_t: Tensor) -> tuple[Tensor, Tensor]:
-    """E[f_s f_sᵀ] and E[f_t f_sᵀ] over all positions of a batch."""
-    s, t = (x.movedim(1, -1).reshape(-1, x.shape[1]) for x in (f_s, f_t))
-    return s.T @ s / len(s), t.T @ s / len(s)
-
-
-def _spanning_channels(columns: Tensor, count: int) -> list[int]:
-    """Indices of the `count` channels that span `columns` best: pivoted QR on the covariance."""
-    residual = (columns.T @ columns).clone()
-    chosen: list[int] = []
-    for _ in range(count):
-        energy = residual.diagonal().clone()
-        energy[chosen] = -1
-        # The channel whose removal explains most of all the others.
-        gain = residual.pow(2).sum(0) / residual.diagonal().clamp_min(1e-9 * energy.max())
-        gain[chosen] = -1
-        best = int(gain.argmax())
-        chosen.append(best)
-        column = residual[:, best] / residual[best, best].clamp_min(1e-12).sqrt()
-        residual = residual - torch.outer(column, column)
-    return sorted(chosen)
-
-
-@torch.no_grad()
-def initialize_from_teacher(
-    student: Student, teacher: FeatureExtractor, crops: Tensor, scales: dict[str, float]
-) -> None:
-    """Fill `student` in closed form from `teacher` on `crops` (B, 3, H, W), layer by layer.
-
-    Args:
-        scales: RMS of each teacher layer; the student's features are of unit RMS.
-    """
-    features_t = teacher(crops, student.net.layer_names)
-    x = (crops - student.net.mean) / student.net.std
-    to_teacher = torch.eye(3, dtype=torch.float64, device=crops.device)
-    previous_scale = 1.0
-    for layer in student.net.layer_names:
-        f_t = features_t[layer] / scales[layer]
-        if layer.startswith("relu"):
-            name = layer.replace("relu", "conv")
-            conv_t, conv_s = teacher.convs[name], student.net.convs[name]
-            assert isinstance(conv_t, nn.Conv2d) and isinstance(conv_s, nn.Conv2d)
-            keep = _spanning_channels(_columns(f_t), conv_s.out_channels)
-            weight = conv_t.weight[keep].double() * previous_scale / scales[layer]
-            conv_s.weight.copy_(torch.einsum("ochw,cs->oshw", weight, to_teacher))
-            assert conv_t.bias is not None and conv_s.bias is not None
-            conv_s.bias.copy_(conv_t.bias[keep] / scales[layer])
-            x = F.relu(conv_s(x))
-        else:
-            x = F.max_pool2d(x, 2)
-        own, cross = _moments(x, f_t)
-        student.update_map(layer, own, cross)
-        to_teacher = student.maps[layer].double()
-        previous_scale = scales[layer]
-
-
-def _gram(x: Tensor) -> Tensor:
-    flat = x.flatten(2)
-    return flat @ flat.transpose(1, 2) / flat.shape[-1]
-
-
-def _relative(x: Tensor, target: Tensor) -> Tensor:
-    """‖x − target‖² / ‖target‖² per item, (B,)."""
-    dims = tuple(range(1, x.ndim))
-    return (x - target).pow(2).sum(dims) / target.pow(2).sum(dims).clamp_min(1e-12)
-
-
-def distillation_loss(
-    student: Student,
-    crops: Tensor,
-    targets: dict[str, Tensor],
-    *,
-    gram_weight: float = 0.0,
-    decay: float | None = None,
-    solve: bool = True,
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Mean relative feature error over layers, plus the relative Gram error of the style layers.
-
-    Layers that nothing reads count `LEADING_WEIGHT` of the others.
-
-    ‖M f − t‖² is expanded into second moments, so that maps of the teacher's width are never
-    formed.
-
-    Args:
-        crops: (B, 3, H, W); targets: the teacher's features on them, of unit RMS.
-        decay: memory of the running moments the maps are solved from; None leaves the maps alone.
-        solve: whether the maps are solved anew from these moments, or wait.
-
-    Returns:
-        the loss, and the errors it is made of: of the features by layer, of Gram matrices, and of
-            the last crop's Gram matrices alone.
-    """
-    features = student.features(crops, list(targets))
-    shares = {k: 1.0 if k in READ_LAYERS else LEADING_WEIGHT for k in features}
-    total = crops.new_zeros(())
-    errors: dict[str, Tensor] = {}
-    for layer, f_s in features.items():
-        f_t = targets[layer]
-        own, cross = _moments(f_s, f_t)
-        if decay is not None:
-            student.update_map(layer, own.detach(), cross.detach(), decay, solve)
-        m = student.maps[layer]
-        energy = f_t.pow(2).mean() * f_t.shape[1]
-        error = ((m @ own * m).sum() - 2 * (m * cross).sum() + energy) / energy
-        errors[layer] = error.detach()
-        total = total + error * shares[layer] / sum(shares.values())
-        if layer in GRAM_LAYERS and gram_weight:
-            gram_error = _relative(m @ _gram(f_s) @ m.T, _gram(f_t)).clamp(max=4)
-            errors[f"gram_{layer}"] = gram_error.detach().mean()
-            # The last of a batch are pictures that optimization visits.
-            errors[f"pool_gram_{layer}"] = gram_error.detach()[-1]
-            total = total + gram_weight * gram_error.mean() / len(GRAM_LAYERS)
-    return total, errors
+    @property
+    def warmup(self) -> int:
+        """Steps until the peak learning rate."""
+        return max(1, self.steps // 25)
 
 
 class OnPolicyPool:
-    """Pictures on their way from a crop or noise to another's texture under the student.
+    """Pictures that are optimized, from a crop or noise, to the texture of another crop.
 
-    Each is optimized as a transfer would be, by Adam on the student's own style and content loss,
-    so the student is trained on what its own errors lead to.
+    Each is optimized by Adam on the student's own style and content loss, as texture transfer
+    would do it, so the student is trained on the results of its own errors.
+
+    Args:
+        source: of the crops.
+        size: number of pictures.
     """
 
     TENSORS = ("pictures", "contents", "styles", "first", "second", "taken")
@@ -297,9 +105,9 @@ class OnPolicyPool:
             self.restart(i, i)
 
     def restart(self, slot: int, draw: int) -> None:
-        """Put a fresh picture and texture in `slot`; `draw` numbers the crops used."""
+        """Put a new picture and texture in `slot`; `draw` numbers the crops used."""
         rng = np.random.default_rng((self.source.seed, 77, draw))
-        first = 10**9 + 2 * draw  # far from the indices that training itself uses
+        first = POOL_INDEX + 2 * draw
         self.contents[slot] = self.pictures[slot] = self.source.crop(first).to(self.device)
         if rng.random() < 0.3:
             noise = torch.from_numpy(rng.random(self.pictures[slot].shape, dtype=np.float32))
@@ -308,16 +116,19 @@ class OnPolicyPool:
         self.first[slot] = self.second[slot] = self.taken[slot] = 0
 
     def advance(self, student: Student, slots: Tensor) -> None:
-        """One step of pictures `slots` on the student's style loss + 0.1 · content loss."""
+        """Take one step with pictures `slots` on the student's style loss + 0.1 · content loss."""
         picture = self.pictures[slots].requires_grad_(True)
         with torch.no_grad():
-            goal, _ = student.mapped(self.styles[slots])
-            _, kept = student.mapped(self.contents[slots])
-        found, content = student.mapped(picture)
-        errors = [_relative(g, a).clamp(max=10).sum() for g, a in zip(found, goal, strict=True)]
-        loss = torch.stack(errors).mean() + 0.1 * _relative(content, kept).sum()
+            style_target, _ = student.mapped(self.styles[slots])
+            _, content_target = student.mapped(self.contents[slots])
+        style, content = student.mapped(picture)
+        errors = [
+            relative_error(g, a).clamp(max=10).sum()
+            for g, a in zip(style, style_target, strict=True)
+        ]
+        loss = torch.stack(errors).mean() + 0.1 * relative_error(content, content_target).sum()
         (grad,) = torch.autograd.grad(loss, picture)
-        # A step of Adam, but with moments and a count of steps for each picture alone.
+        # A step of Adam with moments and a count of steps for each picture.
         beta1, beta2 = POOL_BETAS
         taken = self.taken[slots] + 1
         first = self.first[slots].lerp(grad, 1 - beta1)
@@ -329,162 +140,142 @@ class OnPolicyPool:
         self.first[slots], self.second[slots] = first, second
 
     def state(self) -> dict[str, Tensor]:
-        """All its tensors by name."""
+        """Return all tensors by name."""
         return {f"pool.{name}": getattr(self, name) for name in self.TENSORS}
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Take up what `state` returned."""
+        """Take back what `state` returned."""
         for name in self.TENSORS:
             setattr(self, name, state[f"pool.{name}"].to(self.device))
 
 
-def split_pictures(folders: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
-    """(training, validation) pictures of all folders, split by a hash of the file name."""
-    paths = [p for folder in folders for p in list_pictures(Path(folder), recursive=True)]
-    return [p for p in paths if not is_validation(p)], [p for p in paths if is_validation(p)]
-
-
-def teacher_targets(
-    teacher: FeatureExtractor, crops: Tensor, layers: list[str], scales: dict[str, float]
-) -> dict[str, Tensor]:
-    """The teacher's features of `crops` at unit RMS per layer."""
-    with torch.no_grad():
-        return {k: v.float() / scales[k] for k, v in teacher(crops, layers).items()}
-
-
-def distill(
-    settings: DistillSettings,
-    state_path: Path,
-    *,
-    log: Callable[[dict[str, float]], None] = lambda _: None,
-    on_resume: Callable[[int], None] = lambda _: None,
-) -> Path:
-    """Train a student and write it; resumes from `state_path` where that exists.
+class DistillLearner(Learner):
+    """A student of VGG-19 in training.
 
     Args:
         settings: see `DistillSettings`.
-        state_path: where the training state is kept (atomically replaced every ``save_every``
-            steps).
-        log: receives the figures of each logged step.
-        on_resume: receives the step that a saved state is of.
 
-    Returns:
-        the path of the written checkpoint (``settings.output``).
-    Raises:
-        InputError: where the state is damaged, or of a run with other settings.
-        GeostyleError: where the gradient is not finite; the state is of before that.
+    `prepare` comes before the first step.
+
+    Raises: InputError where there are no pictures or no weights of the teacher.
     """
-    device = resolve_device(settings.device)
-    torch.manual_seed(settings.seed)
-    dtype = resolve_precision(settings.precision, device)
-    train_paths, val_paths = split_pictures(settings.images)
-    source = CropSource(train_paths, settings.crop_px, settings.seed)
-    exact = load_features("vgg19", weights=settings.teacher_weights, device=device)
-    teacher = exact
-    if dtype != torch.float32:
-        teacher = load_features(
-            "vgg19", weights=settings.teacher_weights, device=device, dtype=dtype
-        )
-    student = Student(settings.channels, dtype).to(device)
-    student.net.convs.to(memory_format=torch.channels_last)
-    layers = student.net.layer_names
 
-    init = source.batch(2 * 10**9, settings.init_crops).to(device)
-    with torch.no_grad():
-        scales = {k: float(v.pow(2).mean().sqrt()) for k, v in exact(init, layers).items()}
-    initialize_from_teacher(student, exact, init, scales)
-    pool = OnPolicyPool(source, settings.pool, device)
-    optimizer = torch.optim.Adam(student.parameters(), lr=settings.lr, betas=(0.9, 0.99))
-    learner = Learner(student.net, optimizer, ema=0.995, ramp=(0, 20))
-    identity = {"settings": to_dict(settings)}
-    if state_path.exists():
-        stored = learner.load_state(state_path, STATE_KIND, identity, FREE)
-        scales = stored["scales"]
-        student.restore(learner.extra)
-        pool.restore(learner.extra)
-        on_resume(learner.step)
+    state_kind = "distill-state"
+    free = (*Learner.free, "validate_every", "teacher_weights", "device")
+    validates_start = True
+    plotted = tuple(f"val_{layer}" for layer in GRAM_LAYERS)
 
-    val = None
-    if val_paths:
-        val_crops = CropSource(val_paths, settings.crop_px, 1).batch(0, 16).to(device)
-        val = (val_crops, teacher_targets(exact, val_crops, layers, scales))
+    def __init__(self, settings: DistillSettings, processes: Processes = ALONE) -> None:
+        self.device = resolve_device(settings.device)
+        torch.manual_seed(settings.seed)
+        train, self.held_out = split_pictures(settings.images)
+        self.source = CropSource(train, settings.crop_px, settings.seed)
+        dtype = resolve_precision(settings.precision, self.device)
+        weights = settings.teacher_weights
+        self.exact = self.teacher = load_features("vgg19", weights=weights, device=self.device)
+        if dtype != torch.float32:
+            self.teacher = load_features("vgg19", weights=weights, device=self.device, dtype=dtype)
+        self.student = Student(settings.channels, dtype).to(self.device)
+        network = self.student.network
+        network.convs.to(memory_format=torch.channels_last)
+        self.layers = network.layer_names
+        # Shallow pools repeat the layer before; they are calibrated at the end.
+        self.trained = [k for k in self.layers if k.startswith("relu") or k == "pool4"]
+        adam = torch.optim.Adam(network.parameters(), lr=settings.lr, betas=(0.9, 0.99))
+        super().__init__(settings, network, adam, processes, ramp=(0, 20))
 
-    @torch.no_grad()
-    def validate() -> dict[str, float]:
-        errors = distillation_loss(student, *val, gram_weight=1.0)[1] if val is not None else {}
-        # The pool is of training: none of these crops comes from it.
-        return {f"val_{k}": float(v) for k, v in errors.items() if not k.startswith("pool_gram")}
+    def prepare(self) -> None:
+        """Compute the closed-form start, the pool and what validation compares with."""
+        settings = self.settings
+        crops = self.source.batch(START_INDEX, settings.init_crops).to(self.device)
+        with torch.no_grad():
+            features = self.exact(crops, self.layers)
+            self.scales = {k: float(v.pow(2).mean().sqrt()) for k, v in features.items()}
+        initialize_from_teacher(self.student, self.exact, crops, self.scales)
+        self.start_average()
+        self.pool = OnPolicyPool(self.source, settings.pool, self.device)
+        if self.held_out:
+            self.val_crops = CropSource(self.held_out, settings.crop_px, 1).batch(0, 16)
 
-    def save() -> None:
-        extra = student.state() | pool.state()
-        learner.save_state(state_path, STATE_KIND, identity, extra, scales=scales)
+    def read(self, step: int) -> Tensor:
+        """Return the crops of a step that do not come from the pool."""
+        batch = self.settings.batch
+        return self.source.batch(step * batch, batch - min(self.settings.on_policy, batch))
 
-    if learner.step == 0:
-        log({"step": 0.0, **validate()})
-    # The shallow pools are calibrated at the end; training them only repeats the layer before.
-    trained = [k for k in layers if k.startswith("relu") or k == "pool4"]
-    n_pool = min(settings.on_policy, settings.batch)
-    count = settings.batch - n_pool
-    fresh = ReadAhead(lambda step: source.batch(step * settings.batch, count), device)
-    started = time.monotonic()
-    while learner.step < settings.steps:
-        step = learner.step
-        lr = settings.lr * schedule(step, settings.steps, max(1, settings.steps // 25))
+    def loss(self, batch: Tensor) -> tuple[Tensor, dict[str, float]]:
+        """Advance the pool; return the loss of crops and pool pictures, and the errors by layer."""
+        settings, step, crops = self.settings, self.step, batch.to(self.device)
         rng = np.random.default_rng((settings.seed, 5, step))
-        crops = fresh(step).to(device)
-        if n_pool:
-            slots = torch.from_numpy(rng.choice(settings.pool, n_pool, replace=False)).to(device)
-            pool.advance(student, slots)
-            crops = torch.cat([crops, pool.pictures[slots]])
+        if settings.on_policy:
+            count = min(settings.on_policy, settings.batch)
+            slots = torch.from_numpy(rng.choice(settings.pool, count, replace=False))
+            slots = slots.to(self.device)
+            self.pool.advance(self.student, slots)
+            crops = torch.cat([crops, self.pool.pictures[slots]])
             for slot in slots.tolist():
                 if rng.random() < 1 / RESTART:
-                    pool.restart(slot, settings.pool + step * settings.pool + slot)
-        targets = teacher_targets(teacher, crops, trained, scales)
+                    self.pool.restart(slot, settings.pool + step * settings.pool + slot)
         loss, errors = distillation_loss(
-            student, crops, targets, gram_weight=settings.gram_weight, decay=0.98,
+            self.student,
+            crops,
+            teacher_targets(self.teacher, crops, self.trained, self.scales),
+            gram_weight=settings.gram_weight,
+            decay=0.98,
             solve=step % MAPS_EVERY == 0,
-        )  # fmt: skip
-        learner.update(loss, lr, clip=1.0)
-        step = learner.step
-        if step % 20 == 0 or step == settings.steps:
-            figures = {"step": float(step), "loss": float(loss.detach()), "lr": lr}
-            figures |= {"seconds": time.monotonic() - started}
-            if step % settings.save_every == 0:
-                figures |= validate()
-            log(figures | {k: float(v) for k, v in errors.items()})
-        if step % settings.save_every == 0:
-            save()
-    student.net.load_state_dict(learner.average)
-    calibrate(student, teacher, source, scales, settings.calibration_crops, device)
-    save_checkpoint(
-        Path(settings.output),
-        student.export(),
-        {
-            "channels": list(settings.channels),
-            "teacher": "vgg19",
-            "steps": learner.step,
-            "seed": settings.seed,
-        },
-        kind="features",
-    )
-    log({"step": float(learner.step), **validate()})
-    return Path(settings.output)
+        )
+        return loss, {k: float(v) for k, v in errors.items()}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Validate on held-out crops: the student, after the last step as it is written."""
+        self.validated = student = self.finished() if self.done else self.student
+        if not self.held_out:
+            return {}
+        crops = self.val_crops.to(self.device)
+        targets = teacher_targets(self.exact, crops, self.layers, self.scales)
+        _, errors = distillation_loss(student, crops, targets, gram_weight=1.0)
+        # None of these crops comes from the pool.
+        return {f"val_{k}": float(v) for k, v in errors.items() if not k.startswith("pool_gram")}
+
+    @torch.no_grad()
+    def finished(self) -> Student:
+        """Return the student with averaged weights, its maps solved for on fresh crops."""
+        student = copy.deepcopy(self.student)
+        student.network.load_state_dict(self.average)
+        student.moments = {}
+        for n, first in enumerate(range(0, self.settings.calibration_crops, 8)):
+            crops = self.source.batch(CALIBRATION_INDEX + first, 8).to(self.device)
+            features = student.features(crops, self.layers)
+            targets = teacher_targets(self.teacher, crops, self.layers, self.scales)
+            for layer, f_s in features.items():
+                moments = feature_moments(f_s, targets[layer])
+                student.update_map(layer, *moments, decay=n / (n + 1))
+        return student
+
+    def save_files(self, run: RunFolder) -> None:
+        """Write the validated network after the last step."""
+        if self.done:
+            about: dict[str, Any] = {"channels": list(self.settings.channels), "teacher": "vgg19"}
+            about |= {"steps": self.step, "seed": self.settings.seed}
+            tensors = self.validated.export()
+            save_checkpoint(Path(self.settings.output), tensors, about, kind="features")
+
+    def summary(self, run: RunFolder) -> list[str]:
+        return [f"network: {self.settings.output}"]
+
+    def progress(self) -> dict[str, Any]:
+        return {"scales": self.scales}
+
+    def extra(self) -> dict[str, Tensor]:
+        return self.student.state() | self.pool.state()
+
+    def restore(self, extra: dict[str, Tensor], stored: dict[str, Any]) -> None:
+        self.scales = stored["scales"]
+        self.student.restore(extra)
+        self.pool.restore(extra)
 
 
-@torch.no_grad()
-def calibrate(
-    student: Student,
-    teacher: FeatureExtractor,
-    source: CropSource,
-    scales: dict[str, float],
-    crops: int,
-    device: torch.device,
-) -> None:
-    """Solve every layer's map anew on `crops` training crops for the network as it is."""
-    student.moments = {}
-    for n, first in enumerate(range(0, crops, 8)):
-        batch = source.batch(3 * 10**9 + first, 8).to(device)
-        features = student.features(batch, student.net.layer_names)
-        targets = teacher_targets(teacher, batch, student.net.layer_names, scales)
-        for layer, f_s in features.items():
-            student.update_map(layer, *_moments(f_s, targets[layer]), decay=n / (n + 1))
+def split_pictures(folders: tuple[str, ...]) -> tuple[list[Path], list[Path]]:
+    """Return the (training, validation) pictures of all folders, split by a hash of their names."""
+    paths = [p for folder in folders for p in list_pictures(Path(folder), recursive=True)]
+    return [p for p in paths if not is_validation(p)], [p for p in paths if is_validation(p)]

@@ -1,27 +1,19 @@
-"""Training of the geometry network: schedule, averaging, validation, several processes, resume.
-
-What a step reads follows from (seed, step) alone: which pairs, which of their pictures, how they
-are turned. So the state of a run is its weights, averages, optimizer and step; nothing of the
-order of data or of random numbers is left to be restored.
-"""
+"""Training of the geometry network on pairs of pictures whose warp is known."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
+from tqdm import tqdm
 
-from geostyle.config import check, setting, to_dict
-from geostyle.coords import inside_mask, resize, resize_grid
-from geostyle.data.crops import ReadAhead
+from geostyle.config import setting
+from geostyle.coords import inside_mask, resize, resize_grid, size_of
 from geostyle.data.pairs import (
     SYMMETRIES,
     TRUTH_CELLS,
@@ -32,18 +24,17 @@ from geostyle.data.pairs import (
     load_pictures,
     symmetric,
 )
-from geostyle.device import resolve_device, resolve_precision, seed_everything
-from geostyle.distributed import Processes
-from geostyle.errors import InputError
+from geostyle.device import PRECISIONS, resolve_device, resolve_precision, seed_everything
+from geostyle.distributed import ALONE, Processes
 from geostyle.features.extractor import FeatureExtractor, load_features
-from geostyle.io.runs import atomic_path
+from geostyle.io.runs import RunFolder
+from geostyle.matching.correlation import correlate
 from geostyle.matching.network import (
-    GeoNet,
-    NetSettings,
-    cells_of,
-    correlate_squares,
-    describe_square,
-    save_geonet,
+    GeometryNetwork,
+    NetworkSettings,
+    cells_per_side,
+    save_geometry_network,
+    square_features,
 )
 from geostyle.training.geometry_losses import (
     bending_penalty,
@@ -52,104 +43,65 @@ from geostyle.training.geometry_losses import (
     grid_loss,
     image_loss,
 )
-from geostyle.training.learner import Learner, schedule
+from geostyle.training.learner import FEATURES, Learner, LoopSettings
 from geostyle.warps.folds import fold_mask
 
 STATE_KIND = "geonet-state"
-# These may change when a run is resumed: no weight depends on them.
-FREE = ("output", "wandb", "save_every")
+LOSSES = ("distance", "grid", "image")
 REFERENCE_PX = 240  # grid errors are stated in pixels of a picture of this side
 
 
 @dataclass(frozen=True)
-class TrainSettings:
-    """How a geometry network is trained."""
+class TrainSettings(LoopSettings):
+    """Settings of the training of a geometry network."""
 
     data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make.py writes it")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
-    network: NetSettings = setting(NetSettings())
-    features: str = setting(
-        "lite", choices=("lite", "vgg19", "vgg16"), help="network whose features are correlated"
-    )
+    network: NetworkSettings = setting(NetworkSettings())
+    features: str = setting("lite", choices=FEATURES, help="network whose features are correlated")
     weights: Path | None = setting(None, help="file of its weights; default: the usual ones")
-    feature_precision: str = setting(
-        "float32", choices=("auto", "float32", "bfloat16"), help="of its convolutions"
-    )
+    feature_precision: str = setting("float32", choices=PRECISIONS, help="of its convolutions")
     stage: int = setting(
-        1,
-        min=1,
-        max=2,
-        help="place in a cascade: the second network learns what an affine first estimate leaves",
+        1, min=1, max=2, help="place in a cascade; 2 learns what an affine first estimate leaves"
     )
     loss: str = setting(
-        "distance",
-        choices=("distance", "grid", "image"),
-        help="distance of the mapped points, its square, or the paper's on pictures",
+        "distance", choices=LOSSES, help="of mapped points, its square, or the paper's on pictures"
     )
     outside_weight: float = setting(
-        0.25, min=0.0, max=1.0, help="weight of points whose content lies out of the picture"
+        0.25, min=0.0, max=1.0, help="weight of points whose content lies outside the picture"
     )
-    match_weight: float = setting(
-        0.5, min=0.0, help="weight of the same loss on every position's own match"
-    )
+    match_weight: float = setting(0.5, min=0.0, help="weight of the same loss on every match")
     fold_weight: float = setting(0.1, min=0.0, help="weight of the penalty on folds")
     bending_weight: float = setting(1e-5, min=0.0, help="weight of the spline's bending energy")
     image_px: int = setting(120, min=16, max=1024, help="side at which the image loss compares")
-    steps: int = setting(3000, min=1, help="optimizer steps")
-    batch: int = setting(32, min=1, help="pairs a step, of all processes together")
-    lr: float = setting(1e-3, min=0.0, max=1.0, help="peak learning rate")
-    warmup: int = setting(100, min=0, help="steps until the peak")
+    batch: int = setting(32, min=1, help="pairs per step, of all processes together")
+    warmup: int = setting(100, min=0, help="steps until the peak learning rate")
     weight_decay: float = setting(0.02, min=0.0, help="AdamW's weight decay")
-    clip: float = setting(1.0, min=1e-6, help="largest norm of the gradient")
     ema: float = setting(0.998, min=0.0, max=0.99999, help="decay of the averaged weights")
-    plain: float = setting(
-        0.4, min=0.0, max=1.0, help="share of pairs seen warped but not repainted"
-    )
+    plain: float = setting(0.4, min=0.0, max=1.0, help="share of pairs warped but not repainted")
     symmetries: bool = setting(True, help="flip and transpose the pairs at random")
-    fresh: float = setting(
-        0.0, min=0.0, max=1.0, help="share of pairs warped anew (their features cost time)"
-    )
-    validate_every: int = setting(100, min=1, help="steps between validations")
-    patience: int = setting(
-        0, min=0, help="validations without a better one before it stops (0: never)"
-    )
-    save_every: int = setting(100, min=1, help="steps between saved states")
-    seed: int = setting(0, min=0, max=2**31 - 1, help="of the weights and of the order of pairs")
-    device: str = setting("auto", help="auto, cpu, cuda or mps")
-    precision: str = setting(
-        "float32", choices=("auto", "float32", "bfloat16"), help="of the network's convolutions"
-    )
-    wandb: str = setting(
-        "disabled", choices=("disabled", "offline", "online"), help="mirror of the metrics"
-    )
-
-    def __post_init__(self) -> None:
-        check(self)
+    fresh: float = setting(0.0, min=0.0, max=1.0, help="share of pairs warped anew (slow)")
+    patience: int = setting(0, min=0, help="validations without gain before it stops (0: never)")
+    precision: str = setting("float32", choices=PRECISIONS, help="precision of the convolutions")
 
 
-class Trainer(Learner):
-    """A network in training.
+class GeometryLearner(Learner):
+    """A geometry network in training.
 
     Args:
         settings: see `TrainSettings`.
-        processes: this one among its like.
+        processes: this process among those that train together.
 
     `prepare` comes before the first step.
 
     Raises: InputError where there is no data, or the batch does not divide among the processes.
     """
 
-    def __init__(
-        self,
-        settings: TrainSettings,
-        processes: Processes | None = None,
-    ) -> None:
-        self.settings, self.processes = settings, processes or Processes()
-        if settings.batch % self.processes.world:
-            raise InputError(
-                f"batch: expected a multiple of {self.processes.world} processes, "
-                f"got {settings.batch}"
-            )
+    state_kind, file_name = STATE_KIND, "geonet.safetensors"
+    several_processes = True
+    plotted = ("val_stylized", "val_plain")
+
+    def __init__(self, settings: TrainSettings, processes: Processes = ALONE) -> None:
         pair_set = ResidualSet if settings.stage == 2 else PairSet
         self.train_set = pair_set(settings.data, "train")
         self.val_set = pair_set(settings.data, "val")
@@ -167,141 +119,101 @@ class Trainer(Learner):
             pairs: CorrelationCache(pairs, extractor, settings.network)
             for pairs in (self.train_set, self.val_set)
         }
-
         seed_everything(settings.seed)
-        self.net = GeoNet(settings.network, cells_of(settings.network, extractor)).to(self.device)
-        self.model: nn.Module = self.net
-        if self.processes.world > 1:
-            self.model = DistributedDataParallel(self.net)
+        cells = cells_per_side(settings.network, extractor)
+        self.geonet = GeometryNetwork(settings.network, cells).to(self.device)
         optimizer = torch.optim.AdamW(
-            self.net.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
+            self.geonet.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
         )
-        super().__init__(self.net, optimizer, settings.ema)
-        self.best = math.inf
-        self.waited = 0
         # Fresh pairs are computed where the network is trained, and wait for their turn.
-        reader = torch.device("cpu") if settings.fresh else self.device
-        self._batches = ReadAhead(self.batch, reader)
+        read_on = torch.device("cpu") if settings.fresh else self.device
+        super().__init__(settings, self.geonet, optimizer, processes, read_on=read_on)
+        self.shared_network = processes.share(self.geonet)
+        self.best, self.waited = math.inf, 0
 
-    @property
-    def blocks(self) -> int:
-        """Blocks of correlations that `prepare` sees to in this process."""
-        mine = slice(self.processes.rank, None, self.processes.world)
-        return sum(len(cache.blocks[mine]) for cache in self.caches.values())
-
-    def prepare(self, on_block: Callable[[], object] = lambda: None) -> None:
-        """Compute the correlations that are not there yet, and wait for the other processes'.
-
-        on_block: called after each block that is computed or found.
-        """
-        for cache in self.caches.values():
-            cache.build(self.processes.rank, self.processes.world, on_block)
-        self.processes.wait()
+    def prepare(self) -> None:
+        """Compute the correlations that are not there yet, and wait for the other processes'."""
+        own = self.processes
+        blocks = sum(len(c.blocks[own.rank :: own.world]) for c in self.caches.values())
+        with tqdm(total=blocks, desc="correlations", disable=not own.first) as bar:
+            for cache in self.caches.values():
+                cache.build(own.rank, own.world, bar.update)
+        own.wait()
 
     @property
     def done(self) -> bool:
         """Whether all steps are taken, or validation has stopped getting better."""
-        stopped = self.settings.patience and self.waited >= self.settings.patience
-        return bool(self.step >= self.settings.steps or stopped)
+        return super().done or bool(0 < self.settings.patience <= self.waited)
 
-    def train_step(self) -> dict[str, float]:
-        """Take one step; the figures of it."""
-        started = time.monotonic()
-        rate = self.settings.lr * schedule(self.step, self.settings.steps, self.settings.warmup)
-        loss = self.loss(self._batches(self.step).to(self.device))
-        norm = self.update(loss, rate, self.settings.clip)
-        return {
-            "step": self.step,
-            "loss": float(loss.detach()),
-            "lr": rate,
-            "gradient_norm": norm,
-            "seconds": time.monotonic() - started,
-        }
-
-    def loss(self, batch: Batch) -> Tensor:
-        """The loss of the network as it is on a batch; a scalar."""
-        settings, family = self.settings, self.net.family
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        """Return the loss of the network as it is on a batch, a scalar; no further figures."""
+        batch = batch.to(self.device)
+        settings, family = self.settings, self.geonet.family
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            theta, matched = self.model(batch.correlation)
+            theta, matched = self.shared_network(batch.correlation)
         grid = family.grid(theta, (TRUTH_CELLS, TRUTH_CELLS))
         inside = inside_mask(batch.truth).float()
         weights = inside + settings.outside_weight * (1 - inside)
         if settings.loss == "image":
             assert batch.content is not None and batch.target is not None
-            size = (batch.target.shape[-2], batch.target.shape[-1])
-            loss = image_loss(batch.content, batch.target, family.grid(theta, size))
+            loss = image_loss(
+                batch.content, batch.target, family.grid(theta, size_of(batch.target))
+            )
         else:
             compare = distance_loss if settings.loss == "distance" else grid_loss
             loss = compare(grid, batch.truth, weights)
             if matched is not None and settings.match_weight:
                 cells = min(matched.shape[1], TRUTH_CELLS)
                 points, truth = (resize_grid(grid, cells) for grid in (matched, batch.truth))
-                loss = loss + settings.match_weight * compare(
-                    points, truth, inside_mask(truth).float()
-                )
+                inside = inside_mask(truth).float()
+                loss = loss + settings.match_weight * compare(points, truth, inside)
         if settings.fold_weight:
             loss = loss + settings.fold_weight * fold_penalty(grid)
         if settings.bending_weight:
             loss = loss + settings.bending_weight * bending_penalty(family, theta)
-        return loss
+        return loss, {}
 
-    def batch(self, step: int) -> Batch:
-        """This process's share of the batch of a step."""
+    def read(self, step: int) -> Batch:
+        """Return this process's share of the batch of a step."""
         settings, pairs = self.settings, self.train_set
         places = range(step * settings.batch, (step + 1) * settings.batch)
-        indices, kinds, turns, items = [], [], [], []
+        indices, kinds, turns, generators = [], [], [], []
         for place in places[self.processes.rank :: self.processes.world]:
             epoch, number = divmod(place, len(pairs))
-            indices.append(int(_order(settings.seed, epoch, len(pairs))[number]))
+            order = np.random.default_rng((settings.seed, 0, epoch)).permutation(len(pairs))
+            indices.append(int(order[number]))
             rng = np.random.default_rng((settings.seed, 1, place))
             plain = rng.random() < settings.plain
             kinds.append(len(pairs.targets) - 1 if plain else 0)
             turns.append(int(rng.integers(SYMMETRIES)) if settings.symmetries else 0)
-            items.append(rng if rng.random() < settings.fresh else None)
-        batch = Batch(
-            self.caches[pairs].read(indices, kinds),
-            pairs.truth[indices],
-            *self._pictures(indices, kinds),
-        )
-        self._refresh(batch, indices, kinds, items)
+            generators.append(rng if rng.random() < settings.fresh else None)
+        pictures: tuple[Tensor | None, ...] = (None, None)
+        if settings.loss == "image":
+            pictures = tuple(
+                load_pictures(pairs, indices, names, settings.image_px)
+                for names in (["content"] * len(indices), [pairs.targets[k] for k in kinds])
+            )
+        batch = Batch(self.caches[pairs].read(indices, kinds), pairs.truth[indices], *pictures)
+        for place, fresh in enumerate(generators):
+            if fresh is not None:
+                self._refresh(batch, place, indices[place], pairs.targets[kinds[place]], fresh)
         return symmetric(batch, turns) if settings.symmetries else batch
-
-    def _pictures(self, indices: list[int], kinds: list[int]) -> tuple[Tensor | None, ...]:
-        if self.settings.loss != "image":
-            return None, None
-        names, size_px = [self.train_set.targets[k] for k in kinds], self.settings.image_px
-        return (
-            load_pictures(self.train_set, indices, ["content"] * len(indices), size_px),
-            load_pictures(self.train_set, indices, names, size_px),
-        )
 
     @torch.no_grad()
     def _refresh(
-        self,
-        batch: Batch,
-        indices: list[int],
-        kinds: list[int],
-        generators: list[np.random.Generator | None],
+        self, batch: Batch, place: int, index: int, kind: str, rng: np.random.Generator
     ) -> None:
-        """Replace the items that have a generator by fresh pairs of the same pictures."""
-        for place, (index, kind, rng) in enumerate(zip(indices, kinds, generators, strict=True)):
-            if rng is None:
-                continue
-            assert self.extractor is not None
-            kind_name = self.train_set.targets[kind]
-            content, target, truth = self.train_set.fresh(index, kind_name, rng)
-            source, goal = (
-                describe_square(picture, self.extractor, self.settings.network)
-                for picture in (content, target)
-            )
-            batch.correlation[place] = correlate_squares(source, goal, self.settings.network)[
-                0
-            ].cpu()
-            batch.truth[place] = truth[0]
-            if batch.content is not None and batch.target is not None:
-                size = (batch.content.shape[-2], batch.content.shape[-1])
-                batch.content[place] = resize(content, size)[0]
-                batch.target[place] = resize(target, size)[0]
+        """Replace the item `place` of a batch by a fresh pair made of pair `index`."""
+        assert self.extractor is not None
+        content, target, truth = self.train_set.fresh(index, kind, rng)
+        network = self.settings.network
+        source, goal = (square_features(x, self.extractor, network) for x in (content, target))
+        batch.correlation[place] = correlate(source, goal, center=network.center)[0].cpu()
+        batch.truth[place] = truth[0]
+        if batch.content is not None and batch.target is not None:
+            size = size_of(batch.content)
+            batch.content[place] = resize(content, size)[0]
+            batch.target[place] = resize(target, size)[0]
 
     def validate(self) -> dict[str, float]:
         """Validate the averaged weights, and note whether they are the best so far.
@@ -312,84 +224,56 @@ class Trainer(Learner):
         """
         figures: dict[str, float] = {}
         if self.processes.first:
-            figures = evaluate_net(self.averaged(), self.caches[self.val_set], self.val_set)
+            network = GeometryNetwork(self.settings.network, self.geonet.cells).to(self.device)
+            network.load_state_dict(self.average)
+            figures = evaluate_network(network.eval(), self.caches[self.val_set], self.val_set)
         value = self.processes.agree(figures.get("val", math.inf), self.device)
         better = value < self.best
         self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
         return {**figures, "best": float(better)}
 
-    def averaged(self) -> GeoNet:
-        """The network with the averaged weights, for use."""
-        net = GeoNet(self.settings.network, self.net.cells).to(self.device)
-        net.load_state_dict(self.average)
-        return net.eval()
+    def save_files(self, run: RunFolder) -> None:
+        """Write the averaged network where it is the best so far."""
+        if self.waited == 0:
+            save_geometry_network(
+                run.file(self.file_name),
+                self.average,
+                self.settings.network,
+                cells=self.geonet.cells,
+                features=self.features,
+                training={"steps": self.step, "seed": self.settings.seed, "val": self.best},
+            )
 
-    def save_net(self, path: Path) -> None:
-        """Write the averaged network as a checkpoint that estimators load."""
-        save_geonet(
-            path,
-            self.average,
-            self.settings.network,
-            cells=self.net.cells,
-            features=self.features,
-            training={"steps": self.step, "seed": self.settings.seed, "val": self.best},
-        )
+    def summary(self, run: RunFolder) -> list[str]:
+        return [*super().summary(run), f"best: {100 * self.best:.1f} % of doing nothing"]
 
-    def save(self, path: Path) -> None:
-        """Write all that resuming needs."""
-        best = None if math.isinf(self.best) else self.best
-        self.save_state(path, STATE_KIND, self._identity(), best=best, waited=self.waited)
+    def identity(self) -> dict[str, dict[str, Any]]:
+        return {**super().identity(), "features": self.features}
 
-    def load(self, path: Path) -> None:
-        """Go back to what `save` wrote.
+    def progress(self) -> dict[str, Any]:
+        return {"best": None if math.isinf(self.best) else self.best, "waited": self.waited}
 
-        Raises: InputError where the state is damaged, or of a run with other settings.
-        """
-        config = self.load_state(path, STATE_KIND, self._identity(), FREE)
-        self.waited = config["waited"]
-        self.best = math.inf if config["best"] is None else config["best"]
-
-    def _identity(self) -> dict[str, dict[str, Any]]:
-        return {"settings": to_dict(self.settings), "features": self.features}
-
-
-def plot(metrics: list[dict[str, Any]], path: Path) -> None:
-    """Draw the loss and the validated errors over the steps."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 6), layout="constrained")
-    top, bottom = figure.subplots(2, 1, sharex=True)
-    top.semilogy([m["step"] for m in metrics], [m["loss"] for m in metrics], linewidth=0.8)
-    top.set_ylabel("training loss")
-    for name in ("val_stylized", "val_plain"):
-        points = [(m["step"], 100 * m[name]) for m in metrics if name in m]
-        if points:
-            bottom.plot(*zip(*points, strict=True), label=name.removeprefix("val_"))
-    bottom.set_ylabel("grid error, % of doing nothing")
-    bottom.set_xlabel("step")
-    bottom.set_ylim(bottom=0)
-    if bottom.has_data():
-        bottom.legend()
-    for axes in (top, bottom):
-        axes.grid(alpha=0.3)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary)
+    def restore(self, extra: dict[str, Tensor], stored: dict[str, Any]) -> None:
+        self.best = math.inf if stored["best"] is None else stored["best"]
+        self.waited = stored["waited"]
 
 
 @torch.no_grad()
-def evaluate_net(net: GeoNet, cache: CorrelationCache, pairs: PairSet) -> dict[str, float]:
-    """Grid errors of a network on a set; see `Trainer.validate`."""
-    nothing = net.family.grid(pairs.truth.new_zeros(1, net.family.n_params), (TRUTH_CELLS,) * 2)
+def evaluate_network(
+    network: GeometryNetwork, cache: CorrelationCache, pairs: PairSet
+) -> dict[str, float]:
+    """Return the grid errors of a network on a set; see `GeometryLearner.validate`."""
+    family, device = network.family, next(network.parameters()).device
+    nothing = family.grid(pairs.truth.new_zeros(1, family.n_params), (TRUTH_CELLS,) * 2)
     inside = inside_mask(pairs.truth)
     errors = {"none": grid_error_px(nothing.expand_as(pairs.truth), pairs.truth, inside)}
     figures: dict[str, float] = {}
     folded = []
-    device = next(net.parameters()).device
     for number, kind in enumerate(pairs.targets):
         found = []
         for rows in torch.arange(len(pairs)).split(64):
             correlation = cache.read(rows.tolist(), [number] * len(rows)).to(device)
-            found.append(net.family.grid(net(correlation).theta, (TRUTH_CELLS,) * 2).cpu())
+            found.append(family.grid(network(correlation).theta, (TRUTH_CELLS,) * 2).cpu())
         grids = torch.cat(found)
         errors[kind] = grid_error_px(grids, pairs.truth, inside)
         folded.append(fold_rate(grids))
@@ -406,15 +290,14 @@ def evaluate_net(net: GeoNet, cache: CorrelationCache, pairs: PairSet) -> dict[s
 
 
 def grid_error_px(grids: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
-    """Mean distance (B,) of points (B, G, G, 2) where `inside` (B, G, G), in pixels at 240."""
+    """Return the mean distance (B,) of points (B, G, G, 2) in pixels of a picture of 240 px.
+
+    inside: (B, G, G), the points that count.
+    """
     distance = (grids - truth).norm(dim=-1) * (REFERENCE_PX / 2)
     return (distance * inside).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
 
 
 def fold_rate(grids: Tensor) -> float:
-    """Share of cells of `grids` (B, G, G, 2) that fold."""
+    """Return the share of cells of `grids` (B, G, G, 2) that fold."""
     return float(fold_mask(grids).float().mean())
-
-
-def _order(seed: int, epoch: int, count: int) -> np.ndarray:
-    return np.random.default_rng((seed, 0, epoch)).permutation(count)

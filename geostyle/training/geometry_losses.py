@@ -16,7 +16,7 @@ SMOOTHING = 1e-3  # of `distance_loss` about zero, in normalized units: 0.12 px 
 
 
 def image_loss(content: Tensor, target: Tensor, grid: Tensor) -> Tensor:
-    """Mean squared difference of I_b and M_Θ(I_a), where M_Θ reads inside I_a; a scalar.
+    """Return the mean squared difference of I_b and M_Θ(I_a) where M_Θ reads inside I_a.
 
     Args:
         content: (B, 3, H, W), I_a in [0, 1].
@@ -24,8 +24,8 @@ def image_loss(content: Tensor, target: Tensor, grid: Tensor) -> Tensor:
         grid: (B, h, w, 2), output → content.
 
     Source: Liu et al., "Geometric Style Transfer", section 3.2.
-    Differs: what the grid reads outside the picture does not count; zeros there would make a loss
-        of their own.
+    Differs: pixels that the grid reads outside the picture do not count; zeros there would add a
+        loss of their own.
     """
     inside = inside_mask(grid)[:, None].to(target.dtype)
     difference = (sample(content, grid) - target).square() * inside
@@ -33,11 +33,11 @@ def image_loss(content: Tensor, target: Tensor, grid: Tensor) -> Tensor:
 
 
 def grid_loss(estimated: Tensor, truth: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean squared distance of estimated and true content points; a scalar.
+    """Return the mean squared distance of estimated and true content points.
 
     Args:
         estimated, truth: (B, ..., 2), the same output points mapped by either theta.
-        weights: (B, ...), at least 0; the mean is over them within each item.
+        weights: (B, ...), at least 0, of the points in each item's mean.
 
     Source: Rocco et al., "Convolutional neural network architecture for geometric matching",
         section 4.1.
@@ -46,24 +46,24 @@ def grid_loss(estimated: Tensor, truth: Tensor, weights: Tensor | None = None) -
 
 
 def distance_loss(estimated: Tensor, truth: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Mean distance of estimated and true content points, smooth about zero; a scalar.
+    """Return the mean distance of estimated and true content points, smooth about zero.
 
-    Arguments as in `grid_loss`, whose square lets the worst pairs rule the rest.
+    Arguments as in `grid_loss`, whose square lets the worst pairs dominate.
     """
     squared = (estimated - truth).square().sum(-1)
     return _mean((squared + SMOOTHING**2).sqrt() - SMOOTHING, weights)
 
 
 def fold_penalty(grid: Tensor, margin: float = 0.1) -> Tensor:
-    """Mean of how far det J of `grid` (B, H, W, 2) falls below `margin`, squared; a scalar.
+    """Return the mean of max(0, margin − det J)² over `grid` (B, H, W, 2).
 
-    det J is that of `jacobian_determinant`: 1 for the base grid, 0 or less in a fold.
+    det J as `jacobian_determinant` gives it: 1 for the base grid, 0 or less in a fold.
     """
     return (margin - jacobian_determinant(grid)).clamp_min(0).square().mean()
 
 
 def bending_penalty(family: WarpFamily, theta: Tensor) -> Tensor:
-    """Mean bending energy of the splines in `theta` (B, P); 0 for families without."""
+    """Return the mean bending energy of the splines in `theta` (B, P); 0 without splines."""
     energies = [
         part.bending_energy(theta[:, columns]).mean()
         for part, columns in family.parts()
@@ -73,7 +73,7 @@ def bending_penalty(family: WarpFamily, theta: Tensor) -> Tensor:
 
 
 def _mean(values: Tensor, weights: Tensor | None) -> Tensor:
-    """Mean over items of each item's (weighted) mean; values and weights (B, ...)."""
+    """Return the mean over items of each item's (weighted) mean of values (B, ...)."""
     values = values.flatten(1)
     if weights is None:
         return values.mean()

@@ -10,20 +10,21 @@ from torch import Tensor, nn
 
 from geostyle.config import setting
 from geostyle.data.photographs import VALIDATION_SEED, Photographs
+from geostyle.distributed import ALONE, Processes
 from geostyle.feedforward.texture_network import (
     TextureNetwork,
     TextureNetworkSettings,
     noise_pyramid,
 )
-from geostyle.training.feedforward import Drawn, PainterSettings, PainterTrainer
+from geostyle.training.feedforward import FeedForwardLearner, FeedForwardSettings, PaintBatch
 
 VALIDATION_PICTURES = 4
-CALIBRATION_BATCHES, CALIBRATION_FROM = 8, 10**9  # a step that training never comes to
+CALIBRATION_BATCHES, CALIBRATION_STEP = 8, 10**9  # a step that training never comes to
 
 
 @dataclass(frozen=True)
-class TextureTrainSettings(PainterSettings):
-    """How a texture network is trained; the schedule is the paper's."""
+class TextureTrainSettings(FeedForwardSettings):
+    """Settings of the training of a texture network; the schedule is the paper's."""
 
     images: Path | None = setting(
         None, help="folder of photographs to repaint (stylize); default: bundled pictures"
@@ -31,7 +32,7 @@ class TextureTrainSettings(PainterSettings):
     style_px: int = setting(
         256, flag="--style-size", min=32, max=4096, help="long side at which the texture is read"
     )
-    batch: int = setting(16, min=1, help="pictures a step")
+    batch: int = setting(16, min=1, help="pictures per step")
     steps: int = setting(2000, min=1, help="optimizer steps")
     tv_weight: float = setting(0.0, min=0.0, help="weight of total variation (smooths)")
     lr: float = setting(0.1, min=0.0, max=1.0, help="first learning rate of Adam")
@@ -41,7 +42,7 @@ class TextureTrainSettings(PainterSettings):
     network: TextureNetworkSettings = setting(TextureNetworkSettings())
 
 
-class TextureTrainer(PainterTrainer):
+class TextureLearner(FeedForwardLearner):
     """A texture network in training.
 
     Args:
@@ -50,43 +51,44 @@ class TextureTrainer(PainterTrainer):
     Differs: the network that is written has averaged weights, with batch statistics taken anew.
     """
 
-    state_kind, file_name = "texture-network-state", "texnet.safetensors"
-    settings: TextureTrainSettings
+    state_kind, file_name, apply = "texture-network-state", "texnet.safetensors", "texnet-sample"
 
-    def __init__(self, settings: TextureTrainSettings) -> None:
+    def __init__(self, settings: TextureTrainSettings, processes: Processes = ALONE) -> None:
+        photographs = None
         if settings.network.mode == "stylize":
-            self.photographs = Photographs(settings.images, settings.crop_px, settings.seed)
-        super().__init__(settings)
+            photographs = Photographs(settings.images, settings.crop_px, settings.seed)
+        super().__init__(settings, processes, photographs)
 
-    def make(self) -> nn.Module:
-        return TextureNetwork(self.settings.network)
+    def make(self, settings: TextureTrainSettings) -> nn.Module:
+        return TextureNetwork(settings.network)
 
-    def draw(self, step: int) -> Drawn:
+    def read(self, step: int) -> PaintBatch:
         count = self.settings.batch
         content = self.photographs.batch(step * count, count) if self.photographs else None
         return self._with_noise(self.settings.seed, step * count, count, content)
 
-    def draw_validation(self) -> Drawn:
+    def read_validation(self) -> PaintBatch:
         count = VALIDATION_PICTURES
         content = self.photographs.validation(count) if self.photographs else None
         return self._with_noise(VALIDATION_SEED, 0, count, content)
 
-    def _with_noise(self, seed: int, first: int, count: int, content: Tensor | None) -> Drawn:
-        """Noise number `first` and after, each from (seed, number), beside what is repainted."""
-        side = self.settings.crop_px
+    def _with_noise(self, seed: int, first: int, count: int, content: Tensor | None) -> PaintBatch:
+        """Return noise number `first` and after, each from (seed, number), and `content`."""
+        size = (self.settings.crop_px,) * 2
         numbers = range(first, first + count)
         seeds = [int(np.random.default_rng((seed, n)).integers(2**63)) for n in numbers]
-        return Drawn((noise_pyramid((side, side), self.settings.network, seeds), content), content)
+        noise = noise_pyramid(size, self.settings.network, seeds)
+        return PaintBatch((noise, content), content)
 
     def rate(self, step: int) -> float:
         settings = self.settings
         falls = max(0, (step - settings.decay_from) // settings.decay_every + 1)
-        return settings.lr * settings.decay**falls
+        return float(settings.lr * settings.decay**falls)
 
     def averaged(self) -> nn.Module:
-        net = super().averaged()
-        assert isinstance(net, TextureNetwork)
+        network = super().averaged()
+        assert isinstance(network, TextureNetwork)
         if self.settings.network.norm == "batch":
-            drawn = [self.draw(CALIBRATION_FROM + i) for i in range(CALIBRATION_BATCHES)]
-            net.calibrate([d.to(self.device).inputs for d in drawn])
-        return net
+            batches = [self.read(CALIBRATION_STEP + i) for i in range(CALIBRATION_BATCHES)]
+            network.calibrate([batch.to(self.device).inputs for batch in batches])
+        return network

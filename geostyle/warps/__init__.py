@@ -1,4 +1,8 @@
-"""Warps: theta → sampling grid → warped picture; one class per family."""
+"""Warps: theta → sampling grid → warped picture; one class per family.
+
+Maps are backward, output → content, in normalized coordinates: [-1, 1], x right, y down, half-pixel
+centers (`align_corners=False`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Affine warps, and their powers."""
+"""Affine warps, their inverses and powers; theta is in normalized coordinates, (x, y)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def theta_of(matrix: Tensor) -> Tensor:
 def from_pixels(matrix: np.ndarray, output_size: Size, content_size: Size) -> np.ndarray:
     """Theta (6,) of a map in pixels measured from the pictures' centers.
 
-    matrix: (2, 3), output pixels → content pixels, x right, y down. Sizes are (H, W).
+    Args:
+        matrix: (2, 3), output pixels → content pixels, x right, y down.
+        output_size, content_size: (H, W).
     """
     output, content = (np.array([size[1], size[0]]) / 2 for size in (output_size, content_size))
     normalized = matrix * np.array([*output, 1.0]) / content[:, None]
@@ -67,7 +69,7 @@ def from_pixels(matrix: np.ndarray, output_size: Size, content_size: Size) -> np
 
 
 def to_pixels(theta: Tensor, output_size: Size, content_size: Size) -> Tensor:
-    """The inverse of `from_pixels`: theta (..., 6) → (..., 2, 3), to judge in square pixels."""
+    """Theta (..., 6) as matrices (..., 2, 3) in pixels: the inverse of `from_pixels`."""
     output, content = (
         torch.tensor([size[1], size[0], 2.0], dtype=theta.dtype, device=theta.device) / 2
         for size in (output_size, content_size)
@@ -85,11 +87,11 @@ def inverse(theta: Tensor) -> Tensor:
 def affine_power(theta: Tensor, strength: float) -> Tensor:
     """Theta (B, 6) of A^strength, by the matrix logarithm, in float64.
 
-    A matrix with two real negative eigenvalues (a half turn, stretched or not) has no real
-    logarithm of its own; there the turn and the stretch of the polar decomposition take their
-    powers apart, about the same fixed point. Either way the determinant stays positive all the way.
+    A matrix with two negative real eigenvalues (a half turn, stretched or not) has no real
+    logarithm; there the powers of the rotation and of the stretch of the polar decomposition are
+    taken separately, about the same fixed point. Either way determinants stay positive.
 
-    Raises: InputError unless every determinant is positive (a mirror is a choice made before).
+    Raises: InputError unless every determinant is positive (mirroring is a choice made before).
     """
     matrix = matrix_of(theta.double())
     linear, shift = matrix[..., :2], matrix[..., 2:]
@@ -116,9 +118,9 @@ def affine_power(theta: Tensor, strength: float) -> Tensor:
     )
     half_turn = ((m < 0) & (delta >= 0))[..., None, None]
     log = log.where(~half_turn, torch.zeros_like(log))
-    # exp [[L, I], [0, 0]] holds the integral of exp(uL) over u in [0, 1], which carries the
+    # exp [[L, I], [0, 0]] holds the integral of exp(uL) over u in [0, 1], which turns the
     # generator's shift into the map's.
-    block = torch.cat((torch.cat((log, eye), -1), torch.zeros_like(torch.cat((log, eye), -1))), -2)
+    block = torch.nn.functional.pad(torch.cat((log, eye), -1), (0, 0, 0, 2))
     drift = torch.linalg.solve(torch.linalg.matrix_exp(block)[..., :2, 2:], shift)
     generator = torch.nn.functional.pad(torch.cat((log, drift), -1), (0, 0, 0, 1))
     power = torch.linalg.matrix_exp(strength * generator)[..., :2, :]

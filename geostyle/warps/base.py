@@ -1,4 +1,4 @@
-"""What every family of warps offers, and the family that does nothing."""
+"""Base class of the families of warps, and helpers that they share."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from geostyle.errors import InputError
 
 @dataclass(frozen=True)
 class RandomRanges:
-    """How far random warps go; angles in degrees, lengths relative to the picture.
+    """Ranges of random warps; angles in degrees, lengths relative to the picture.
 
-    Everything is drawn uniformly, in square pixels, so that a rotation of a wide picture is one.
+    Everything is drawn uniformly in square pixels, so that a rotation does not shear the picture.
     Source: the ranges of CNNGeo (Rocco et al. 2017).
     Differs: the spline's jitter is relative to the lattice's spacing (±0.4 of it, which is CNNGeo's
     ±0.4 for its 3×3 lattice), so that a finer lattice does not fold more often.
@@ -32,31 +32,40 @@ class RandomRanges:
     jitter: float = 0.4  # ± offset of a control point per axis, in the shorter lattice spacing
     perspective: float = 0.2  # ± both perspective terms
     quadratic: float = 0.1  # ± each second-order coefficient, in half of the shorter side
-    min_inside: float = 0.5  # least share of output pixels that read inside the content
+    min_inside: float = 0.5  # least share of output pixels that lie inside the content
     min_subject: float = 0.8  # least share of the content's central quarter that stays visible
 
 
 class WarpFamily(ABC):
-    """A family of backward maps, output frame → content frame, both [-1, 1]², not clamped.
+    """A family of backward maps, output frame → content frame, not clamped.
 
-    `theta` (B, P) holds offsets from the identity: zeros map every point to itself exactly.
+    Both frames are normalized to [-1, 1]², x right, y down, with half-pixel centers
+    (`align_corners=False`); points are (x, y). `theta` (B, P) holds offsets from the identity:
+    zeros map every point to itself exactly.
     """
 
     name: str
     n_params: int
-    min_points: int = 1  # matches that determine theta
+    min_points: int = 1  # least number of matches that determine theta
 
     @abstractmethod
     def map(self, theta: Tensor, points: Tensor) -> Tensor:
         """Map output points to content points.
 
-        theta: (B, P). points: (B, N, 2) or (1, N, 2), normalized (x, y).
+        Args:
+            theta: (B, P).
+            points: (B, N, 2) or (1, N, 2), normalized (x, y).
+
         Returns: (B, N, 2), differentiable in both.
         """
 
+    def map_points(self, theta: Tensor, points: Tensor) -> Tensor:
+        """Map points (N, 2) by one theta (P,): (N, 2)."""
+        return self.map(theta[None], points[None])[0]
+
     @abstractmethod
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-        """Theta (P,) that maps p (N, 2) to q (N, 2); float64, weights (N,) of mean one."""
+        """Theta (P,) that maps p (N, 2) to q (N, 2), in float64; weights (N,) have mean one."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:
@@ -85,10 +94,14 @@ class WarpFamily(ABC):
         """Fit theta to matches by weighted least squares, solved in float64.
 
         Minimizes the weighted mean of |map(output) - content|² in the content frame plus
-        `smoothing` times the bending energy (families that cannot bend ignore it). What the
-        matches leave open takes the smallest theta.
+        `smoothing` times the bending energy (families that cannot bend ignore it). Where the
+        matches do not determine theta, the smallest one is taken.
 
-        output_points, content_points: (N, 2), normalized. weights: (N,), at least 0; default one.
+        Args:
+            output_points, content_points: (N, 2), normalized (x, y).
+            weights: (N,), at least 0; default one.
+            smoothing: at least 0.
+
         Returns: theta (P,) in the points' dtype.
         Raises: InputError on wrong shapes, too few matches, or values that are not finite.
         """
@@ -115,11 +128,11 @@ class WarpFamily(ABC):
         return self._solve(p, q, w / w.mean(), smoothing).to(output_points.dtype)
 
     def describe(self, theta: Tensor) -> dict[str, Any]:
-        """Theta (P,) as plain values for a file that people edit."""
+        """Theta (P,) as JSON types, for a file that can be edited by hand."""
         return {self.name: theta.tolist()}
 
     def parse(self, description: Mapping[str, Any]) -> list[float]:
-        """Read what `describe` wrote.
+        """Read a description that `describe` returned.
 
         Raises: InputError where a key is missing, unknown or holds something else.
         """
@@ -127,25 +140,8 @@ class WarpFamily(ABC):
         return check_numbers(description[self.name], self.n_params, self.name)
 
 
-class NoWarp(WarpFamily):
-    """The family without parameters: every point stays where it is."""
-
-    name = "none"
-    n_params = 0
-    min_points = 0
-
-    def map(self, theta: Tensor, points: Tensor) -> Tensor:
-        return points.expand(theta.shape[0], -1, -1)
-
-    def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-        return p.new_zeros(0)
-
-    def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:
-        return np.zeros(0)
-
-
 def least_squares(matrix: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """The smallest x (P, D) with least Σ weights · |matrix @ x - target|², ranks of any kind."""
+    """The smallest x (P, D) that minimizes Σ weights · |matrix @ x - target|², at any rank."""
     root = weights.sqrt()[:, None]
     return torch.linalg.lstsq(
         (root * matrix).cpu(), (root * target).cpu(), driver="gelsd"

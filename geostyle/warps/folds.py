@@ -1,4 +1,4 @@
-"""Folds, and the guard against them."""
+"""Folds of sampling grids, and the guard that weakens warps until they do not fold."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _corner_determinants(dx: Tensor, dy: Tensor) -> Tensor:
 
 
 def jacobian_determinant(grid: Tensor) -> Tensor:
-    """How much `grid` (B, H, W, 2) enlarges area on the way output → content, with its sign.
+    """Signed factor by which `grid` (B, H, W, 2) enlarges area, output → content.
 
     One value per cell between four neighboring pixel centers: (B, H-1, W-1), the mean over the
     cell of the bilinear map's determinant, both frames in normalized units. The base grid has 1.
@@ -50,12 +50,12 @@ def fold_mask(grid: Tensor) -> Tensor:
 
 
 def fold_guard(family: WarpFamily, theta: Tensor, size: Size, margin: float = 0.02) -> Tensor:
-    """Weaken what folds: the returned theta (B, P) has no fold on its dense grid of `size` (H, W).
+    """Weaken theta (B, P) until it has no fold on its dense grid of `size` (H, W).
 
     Each part of the family (affine part, spline) is multiplied by the largest factor up to 1 at
-    which det J stays above `margin` times the means of |dT/dx| and |dT/dy| all over the frame, on
-    a coarse lattice; the measure is blind to scale. The dense grid is checked last, in theta's
-    dtype. A theta that passes is returned bit for bit; gradients pass the factors by.
+    which det J stays above `margin` times the means of |dT/dx| and |dT/dy| over the whole frame, on
+    a coarse lattice; the measure does not depend on scale. The dense grid is checked last, in
+    theta's dtype. A theta that passes is returned bit for bit; the factors have no gradient.
 
     Raises: InputError for theta of a wrong shape or with values that are not finite.
     """
@@ -77,7 +77,7 @@ def _folds(grid: Tensor) -> Tensor:
 
 
 def _largest_factor(family: WarpFamily, theta: Tensor, margin: float) -> Tensor:
-    """(B,) by bisection between no warp, which is sound, and the whole."""
+    """The largest factor (B,), by bisection between no warp, which is sound, and the whole."""
     factor = torch.ones(len(theta), dtype=torch.float64, device=theta.device)
     bad = ~_sound(family, theta, margin)
     low, high = torch.zeros_like(factor[bad]), factor[bad]

@@ -1,10 +1,15 @@
-"""From theta to a sampling grid, and from a grid to a warped picture."""
+"""Sampling grids from theta, and pictures warped by them.
+
+Grids are backward maps in normalized coordinates: output pixel → content point (x, y) in [-1, 1]²,
+half-pixel centers (`align_corners=False`).
+"""
 
 from __future__ import annotations
 
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from geostyle.coords import (
@@ -19,7 +24,6 @@ from geostyle.coords import (
 )
 from geostyle.errors import InputError
 from geostyle.warps.base import WarpFamily
-from geostyle.warps.fill import push_pull
 
 
 def check_theta(family: WarpFamily, theta: Tensor) -> Tensor:
@@ -49,21 +53,25 @@ def sampling_grid(family: WarpFamily, theta: Tensor, size: Size) -> Tensor:
     return family.grid(theta, check_size(size))
 
 
-# How far from the picture's edge its mirror image still shows, as a share of the shorter side.
+# Distance from the edge over which the mirror image fades, as a share of the shorter side.
 REACH = {"mirror": 0.5, "inpaint": 0.05}
 SOFTENING = 0.15  # radius of the mirror image's blur, as a share of the distance from the edge
-SHRINKS = 1.01  # least stretch, output → content pixels, that asks for more than one sample
-TILE = 256  # pixels a side
-RIM = 0.02  # share of the shorter side that counts as outside: many photographs end in a dark rim
+SHRINKS = 1.01  # least stretch, output → content pixels, that needs more than one sample
+TILE = 256  # pixels per side
+SMOOTHINGS = 4  # per level of the fill
+RIM = 0.02  # share of the shorter side that counts as outside: many photographs have a dark rim
 
 
 def warp_image(image: Tensor, grid: Tensor, *, extend: str = "mirror") -> Tensor:
     """Read `image` (B, C, H, W) through the backward `grid` (B, h, w, 2), bicubic and antialiased.
 
-    Where the grid leaves the picture, `extend` says what stands there: "mirror" reflects about
-    the edges, softer and fainter with the distance, over a smooth fill; "inpaint" is the fill but
-    for a narrow transition; "border" repeats the outermost pixels. For the first two, the
-    picture's outermost fiftieth counts as outside once anything is.
+    Args:
+        image: (B, C, H, W).
+        grid: (B, h, w, 2), normalized content points (x, y).
+        extend: values where the grid leaves the picture. "mirror" reflects about the edges, softer
+            and fainter with the distance, over a smooth fill; "inpaint" is the fill with a narrow
+            transition; "border" repeats the outermost pixels. For the first two, the picture's
+            outermost fiftieth counts as outside if the grid leaves the picture anywhere.
 
     Returns: (B, C, h, w) within each channel's range; `image` bit for bit on its own base grid.
     Raises: InputError for wrong shapes or an unknown `extend`.
@@ -94,11 +102,11 @@ def warp_image(image: Tensor, grid: Tensor, *, extend: str = "mirror") -> Tensor
 def _filtered(
     image: Tensor, grid: Tensor, half: Tensor, blur: Tensor, padding: str = "reflection"
 ) -> Tensor:
-    """Sample so that nothing aliases, and blur further by a radius `blur` (B, h, w) in pixels.
+    """Sample without aliasing, and blur further by a radius `blur` (B, h, w) in pixels.
 
     Up to a shrinking by two, four samples cover a pixel's footprint, spread only as far as the
-    map shrinks; beyond, a pyramid of smaller pictures takes over. Tile by tile, so that only
-    tiles that need it pay for it.
+    map shrinks; beyond, a pyramid of smaller pictures is read. In tiles, so that the cost arises
+    only where it is needed.
     """
     pyramid = [image]
     while max(pyramid[-1].shape[2:]) > 1:
@@ -129,8 +137,8 @@ def _tile(
 
     points = [grid]
     if bool((stretch > SHRINKS).any()):
-        # Two samples at ±s of a unit box have its variance of 1/12 if s² = 1/12; what the reading
-        # of the picture blurs by itself, 1/stretch², is taken off.
+        # Two samples at ±s of a unit box have its variance of 1/12 if s² = 1/12; the blur of the
+        # interpolation itself, 1/stretch², is subtracted.
         x, y = (
             step * ((1 - length.clamp_min(1) ** -2).clamp_min(1e-12) / 12).sqrt()[..., None]
             for step, length in ((step_x, stretch_x), (step_y, stretch_y))
@@ -143,3 +151,28 @@ def _tile(
         weight = (1 - (level - k).abs()).clamp_min(0)
         result = result + weight[:, None] * (sum(reads) / len(reads))
     return result
+
+
+def push_pull(values: Tensor, known: Tensor) -> Tensor:
+    """Fill holes smoothly, by averaging known values to coarser levels and reading them back.
+
+    Args:
+        values: (B, C, H, W).
+        known: (B, 1, H, W) in [0, 1]; values are kept at 1, filled at 0, blended between.
+
+    Returns: (B, C, H, W); zeros where nothing is known.
+    Source: Gortler et al. 1996, "The Lumigraph", section 3.4 (pull-push).
+    Differs: each level is relaxed towards a harmonic fill, so that colors continue from the nearest
+        edge instead of fading into the mean.
+    """
+    height, width = values.shape[-2:]
+    if height * width == 1:
+        return values * known
+    pulled = F.avg_pool2d(known, 2, ceil_mode=True, count_include_pad=False)
+    mean = F.avg_pool2d(values * known, 2, ceil_mode=True, count_include_pad=False)
+    coarse = push_pull(mean / pulled.clamp_min(1e-12), (4 * pulled).clamp_max(1))
+    filled = known * values + (1 - known) * resize(coarse, (height, width), "bilinear")
+    for _ in range(SMOOTHINGS):
+        around = F.avg_pool2d(filled, 3, 1, 1, count_include_pad=False)
+        filled = known * values + (1 - known) * around
+    return filled

@@ -1,19 +1,12 @@
-"""Composition and inversion of sampling grids."""
+"""Composition and inversion of sampling grids, which hold normalized points (x, y)."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
-from geostyle.coords import (
-    Size,
-    base_grid,
-    check_grid,
-    check_size,
-    normalized_to_pixel,
-    sample,
-)
-from geostyle.warps.fill import push_pull
+from geostyle.coords import Size, base_grid, check_grid, check_size, normalized_to_pixel, sample
+from geostyle.warps.grid import push_pull
 
 NEWTON_STEPS = 20
 
@@ -30,8 +23,10 @@ def compose_grids(outer: Tensor, inner: Tensor) -> Tensor:
 def invert_grid(grid: Tensor, size: Size | None = None) -> Tensor:
     """The forward map of a backward `grid` (B, H, W, 2) without folds: content → output points.
 
-    size: (h, w) of the content; default the grid's own. Content that the grid does not show has
-    its output point extrapolated, so outside [-1, 1].
+    Args:
+        grid: normalized content points (x, y).
+        size: (h, w) of the content; default the grid's own. Output points of content that the grid
+            does not show are extrapolated beyond [-1, 1].
 
     Returns: (B, h, w, 2), normalized output (x, y) for every pixel center of the content, with
     compose_grids(grid, result) the content's base grid.
@@ -57,10 +52,14 @@ def invert_grid(grid: Tensor, size: Size | None = None) -> Tensor:
 
 
 def round_trip_error(grid: Tensor, inverse: Tensor) -> Tensor:
-    """How far `grid` (B, H, W, 2) after `inverse` (B, h, w, 2) ends from where it began.
+    """Distance between each point and its image under `inverse`, then `grid`.
 
-    Returns: (B, h, w), distances in normalized units; they mean little where `inverse` points
-    outside the frame of `grid` (see `inside_mask(inverse)`).
+    Args:
+        grid: (B, H, W, 2).
+        inverse: (B, h, w, 2).
+
+    Returns: (B, h, w) in normalized units; meaningless where `inverse` points outside the frame of
+        `grid` (see `inside_mask(inverse)`).
     """
     size = (inverse.shape[1], inverse.shape[2])
     base = base_grid(size, dtype=grid.dtype, device=grid.device)
@@ -84,7 +83,7 @@ def _read(fields: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _scattered(grid: Tensor) -> Tensor:
-    """A rough inverse (B, 2, n, n): each output point dropped where it reads, the holes filled."""
+    """A rough inverse (B, 2, n, n): output points binned by content position, holes filled."""
     batch, height, width, _ = grid.shape
     side = max(2, min(height, width) // 4)
     cells = normalized_to_pixel(grid, (side, side)).round().flatten(1, 2)

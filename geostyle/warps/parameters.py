@@ -1,4 +1,4 @@
-"""A warp as it is handed on and kept: its family, theta and frames, in a file people can edit."""
+"""Parameters of a warp (family, theta, frames), and their JSON file, which can be edited."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geostyle.coords import Size, check_size
 from geostyle.errors import InputError
-from geostyle.io.runs import write_text
+from geostyle.io.files import write_text
 from geostyle.warps.base import WarpFamily, check_keys
 from geostyle.warps.families import make_family
 from geostyle.warps.folds import fold_guard
@@ -22,22 +22,35 @@ from geostyle.warps.grid import check_theta, sampling_grid
 FORMAT = "geostyle-warp-1"
 MAX_BYTES = 1 << 20
 MAX_SIDE_PX = 1 << 20
-KEYS = {
-    "format", "family", "lattice", "output_size", "content_size", "mirrored", "confidence", "meta",
-    "theta",
-}  # fmt: skip
+# Keys of the file, the types of their values, and these types in words.
+KEYS: dict[str, tuple[Any, str]] = {
+    "format": (str, "text"),
+    "family": (str, "the name of a family"),
+    "lattice": (int, "an integer"),
+    "output_size": (list, "[height, width] in pixels"),
+    "content_size": (list, "[height, width] in pixels"),
+    "mirrored": (bool, "true or false"),
+    "confidence": (int | float | None, "a number or null"),
+    "meta": (dict, "a mapping"),
+    "theta": (dict, "a mapping"),
+}
 
 
 @dataclass(frozen=True)
 class WarpParameters:
     """One warp, output frame → content frame, valid at any size.
 
-    family: a name that `make_family` knows. lattice: k of the splines' k×k control points.
-    theta: (P,), offsets from the identity; kept as float32 on the CPU.
-    output_size, content_size: (H, W) in pixels of the pictures whose frames theta relates.
-    confidence: in [0, 1], or None where nothing was estimated. meta: whatever JSON holds.
-    mirrored: whether the content is mirrored, left for right, before the warp reads it; theta
-        itself never turns a picture over.
+    Theta maps normalized points (x, y), [-1, 1]² in both frames, half-pixel centers.
+
+    Attributes:
+        family: a name that `make_family` knows.
+        lattice: k of the splines' k×k control points.
+        theta: (P,), offsets from the identity; stored as float32 on the CPU.
+        output_size, content_size: (H, W) in pixels of the pictures whose frames theta relates.
+        confidence: in [0, 1], or None where nothing was estimated.
+        meta: JSON types.
+        mirrored: whether the content is mirrored left for right before it is warped; theta itself
+            never mirrors.
 
     Raises: InputError where these do not fit together.
     """
@@ -79,24 +92,15 @@ class WarpParameters:
 
     def save(self, path: str | Path) -> None:
         """Write JSON, whole or not at all; reading it back gives the same theta bit for bit."""
-        document = {
-            "format": FORMAT,
-            "family": self.family,
-            "lattice": self.lattice,
-            "output_size": list(self.output_size),
-            "content_size": list(self.content_size),
-            "mirrored": self.mirrored,
-            "confidence": self.confidence,
-            "meta": self.meta,
-            "theta": self.warp_family.describe(self.theta),
-        }
+        document = {"format": FORMAT} | {key: getattr(self, key) for key in list(KEYS)[1:]}
+        document["theta"] = self.warp_family.describe(self.theta)
         write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> WarpParameters:
-        """Read what `save` wrote, edited by hand or not.
+        """Read a file that `save` wrote, perhaps edited by hand.
 
-        Raises: InputError, one line, for anything that is not such a file.
+        Raises: InputError, one line, for any other file.
         """
         path = Path(path)
         try:
@@ -114,45 +118,37 @@ class WarpParameters:
     @classmethod
     def _from(cls, document: Mapping[str, Any]) -> WarpParameters:
         if isinstance(document, Mapping):
-            document = {"mirrored": False, **document}  # older files do not say
-        check_keys(document, KEYS, "file")
-        if document["format"] != FORMAT:
+            document = {"mirrored": False, **document}  # missing in files of earlier versions
+        check_keys(document, set(KEYS), "file")
+        values = dict(document)
+        for key, (kind, words) in KEYS.items():
+            value = values[key]
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+                raise InputError(f"{key}: expected {words}, got {value!r:.40}")
+        if values.pop("format") != FORMAT:
             raise InputError(f"format: expected {FORMAT!r}, got {document['format']!r:.40}")
-        name, lattice, meta = (document[key] for key in ("family", "lattice", "meta"))
-        if not isinstance(name, str) or not _is_integer(lattice) or not isinstance(meta, dict):
-            raise InputError(
-                "file: expected a family's name, an integer lattice and a meta mapping"
-            )
-        sizes = [document[key] for key in ("output_size", "content_size")]
-        for size in sizes:
-            if not isinstance(size, list) or not all(map(_is_integer, size)):
-                raise InputError(f"size: expected [height, width] in pixels, got {size!r:.40}")
-        confidence = document["confidence"]
-        if not (confidence is None or _is_integer(confidence) or isinstance(confidence, float)):
-            raise InputError(f"confidence: expected a number or null, got {confidence!r:.40}")
-        if not isinstance(document["mirrored"], bool):
-            raise InputError(f"mirrored: expected true or false, got {document['mirrored']!r:.40}")
-        theta = torch.tensor(make_family(name, lattice).parse(document["theta"]))
-        mirrored = document["mirrored"]
-        return cls(name, lattice, theta, sizes[0], sizes[1], confidence, meta, mirrored)
+        for key in ("output_size", "content_size"):
+            if not all(type(side) is int for side in values[key]):
+                raise InputError(f"{key}: expected integers, got {values[key]!r:.40}")
+        family = make_family(values["family"], values["lattice"])
+        return cls(**values | {"theta": torch.tensor(family.parse(values["theta"]))})
 
 
 @dataclass(frozen=True)
 class WarpResult:
-    """What a warp gave.
+    """A warped picture.
 
-    theta: (B, P) as applied. grid: (B, H, W, 2). image: (B, C, H, W). inside_mask: (B, H, W),
-    True where the picture was read inside its frame.
+    Attributes:
+        theta: (B, P) as applied.
+        grid: (B, H, W, 2), normalized content points (x, y).
+        image: (B, C, H, W).
+        inside_mask: (B, H, W), True where the grid lies inside the content.
     """
 
     theta: Tensor
     grid: Tensor
     image: Tensor
     inside_mask: Tensor
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

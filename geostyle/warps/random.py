@@ -1,4 +1,4 @@
-"""Random warps: drawn per index, never folding, most of the picture kept."""
+"""Random warps that do not fold and keep most of the picture."""
 
 from __future__ import annotations
 
@@ -14,24 +14,26 @@ from geostyle.warps.base import RandomRanges, WarpFamily
 from geostyle.warps.folds import fold_guard, jacobian_determinant
 from geostyle.warps.grid import sampling_grid
 
-CHECK_PX = 64  # side of the square grid on which a draw is judged
+CHECK_PX = 64  # side of the square grid on which a draw is checked
 MAX_DRAWS = 1000
 
 
 def random_theta(
-    family: WarpFamily,
-    seed: int | Sequence[int],
-    size: Size,
-    ranges: RandomRanges | None = None,
+    family: WarpFamily, seed: int | Sequence[int], size: Size, ranges: RandomRanges | None = None
 ) -> Tensor:
     """Draw theta for pictures of `size` (H, W), the same in both frames.
 
-    seed: non-negative integers, such as (seed, index); they alone decide, whatever was drawn
-    before. Draws that the fold guard would touch, or that lose more of the picture than
-    `ranges` allows, are drawn anew.
+    Draws that the fold guard would change, or that lose more of the picture than `ranges` allows,
+    are repeated.
+
+    Args:
+        family: of theta.
+        seed: non-negative integers, such as (seed, index), which alone determine the result.
+        size: (H, W).
+        ranges: see `RandomRanges`.
 
     Returns: (P,) in float32.
-    Raises: InputError where the ranges let hardly any draw pass.
+    Raises: InputError where hardly any draw passes.
     """
     size, ranges = check_size(size), ranges or RandomRanges()
     rng = np.random.default_rng(seed)
@@ -46,7 +48,7 @@ def random_theta(
 def _keeps_enough(family: WarpFamily, theta: Tensor, ranges: RandomRanges) -> bool:
     grid = sampling_grid(family, theta, (CHECK_PX, CHECK_PX))
     inside = float(inside_mask(grid).float().mean())
-    # The central quarter of the content has area 1; the Jacobian counts what is seen of it.
+    # The central quarter of the content has area 1; the Jacobian gives the visible part of it.
     center = (grid[:, :-1, :-1].abs() <= 0.5).all(-1)
     seen = float((jacobian_determinant(grid) * center).sum()) * 4 / CHECK_PX**2
     return inside >= ranges.min_inside and seen >= ranges.min_subject

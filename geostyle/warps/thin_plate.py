@@ -13,16 +13,10 @@ from torch import Tensor
 
 from geostyle.coords import Size
 from geostyle.errors import InputError
-from geostyle.warps.base import (
-    RandomRanges,
-    WarpFamily,
-    check_keys,
-    check_numbers,
-    least_squares,
-)
+from geostyle.warps.base import RandomRanges, WarpFamily, check_keys, check_numbers, least_squares
 
 MAX_LATTICE = 32
-CHUNK_POINTS = 1 << 13  # mapped at once, so that the kernels stay in the processor's cache
+CHUNK_POINTS = 1 << 13  # mapped together, so that the kernels stay in the processor's cache
 
 
 class ThinPlate(WarpFamily):
@@ -68,7 +62,7 @@ class ThinPlate(WarpFamily):
         return _bending(self.lattice).to(device)
 
     def basis(self, points: Tensor) -> Tensor:
-        """(N, k²): how far points (N, 2) follow each control point, in x as in y."""
+        """Weights (N, k²) with which points (N, 2) follow each control point, in x as in y."""
         return _features(points, self.lattice).T @ _solver(self.lattice).to(points)
 
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:

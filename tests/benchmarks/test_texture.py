@@ -26,7 +26,7 @@ def benchmark(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     import texture
 
     yield texture
-    for name in ("measuring", "texture", "texture_runs", "texture_table", "yardstick"):
+    for name in ("measuring", "texture", "texture_runs", "yardstick"):
         sys.modules.pop(name, None)
 
 
@@ -115,7 +115,7 @@ def check_table(printed: str, found: dict[str, Any]) -> None:
 
 
 def test_times_are_interpolated_between_scored_points(benchmark: ModuleType) -> None:
-    from texture_table import curve, level_times, lowest_by, time_to
+    from texture import curve, level_times, lowest_by, time_to
 
     bursts = [
         [{"setup_s": 1.0, "step_s": 0.1}, {"setup_s": 2.0, "step_s": step_s}]

@@ -13,7 +13,8 @@ from PIL import Image
 
 from geostyle.cli import run as run_verb
 from geostyle.cli.batch import BatchJob, list_units
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.files import read_metrics
+from geostyle.io.runs import RunFolder
 from geostyle.texture import Painting
 from tests.pictures import picture_file
 

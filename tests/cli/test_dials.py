@@ -98,7 +98,8 @@ def test_a_control_point_can_be_moved_by_hand(transfer: Transfer, pictures: list
 
 
 def test_the_report_shows_the_control_points(transfer: Transfer, pictures: list[str]) -> None:
-    from geostyle.report.html import draw_grid, read_run
+    from geostyle.report.plots import draw_grid
+    from geostyle.report.run_files import read_run
 
     _, run = transfer(*pictures, "--preview")
     files = read_run(run)

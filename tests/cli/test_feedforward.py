@@ -25,7 +25,7 @@ from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, 
 from geostyle.feedforward.files import FAST as FAST_KIND
 from geostyle.feedforward.files import load_network, save_network
 from geostyle.feedforward.texture_network import TextureNetwork, TextureNetworkSettings
-from geostyle.io.runs import read_metrics
+from geostyle.io.files import read_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 Verb = Callable[..., int]
@@ -96,7 +96,7 @@ def test_training_leaves_a_network_and_goes_on_when_asked(
     given = ["--tex-style", style, "--images", photos, "--weights", tiny_weights, *SMALL, *shape]
     assert verb(name, *given) == 0
     run = tmp_path / "runs" / f"00001-{name}"
-    always = {"settings.yaml", "environment.json", "metrics.jsonl", "preview.png"}
+    always = {"settings.yaml", "environment.json", "metrics.jsonl", "preview.png", "metrics.png"}
     skipped = {"skipped.json"} if (run / "skipped.json").exists() else set()
     assert files(run) == always | skipped | {"state.safetensors", network}
     lines = read_metrics(run / "metrics.jsonl")

@@ -14,8 +14,9 @@ from PIL import Image, ImageCms
 
 from geostyle.cli._output import SUFFIXES, OutputSettings
 from geostyle.errors import InputError
-from geostyle.io.images import Picture, load_picture, srgb_profile
-from geostyle.report.html import RESULT_FILES
+from geostyle.io.colors import srgb_profile
+from geostyle.io.images import Picture, load_picture
+from geostyle.report.run_files import RESULT_FILES
 
 IMAGE = torch.rand(1, 3, 20, 30, generator=torch.Generator().manual_seed(0))
 

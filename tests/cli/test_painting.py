@@ -15,7 +15,8 @@ from geostyle.cli import run as run_verb
 from geostyle.cli import verbs
 from geostyle.cli._painting import parse_size
 from geostyle.errors import InputError
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.files import read_metrics
+from geostyle.io.runs import RunFolder
 from tests.pictures import picture_file
 
 Verb = Callable[..., tuple[int, Path | None]]

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 from geostyle.cli import run as run_verb
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.files import read_metrics
+from geostyle.io.runs import RunFolder
 from geostyle.texture import Painting, pyramid
 
 Capture = pytest.CaptureFixture[str]

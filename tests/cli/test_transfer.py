@@ -21,8 +21,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from geostyle.cli import run as run_verb
+from geostyle.io.files import read_metrics
 from geostyle.io.images import load_picture
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.runs import RunFolder
 from geostyle.warps import WarpParameters
 from tests.pictures import picture_file
 

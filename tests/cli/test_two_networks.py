@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 from geostyle.cli import run as run_verb
 from geostyle.features.extractor import CONVS_PER_BLOCK, FeatureExtractor
-from geostyle.io.runs import RunFolder, read_metrics
+from geostyle.io.files import read_metrics
+from geostyle.io.runs import RunFolder
 from geostyle.pipeline import Networks, Pipeline
 
 Capture = pytest.CaptureFixture[str]

@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from geostyle.data.crops import CropSource, ReadAhead
+from geostyle.data.crops import CropSource
+from geostyle.data.read_ahead import ReadAhead
 from geostyle.errors import InputError
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -15,9 +16,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from geostyle.data.generate import Generator, MakeSettings, claim, make_all
+from geostyle.data.generate import Generator, preview
+from geostyle.data.make_settings import MakeSettings
 from geostyle.data.manifest import PREVIEW, SKIPPED, read_manifest
-from geostyle.errors import InputError
+from geostyle.data.pairs import PairSet
+from geostyle.data.workers import make_all
+from geostyle.distributed import Processes
+from geostyle.errors import GeostyleError, InputError
 from geostyle.features.extractor import load_features
 from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings
 from geostyle.feedforward.files import save_network
@@ -97,13 +102,13 @@ def test_items_do_not_depend_on_order_or_sharing(
 ) -> None:
     generator = Generator(settings_of(tmp_path / "set", pictures, tiny_weights))
     generator.open()
-    for unit in reversed(generator.missing(1, 3)):
+    for unit in reversed(generator.missing(Processes(1, 3))):
         generator.make(unit)
     assert len(generator.missing()) == 11
     threads = torch.get_num_threads()
     torch.set_num_threads(2)  # whoever calls may use more than one
     for rank in (2, 0):
-        make_all(generator, rank, 3)
+        make_all(generator, Processes(rank, 3))
     assert torch.get_num_threads() == 2
     torch.set_num_threads(threads)
     generator.finish()
@@ -159,6 +164,32 @@ def test_a_longer_set_begins_with_the_shorter_one(
     assert longer[:10] + longer[11:] == shorter
 
 
+def test_a_set_in_the_former_spelling_is_read_and_continued(
+    tiny_pairs: Path, pictures: Path, tiny_weights: Path, tmp_path: Path,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """Its pictures are named -stylised.jpg, and its settings have the key stylise."""
+    monkeypatch.setattr("geostyle.config._told", set())
+    folder = tmp_path / "set"
+    shutil.copytree(tiny_pairs, folder, ignore=shutil.ignore_patterns("correlations"))
+    for path in folder.rglob("*-stylized.jpg"):
+        path.rename(path.with_name(path.name.replace("stylized", "stylised")))
+    settings = folder / "settings.yaml"
+    settings.write_text(settings.read_text().replace("stylize:", "stylise:"))
+    old, new = PairSet(folder, "val"), PairSet(tiny_pairs, "val")
+    assert torch.equal(old.picture(1, "stylized"), new.picture(1, "stylized"))
+    old.picture(2, "stylized")
+    assert [r.message for r in caplog.records] == ["stylised is now called stylized"]
+    generator = Generator(settings_of(folder, pictures, tiny_weights, count=11))
+    generator.open()
+    make_all(generator)
+    assert len(generator.finish()) == 17
+    shorter = read_manifest(tiny_pairs)
+    assert torch.equal(preview(folder, shorter), preview(tiny_pairs, shorter))
+    assert len(list(folder.rglob("*-stylized.jpg"))) == 1
+    assert "stylize: gatys" in settings.read_text()
+
+
 def test_another_set_is_not_overwritten(
     tiny_pairs: Path, pictures: Path, tiny_weights: Path
 ) -> None:
@@ -167,13 +198,35 @@ def test_another_set_is_not_overwritten(
         generator.open()
 
 
+@pytest.mark.timeout(400)
+def test_a_failing_worker_stops_the_others(
+    pictures: Path, tiny_weights: Path, tmp_path: Path
+) -> None:
+    """An error is raised as it would be without workers; a killed worker is one line."""
+    generator = Generator(settings_of(tmp_path / "set", pictures, tiny_weights, workers=2))
+    generator.open()
+    (tmp_path / "set" / "train").write_bytes(b"in the way")
+    with pytest.raises(InputError, match="output: expected a writable path"):
+        make_all(generator)
+    assert multiprocessing.active_children() == []
+    (tmp_path / "set" / "train").unlink()
+
+    def kill_one() -> None:
+        for process in multiprocessing.active_children()[:1]:
+            process.kill()
+
+    with pytest.raises(GeostyleError, match="workers: one was killed; run again to go on"):
+        make_all(generator, on_unit=kill_one)
+    assert multiprocessing.active_children() == []
+
+
 def test_one_process_at_a_time(pictures: Path, tiny_weights: Path, tmp_path: Path) -> None:
     generator = Generator(settings_of(tmp_path / "set", pictures, tiny_weights))
-    folder = claim(generator)
+    folder = generator.claim()
     with pytest.raises(InputError, match="no other process is using"):
-        claim(generator)
+        generator.claim()
     folder.close()
-    claim(generator).close()
+    generator.claim().close()
 
 
 def test_unreadable_pictures_are_skipped_and_listed(
@@ -286,7 +339,7 @@ def test_networks_that_cannot_serve_are_refused(
     kept = settings_of(tmp_path / "set", pictures, tiny_weights, stylize="fast")
     one = Generator(dataclasses.replace(kept, networks=(alone,)))
     assert one.networks is not None and one.networks.splits["train"] == ["fast.safetensors"]
-    monkeypatch.setattr("geostyle.data.generate.bundled", lambda kind: {})
+    monkeypatch.setattr("geostyle.data.pools.bundled", lambda kind: {})
     for given, message in (
         ((), "networks: expected files as geostyle fast-train writes them, got none"),
         ((pictures,), "networks: expected .safetensors files in"),

@@ -28,13 +28,13 @@ from geostyle.data.pairs import (
 from geostyle.errors import InputError
 from geostyle.features.extractor import load_features
 from geostyle.matching.correlation import correlate
-from geostyle.matching.network import NetSettings, describe_square
+from geostyle.matching.network import NetworkSettings, square_features
 from geostyle.warps import make_family
 from geostyle.warps.grid import warp_image
 from geostyle.warps.random import random_theta
 from tests.pictures import picture
 
-SETTINGS = NetSettings(match_px=176)
+SETTINGS = NetworkSettings(match_px=176)
 N = 5
 
 
@@ -184,7 +184,7 @@ def test_correlations_are_computed_once(
     assert [path.stat().st_mtime_ns for _, path in cache.blocks] == before
 
     features = [
-        describe_square(pairs.picture(5, kind), extractor, SETTINGS)
+        square_features(pairs.picture(5, kind), extractor, SETTINGS)
         for kind in ("content", "stylized", "warped")
     ]
     read = cache.read([5, 5], [0, 1])

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import pytest
+import tifffile
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -309,6 +310,36 @@ def test_16_bit_gray_with_alpha_keeps_its_depth(tmp_path: Path) -> None:
     assert np.allclose(array(picture.tensor), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits", "zstd"])
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_16_bit_tiffs_of_every_layout_keep_their_depth(
+    tmp_path: Path, compression: str | None, planar: Literal["contig", "separate"]
+) -> None:
+    if planar == "separate" and compression is None:
+        pytest.skip("Pillow does not open it")
+    deep = DEEP[..., :3]
+    stored = np.moveaxis(deep, -1, 0) if planar == "separate" else deep
+    tifffile.imwrite(
+        tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planar, compression=compression
+    )
+    picture = load_picture(tmp_path / "a.tif")
+    assert picture.bit_depth == 16
+    assert np.allclose(array(picture.tensor), deep / 65535, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_16_bit_gray_with_a_profile_is_turned(tmp_path: Path, orientation: int) -> None:
+    profile = b"test\0\0" + zlib.compress(icc(b"GRAY", 461 / 256))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    upright = smooth()[..., 0].astype(np.uint16) * 257
+    chunks = (b"iCCP", profile), (b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    data = png(np.ascontiguousarray(STORED[orientation](upright)), 0, *chunks)
+    found = array(load_picture(store(tmp_path, data, "a.png")).tensor)
+    expected = encode_srgb((upright / 65535) ** (461 / 256))[..., None]
+    assert found.shape == (H, W, 3) and np.abs(found - expected).max() < 3 / 65535
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_16_bit_tiff_is_turned_once(tmp_path: Path, orientation: int) -> None:
     deep = DEEP[..., :3]
@@ -417,7 +448,8 @@ def test_a_gray_profile_is_applied(tmp_path: Path, deep: bool) -> None:
     chunk = (b"iCCP", b"test\0\0" + zlib.compress(icc(b"GRAY", 461 / 256)))
     picture = load_picture(store(tmp_path, png(gray, 0, chunk), "a.png"))
     expected = encode_srgb((ALPHA / 255) ** (461 / 256))[..., None]
-    assert np.abs(array(picture.tensor) - expected).max() < 2.5 / 255
+    assert picture.bit_depth == (16 if deep else 8)
+    assert np.abs(array(picture.tensor) - expected).max() < (3 / 65535 if deep else 2.5 / 255)
 
 
 def test_alpha_stays_clear_of_the_profile(tmp_path: Path) -> None:
@@ -744,7 +776,7 @@ def test_a_profile_is_converted_to_and_embedded(tmp_path: Path) -> None:
         ("a.jpg", {"quality": 0}, "quality: expected 1 to 100, got 0"),
         ("a.png", {"icc": b"rubbish"}, "icc: expected an RGB color profile"),
         ("a.png", {"icc": icc(b"GRAY", 1.0)}, "icc: expected an RGB color profile"),
-        ("a.png", {"icc": b"x", "bit_depth": 16}, "icc: expected an RGB profile of primaries"),
+        ("a.png", {"icc": b"x", "bit_depth": 16}, "icc: expected an RGB color profile"),
         ("file/a.png", {}, "output: expected a writable path"),
     ],
 )

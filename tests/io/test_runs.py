@@ -19,7 +19,8 @@ import torch
 
 from geostyle.errors import GeostyleError, InputError
 from geostyle.io import runs
-from geostyle.io.runs import RunFolder, atomic_path, write_bytes, write_json, write_text
+from geostyle.io.files import atomic_path, write_bytes, write_json, write_text
+from geostyle.io.runs import RunFolder
 
 
 def python(code: str, *args: str | Path) -> subprocess.Popen[str]:
@@ -93,7 +94,8 @@ def test_a_full_disk_is_one_line_and_keeps_the_last_good_file(tmp_path: Path) ->
     code = """
 import resource, sys
 from geostyle.errors import GeostyleError, InputError
-from geostyle.io.runs import RunFolder, write_bytes
+from geostyle.io.files import write_bytes
+from geostyle.io.runs import RunFolder
 run = RunFolder(sys.argv[1])
 write_bytes(run.file("a.bin"), b"good")
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -124,7 +126,7 @@ def test_an_error_of_the_block_itself_passes_through(tmp_path: Path) -> None:
 def test_kill_9_leaves_the_old_file_or_the_new_one(tmp_path: Path) -> None:
     code = """
 import itertools, sys
-from geostyle.io.runs import write_bytes
+from geostyle.io.files import write_bytes
 for turn in itertools.count():
     write_bytes(sys.argv[1], bytes([turn % 251]) * 3_000_000)
     print(turn, flush=True)
@@ -295,42 +297,7 @@ def test_a_lock_spares_files_of_others(tmp_path: Path) -> None:
     assert names(tmp_path) == [".lock", ".tmp-mine"]
 
 
-# --- seed, device, wandb
-
-
-def test_a_seed_repeats_every_generator() -> None:
-    def draw() -> list[float]:
-        return [random.random(), float(np.random.rand()), torch.rand(1).item()]
-
-    runs.seed_everything(3)
-    first = draw()
-    runs.seed_everything(3)
-    assert draw() == first
-    runs.seed_everything(4)
-    assert not set(draw()) & set(first)
-    for bad in (-1, 2**32):
-        with pytest.raises(InputError, match="seed: expected 0 to 4294967295"):
-            runs.seed_everything(bad)
-
-
-def test_devices_are_checked_before_they_are_used() -> None:
-    assert runs.resolve_device("cpu") == torch.device("cpu")
-    best = "cuda" if torch.cuda.is_available() else None
-    best = best or ("mps" if torch.backends.mps.is_available() else "cpu")
-    assert runs.resolve_device("auto").type == best
-    for absent in ("cuda:99", "gpu", ""):
-        with pytest.raises(InputError, match=f"device: expected one of auto.* got '{absent}'"):
-            runs.resolve_device(absent)
-
-
-def test_precision_is_what_was_asked_for() -> None:
-    cpu = torch.device("cpu")
-    assert runs.resolve_precision("float32", cpu) == torch.float32
-    assert runs.resolve_precision("bfloat16", cpu) == torch.bfloat16
-    assert runs.resolve_precision("auto", cpu) in (torch.float32, torch.bfloat16)
-    assert runs.resolve_precision("auto", torch.device("mps")) == torch.float32
-    with pytest.raises(InputError, match="precision: expected auto, float32 or .* got 'half'"):
-        runs.resolve_precision("half", cpu)
+# --- wandb
 
 
 def test_wandb_is_asked_for_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

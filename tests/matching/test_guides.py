@@ -25,8 +25,14 @@ from geostyle.matching import (
     estimate_pinned,
     estimate_warp,
 )
-from geostyle.matching.frames import Frame
-from geostyle.matching.result import Found, kept_in_place, kept_in_view, kept_whole, lost
+from geostyle.matching.frame import Frame
+from geostyle.matching.result import (
+    FittedWarp,
+    kept_in_place,
+    kept_in_view,
+    kept_whole,
+    lost_share,
+)
 from geostyle.warps import make_family
 from geostyle.warps.affine import from_pixels
 from tests.pictures import picture
@@ -147,9 +153,8 @@ def test_a_subject_kept_in_place_keeps_center_and_size() -> None:
     points = torch.rand(200, 2, generator=generator, dtype=torch.float64) * 0.8 - 0.2
     weights = torch.ones(200).double()
     matches = family.map(theta[None], points[None])[0]
-    kept = kept_in_place(
-        Found(family, theta, points, matches, weights, 1.0, GeometrySettings()), frame
-    )
+    found = FittedWarp(family, theta, points, matches, weights, 1.0, GeometrySettings())
+    kept = kept_in_place(found, frame).theta
     half = torch.tensor([SIZE[1], SIZE[0]]).double() / 2
     # Where the content's subject now stands in the output.
     linear = family.map(kept[None], torch.eye(2).double()[None])[0]
@@ -167,15 +172,14 @@ def test_a_subject_kept_in_place_keeps_center_and_size() -> None:
 
 def test_a_warp_kept_in_view_shows_little_beyond_the_content() -> None:
     """Half as large again and off to a side: zoomed in as far as it must be, and no further."""
-    frame = Frame.of(SIZE, SIZE, "content")
     family = make_family("affine")
     theta = torch.tensor([0.5, 0.0, 0.3, 0.0, 0.5, 0.0]).double()
     points = torch.tensor([[-0.6, 0.0], [-0.4, 0.2]]).double()
     weights = torch.ones(2).double()
-    found = Found(family, theta, points, points, weights, 1.0, GeometrySettings())
-    assert torch.equal(kept_in_view(found, frame, 0.7), theta)
+    found = FittedWarp(family, theta, points, points, weights, 1.0, GeometrySettings())
+    assert torch.equal(kept_in_view(found, 0.7).theta, theta)
     for share in (0.3, 0.02):
-        kept = kept_in_view(found, frame, share)
+        kept = kept_in_view(found, share).theta
         outside = (family.grid(kept[None], (96, 96)).abs() > 1).any(-1).double().mean()
         assert share / 3 - 0.01 < float(outside) <= share + 0.01
         assert kept[0] == pytest.approx(float(kept[4]), abs=1e-9) and -1e-9 < kept[0] < 0.5
@@ -186,16 +190,20 @@ def test_a_warp_kept_in_view_shows_little_beyond_the_content() -> None:
 def test_what_leaves_the_canvas_is_measured_and_bounded() -> None:
     """A zoom by two shows a quarter of the content, wherever it lies inside."""
     frame, family = Frame.of(SIZE, SIZE, "content"), make_family("affine")
-    theta = torch.tensor([-0.5, 0.0, 0.2, 0.0, -0.5, -0.1]).double()
-    assert lost(family, theta) == pytest.approx(0.75, abs=1e-6)
-    beyond = torch.tensor([0.0, 0.0, 1.0, 0.0, 0.0, 0.0]).double()  # half a canvas to the side
-    assert lost(family, beyond) == pytest.approx(0.5, abs=1e-6)
     nothing = torch.zeros(0, 2).double()
-    found = Found(family, theta, nothing, nothing, nothing[:, 0], 1.0, GeometrySettings())
-    assert torch.equal(kept_whole(found, frame, 0.8), theta)
+
+    def warp(*theta: float) -> FittedWarp:
+        values = torch.tensor(theta).double()
+        return FittedWarp(family, values, nothing, nothing, nothing[:, 0], 1.0, GeometrySettings())
+
+    found = warp(-0.5, 0.0, 0.2, 0.0, -0.5, -0.1)
+    assert lost_share(found) == pytest.approx(0.75, abs=1e-6)
+    beyond = warp(0.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # half a canvas to the side
+    assert lost_share(beyond) == pytest.approx(0.5, abs=1e-6)
+    assert torch.equal(kept_whole(found, frame, 0.8).theta, found.theta)
     kept = kept_whole(found, frame, 0.19)  # a zoom of 0.9 is a fifth of the way
-    torch.testing.assert_close(kept, 0.2 * theta, atol=0.02, rtol=0)
-    assert lost(family, kept) <= 0.19
+    torch.testing.assert_close(kept.theta, 0.2 * found.theta, atol=0.02, rtol=0)
+    assert lost_share(kept) <= 0.19
 
 
 def test_candidates_differ_and_do_not_depend_on_their_number(lite: FeatureExtractor) -> None:
@@ -212,8 +220,8 @@ def test_candidates_differ_and_do_not_depend_on_their_number(lite: FeatureExtrac
     for one, other in zip(many, few, strict=False):
         assert torch.equal(one.estimate.parameters.theta, other.estimate.parameters.theta)
     grids = [c.estimate.parameters.grid((12, 16)) for c in many]
-    for i, one in enumerate(grids):
-        assert all(float((one - other).norm(dim=-1).mean()) > 0.015 for other in grids[:i])
+    for i, grid in enumerate(grids):
+        assert all(float((grid - earlier).norm(dim=-1).mean()) > 0.015 for earlier in grids[:i])
     chosen = estimate_warp(content, style, lite, replace(settings, choose=3))
     assert torch.equal(chosen.parameters.theta, many[2].estimate.parameters.theta)
     with pytest.raises(InputError, match="choose: expected 1 to"):

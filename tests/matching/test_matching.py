@@ -14,9 +14,8 @@ from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.images import load_picture
 from geostyle.matching import GeometrySettings, Guide, describe, estimate_from, estimate_warp
-from geostyle.matching.bounds import bounded, exceeds, tilt_deg
-from geostyle.matching.frames import Frame
-from geostyle.matching.look import seen_through
+from geostyle.matching.fitting import bounded, exceeds, tilt_deg
+from geostyle.matching.frame import Frame
 from geostyle.warps import WarpParameters, make_family, warp_image
 from geostyle.warps.affine import Affine, from_pixels, to_pixels
 
@@ -172,10 +171,10 @@ def test_a_mirrored_pair_is_seen_as_one(lite: FeatureExtractor, coffee: Tensor) 
 def test_what_is_seen_through_a_map(lite: FeatureExtractor, coffee: Tensor) -> None:
     """The picture is the warped one, and its mask leaves out what lies beyond the content."""
     content = describe(coffee, lite, GeometrySettings())
-    seen = seen_through(lambda p: p + p.new_tensor([0.5, 0.0]), content, SIZE)
+    seen = content.warped(lambda p: p + p.new_tensor([0.5, 0.0]), SIZE)
     shift = SIZE[1] // 4
     inner, outer = seen.picture[..., 4:-4, : -shift - 4], coffee[..., 4:-4, shift:-4]
     torch.testing.assert_close(inner, outer, atol=1e-3, rtol=0)
     assert seen.mask is not None
     assert seen.mask[..., : SIZE[1] - shift].all() and not seen.mask[..., SIZE[1] - shift :].any()
-    assert seen_through(lambda p: p, content, SIZE, hide=False).mask is None
+    assert content.warped(lambda p: p, SIZE, hide=False).mask is None

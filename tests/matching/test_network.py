@@ -13,13 +13,18 @@ from geostyle.coords import base_grid
 from geostyle.errors import InputError
 from geostyle.matching.correlation import correlate
 from geostyle.matching.heads import WeightedFit, zeroed
-from geostyle.matching.network import GeoNet, NetSettings, load_geonet, save_geonet
+from geostyle.matching.network import (
+    GeometryNetwork,
+    NetworkSettings,
+    load_geometry_network,
+    save_geometry_network,
+)
 from geostyle.training.geometry_losses import distance_loss
 from geostyle.warps import make_family
 
 CELLS = 11
-SMALL = NetSettings(width=16, blocks=1)
-LINEAR = NetSettings(width=16, head="linear")
+SMALL = NetworkSettings(width=16, blocks=1)
+LINEAR = NetworkSettings(width=16, head="linear")
 
 
 def random_correlation(count: int, seed: int = 0) -> torch.Tensor:
@@ -40,8 +45,10 @@ def shifted_correlation(dx: int, dy: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("family", "count"), [("affine", 6), ("tps", 18), ("affine+tps", 24)])
 def test_linear_layers_start_as_no_warp(family: str, count: int) -> None:
-    net = GeoNet(NetSettings(geometry=family, net_lattice=3, width=16, head="linear"), CELLS)
-    theta, matched = net(random_correlation(2))
+    network = GeometryNetwork(
+        NetworkSettings(geometry=family, network_lattice=3, width=16, head="linear"), CELLS
+    )
+    theta, matched = network(random_correlation(2))
     assert theta.shape == (2, count)
     assert theta.abs().max() == 0
     assert matched is None
@@ -50,43 +57,43 @@ def test_linear_layers_start_as_no_warp(family: str, count: int) -> None:
 @pytest.mark.parametrize("family", ["affine", "tps", "affine+tps"])
 def test_a_fit_starts_at_the_soft_matches(family: str) -> None:
     """Untrained, everything that matches one cell to the right gives that shift."""
-    settings = NetSettings(geometry=family, net_lattice=3, width=16, soft_matches=(0.02,))
-    net = GeoNet(settings, CELLS)
-    theta, matched = net(shifted_correlation(1, 0))
+    settings = NetworkSettings(geometry=family, network_lattice=3, width=16, soft_matches=(0.02,))
+    network = GeometryNetwork(settings, CELLS)
+    theta, matched = network(shifted_correlation(1, 0))
     assert matched is not None and matched.shape == (1, CELLS, CELLS, 2)
     positions = base_grid((CELLS, CELLS))
     one = torch.tensor([2 / CELLS, 0.0])
     inner = (slice(1, -1), slice(1, -2))
     assert torch.allclose(matched[0][inner], (positions + one)[inner], atol=1e-4)
     flat = (positions.flatten(0, 1), matched[0].detach().flatten(0, 1))
-    expected = net.family.fit(*flat, smoothing=math.exp(-6))
-    ours, theirs = (net.family.grid(t.reshape(1, -1), (9, 9)) for t in (theta, expected))
+    expected = network.family.fit(*flat, smoothing=math.exp(-6))
+    ours, theirs = (network.family.grid(t.reshape(1, -1), (9, 9)) for t in (theta, expected))
     assert (ours - theirs).abs().max() < 0.02
 
 
-def perturbed(settings: NetSettings) -> GeoNet:
+def perturbed(settings: NetworkSettings) -> GeometryNetwork:
     """A network whose last layer is not zero."""
     torch.manual_seed(0)
-    net = GeoNet(settings, CELLS)
-    for value in net.parameters():
+    network = GeometryNetwork(settings, CELLS)
+    for value in network.parameters():
         if value.ndim > 1 and not value.any():
             torch.nn.init.normal_(value, std=0.1)
-    return net
+    return network
 
 
 @pytest.mark.parametrize("settings", [SMALL, LINEAR])
-def test_an_item_does_not_depend_on_the_others(settings: NetSettings) -> None:
-    net = perturbed(settings)
+def test_an_item_does_not_depend_on_the_others(settings: NetworkSettings) -> None:
+    network = perturbed(settings)
     correlation = random_correlation(3)
-    together = net.train()(correlation).theta
-    alone = torch.cat([net.eval()(item[None]).theta for item in correlation])
+    together = network.train()(correlation).theta
+    alone = torch.cat([network.eval()(item[None]).theta for item in correlation])
     assert together.std() > 0.01
     assert torch.allclose(together, alone, atol=1e-5)
 
 
 def test_soft_matches_of_a_shift() -> None:
-    net = GeoNet(NetSettings(width=16, soft_matches=(0.02,)), CELLS)
-    (found,) = net.soft_matches(shifted_correlation(2, -1))
+    network = GeometryNetwork(NetworkSettings(width=16, soft_matches=(0.02,)), CELLS)
+    (found,) = network.soft_matches(shifted_correlation(2, -1))
     inner = found[0, :, 1:, : CELLS - 2]
     assert torch.allclose(inner[0], torch.full_like(inner[0], 2 * 2 / CELLS), atol=1e-4)
     assert torch.allclose(inner[1], torch.full_like(inner[1], -1 * 2 / CELLS), atol=1e-4)
@@ -96,11 +103,11 @@ def test_soft_matches_of_a_shift() -> None:
 
 def test_wrong_shapes_and_sizes() -> None:
     with pytest.raises(InputError, match=r"correlation: expected \(B, 121, 11, 11\)"):
-        GeoNet(SMALL, CELLS)(torch.zeros(1, 100, 10, 10))
+        GeometryNetwork(SMALL, CELLS)(torch.zeros(1, 100, 10, 10))
     with pytest.raises(InputError, match="match_px: expected at least 11"):
-        GeoNet(LINEAR, 10)
+        GeometryNetwork(LINEAR, 10)
     with pytest.raises(InputError, match="width: expected a multiple"):
-        NetSettings(width=20)
+        NetworkSettings(width=20)
 
 
 def test_the_fit_is_that_of_the_family() -> None:
@@ -136,16 +143,16 @@ def test_it_learns_shifts(head: str) -> None:
     torch.manual_seed(0)
     # So soft that the matches themselves know nothing of the shift.
     temperatures = (10.0,) if head == "fit" else (0.02,)
-    settings = NetSettings(geometry="affine", width=16, head=head, soft_matches=temperatures)
-    net = GeoNet(settings, CELLS)
+    settings = NetworkSettings(geometry="affine", width=16, head=head, soft_matches=temperatures)
+    network = GeometryNetwork(settings, CELLS)
     shifts = [(x, y) for x in (-2, 0, 2) for y in (-2, 0, 2)]
     volumes = torch.cat([shifted_correlation(*shift) for shift in shifts])
     base = base_grid((8, 8))
     truth = torch.stack([base + torch.tensor(shift) * 2 / CELLS for shift in shifts])
-    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(60):
-        loss = distance_loss(net.family.grid(net(volumes).theta, (8, 8)), truth)
+        loss = distance_loss(network.family.grid(network(volumes).theta, (8, 8)), truth)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -153,38 +160,40 @@ def test_it_learns_shifts(head: str) -> None:
     assert losses[0] > 0.3 and min(losses[-5:]) < 0.1 * losses[0]
 
 
-def save(path: Path, net: GeoNet) -> None:
+def save(path: Path, network: GeometryNetwork) -> None:
     features = {"name": "lite", "hash": "abc"}
-    save_geonet(path, net.state_dict(), net.settings, cells=net.cells, features=features)
+    save_geometry_network(
+        path, network.state_dict(), network.settings, cells=network.cells, features=features
+    )
 
 
 def test_a_network_reads_back(tmp_path: Path) -> None:
-    net = perturbed(LINEAR)
+    network = perturbed(LINEAR)
     path = tmp_path / "net.safetensors"
-    save(path, net)
-    trained = load_geonet(path)
+    save(path, network)
+    trained = load_geometry_network(path)
     assert (trained.features, trained.features_hash) == ("lite", "abc")
-    assert trained.net.settings == LINEAR
+    assert trained.network.settings == LINEAR
     correlation = random_correlation(1)
-    assert torch.equal(trained.net(correlation).theta, net.eval()(correlation).theta)
-    assert load_geonet(path) is trained  # read once
+    assert torch.equal(trained.network(correlation).theta, network.eval()(correlation).theta)
+    assert load_geometry_network(path) is trained  # read once
 
-    zeroed(net.head.linear[-1])  # type: ignore[union-attr, index, arg-type]
-    save(path, net)
+    zeroed(network.head.linear[-1])  # type: ignore[union-attr, index, arg-type]
+    save(path, network)
     os.utime(path, ns=(1, 1))
-    assert load_geonet(path).net(correlation).theta.abs().max() == 0
+    assert load_geometry_network(path).network(correlation).theta.abs().max() == 0
 
 
 def test_unusable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="geonet: expected .*no such file"):
-        load_geonet(tmp_path / "none.safetensors")
-    net = GeoNet(SMALL, CELLS)
+        load_geometry_network(tmp_path / "none.safetensors")
+    network = GeometryNetwork(SMALL, CELLS)
     path = tmp_path / "net.safetensors"
-    state = net.state_dict()
+    state = network.state_dict()
     state.pop("head.first.bias")
-    save_geonet(path, state, SMALL, cells=CELLS, features={"name": "lite", "hash": ""})
+    save_geometry_network(path, state, SMALL, cells=CELLS, features={"name": "lite", "hash": ""})
     with pytest.raises(InputError, match=r"geonet: expected a network .*head\.first\.bias"):
-        load_geonet(path)
-    save_geonet(path, net.state_dict(), SMALL, cells=CELLS)
+        load_geometry_network(path)
+    save_geometry_network(path, network.state_dict(), SMALL, cells=CELLS)
     with pytest.raises(InputError, match="features"):
-        load_geonet(path)
+        load_geometry_network(path)

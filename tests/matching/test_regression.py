@@ -18,14 +18,20 @@ from geostyle.matching import (
     estimate_from,
     estimate_warp,
 )
-from geostyle.matching.description import networks_of
-from geostyle.matching.network import GeoNet, NetSettings, Trained, load_geonet, save_geonet
+from geostyle.matching.network import (
+    GeometryNetwork,
+    LoadedNetwork,
+    NetworkSettings,
+    load_geometry_network,
+    load_networks,
+    save_geometry_network,
+)
 from geostyle.warps.affine import Affine
 from geostyle.warps.grid import warp_image
 from tests.pictures import picture
 
 ROOT = Path(__file__).resolve().parents[2]
-SETTINGS = NetSettings(geometry="affine", width=16, match_px=176, head="linear")
+SETTINGS = NetworkSettings(geometry="affine", width=16, match_px=176, head="linear")
 SHIFT = torch.tensor([-0.2, 0.0, 0.1, 0.0, -0.1, 0.05])
 
 
@@ -37,11 +43,11 @@ def extractor(tiny_weights: Path) -> FeatureExtractor:
 @pytest.fixture(scope="module")
 def geonet(tmp_path_factory: pytest.TempPathFactory, extractor: FeatureExtractor) -> Path:
     """A network that always answers `SHIFT`."""
-    net = GeoNet(SETTINGS, 11)
-    state = {**net.state_dict(), "head.linear.2.bias": SHIFT}
+    network = GeometryNetwork(SETTINGS, 11)
+    state = {**network.state_dict(), "head.linear.2.bias": SHIFT}
     path = tmp_path_factory.mktemp("net") / "net.safetensors"
     features = {"name": extractor.name, "hash": extractor.weights_hash}
-    save_geonet(path, state, SETTINGS, cells=11, features=features)
+    save_geometry_network(path, state, SETTINGS, cells=11, features=features)
     return path
 
 
@@ -93,10 +99,12 @@ def test_a_pair_that_shares_nothing_fades(extractor: FeatureExtractor, geonet: P
 def test_an_identical_pair_is_trusted(tmp_path: Path) -> None:
     """No warp between a picture and itself: matches lie near it, and it returns."""
     extractor = load_features()
-    net = GeoNet(SETTINGS, 11)
+    network = GeometryNetwork(SETTINGS, 11)
     features = {"name": "lite", "hash": extractor.weights_hash}
-    save_geonet(tmp_path / "n", net.state_dict(), SETTINGS, cells=11, features=features)
-    content = picture(3, 176, 176)
+    save_geometry_network(
+        tmp_path / "n", network.state_dict(), SETTINGS, cells=11, features=features
+    )
+    content = picture(3, (176, 176))
     estimate = estimate_warp(content, content, extractor, settings(tmp_path / "n"))
     assert estimate.confidence > 0.3
     shifted = sample(content, base_grid((176, 176))[None] + 0.5, padding="reflection")
@@ -119,7 +127,7 @@ def test_a_second_network_sees_the_content_as_the_first_warps_it(
     seen: list[torch.Tensor] = []
     before = Description.squares
 
-    def spy(description: Description, network: Trained) -> torch.Tensor:
+    def spy(description: Description, network: LoadedNetwork) -> torch.Tensor:
         seen.append(description.picture)
         return before(description, network)
 
@@ -138,15 +146,17 @@ def test_a_second_network_sees_the_content_as_the_first_warps_it(
 
 
 def test_what_is_missing_is_said(extractor: FeatureExtractor, tmp_path: Path) -> None:
-    content = picture(0, 96, 96)
-    net = GeoNet(SETTINGS, 11)
+    content = picture(0, (96, 96))
+    network = GeometryNetwork(SETTINGS, 11)
     features = {"name": "vgg19", "hash": ""}
-    save_geonet(tmp_path / "n", net.state_dict(), SETTINGS, cells=11, features=features)
+    save_geometry_network(
+        tmp_path / "n", network.state_dict(), SETTINGS, cells=11, features=features
+    )
     with pytest.raises(InputError, match=r"reads lite, got .*reads vgg19; .*--features vgg19"):
         estimate_warp(content, content, extractor, settings(tmp_path / "n"))
-    save_geonet(
+    save_geometry_network(
         tmp_path / "o",
-        net.state_dict(),
+        network.state_dict(),
         SETTINGS,
         cells=11,
         features={"name": "lite", "hash": "0"},
@@ -161,12 +171,12 @@ def test_bundled_networks_read_and_are_taken_for_their_weights_only(
     tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = sorted((ROOT / "geostyle" / "assets").glob("geonet-*.safetensors"))
-    assert {load_geonet(path).features for path in files} == {"lite", "vgg19"}
+    assert {load_geometry_network(path).features for path in files} == {"lite", "vgg19"}
     own = load_features()
-    found = networks_of(GeometrySettings(), own)
+    found = load_networks((), own)
     assert found and all(network.features_hash == own.weights_hash for network in found)
     with pytest.raises(InputError, match=r"these weights of lite .* no network is bundled"):
-        networks_of(GeometrySettings(), load_features(weights=tiny_weights))
+        load_networks((), load_features(weights=tiny_weights))
 
 
 def test_the_bundled_network_finds_a_known_warp() -> None:

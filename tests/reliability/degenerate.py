@@ -112,14 +112,14 @@ def run(case: Case) -> tuple[str, Tensor]:
         iterations=case.iterations,
         device="cpu",
     )
-    image, warp = result.image, result.bent.warp
+    image, grid = result.tensor, result.geometry.grid
     height, width = case.content.shape[2:]
     limit = case.size_px or min(512, max(height, width))
     shape = fit_size((height, width), limit)
     assert (image.shape[2], image.shape[3]) == shape, (image.shape, shape)
     assert image.isfinite().all() and image.min() >= 0 and image.max() <= 1
-    assert warp is None or not fold_mask(warp.grid).any()
-    moved = 0.0 if warp is None else float(displacement(warp.grid).abs().mean())
+    assert grid is None or not fold_mask(grid).any()
+    moved = 0.0 if grid is None else float(displacement(grid).abs().mean())
     spread = float(image.std((2, 3)).mean())
     change = float((image - resize(case.content, (shape[0], shape[1]))).abs().mean())
     if case.plain:
@@ -131,7 +131,7 @@ def run(case: Case) -> tuple[str, Tensor]:
         f"change {change:.3f}  {time.monotonic() - started:5.0f} s  "
         f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB"
     )
-    row = [case.content, case.geo_style, case.tex_style, result.bent.image, image]
+    row = [case.content, case.geo_style, case.tex_style, result.geometry.tensor, image]
     return text, torch.cat([on_cell(x) for x in row], 3)
 
 

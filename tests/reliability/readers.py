@@ -24,7 +24,7 @@ from geostyle.cli import _unfinished
 from geostyle.cli import run as run_verb
 from geostyle.cli import transfer as transfer_verb
 from geostyle.cli.batch import BatchJob, done_before
-from geostyle.data.generate import MakeSettings
+from geostyle.data.make_settings import MakeSettings
 from geostyle.data.manifest import read_manifest
 from geostyle.data.pairs import CorrelationCache, PairSet
 from geostyle.evaluation.keypoints import read_pf_pascal, read_pf_willow, read_spair
@@ -32,11 +32,13 @@ from geostyle.features import extractor as features
 from geostyle.features.extractor import load_features
 from geostyle.feedforward.files import FAST, TEXTURE, load_network
 from geostyle.io.checkpoint import load_checkpoint
+from geostyle.io.files import read_metrics
 from geostyle.io.images import as_mask, load_picture
 from geostyle.io.originals import original_paths
-from geostyle.io.runs import RunFolder, read_metrics
-from geostyle.matching.network import NetSettings, load_geonet
-from geostyle.matching.points import Correspondences
+from geostyle.io.runs import RunFolder
+from geostyle.matching import Correspondences
+from geostyle.matching.network import NetworkSettings
+from geostyle.matching.network import load_geometry_network as _geonet
 from geostyle.report import html as report
 from geostyle.report.gallery import read_pairs
 from geostyle.training.distillation import DistillSettings
@@ -79,7 +81,7 @@ def readers(work: Path) -> list[Reader]:
         Reader("picture, given to transfer.py", ".png", [_png()], _transfer_of(weights, work), 0.2),
         Reader("theta.json", ".json", [(run / "theta.json").read_bytes()], _theta, 2.0, "json"),
         Reader("network lite", ".safetensors", [weights.read_bytes()], _lite, 1.0),
-        Reader("network geonet", ".safetensors", [_only(work, "geonet")], load_geonet, 0.5),
+        Reader("network geonet", ".safetensors", [_only(work, "geonet")], _geonet, 0.5),
         Reader("network fast", ".safetensors", [_only(work, "fast", "fast-train")], _fast, 0.5),
         Reader("network texnet", ".safetensors", [_only(work, "texnet", "texnet-train")],
                _texnet, 0.5),
@@ -235,7 +237,7 @@ def _cache(inputs: Path, weights: Path) -> Callable[[Path], None]:
     return call
 
 
-_NET = NetSettings(match_px=48, layer="pool2", width=16, net_lattice=3)
+_NET = NetworkSettings(match_px=48, layer="pool2", width=16, network_lattice=3)
 
 
 def _correlations(inputs: Path) -> bytes:

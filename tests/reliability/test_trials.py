@@ -1,4 +1,4 @@
-"""The long trials of reliability/ know the commands and formats as they are now."""
+"""The long trials beside this file know the present commands and formats."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ from geostyle.data.manifest import Pair  # noqa: E402
 from geostyle.errors import GeostyleError  # noqa: E402
 from geostyle.features.extractor import FeatureExtractor, load_features  # noqa: E402
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from geostyle.io.files import TEMPORARY, read_metrics  # noqa: E402
 from geostyle.io.images import SUFFIXES, load_picture, save_picture  # noqa: E402
-from geostyle.io.runs import TEMPORARY, read_metrics  # noqa: E402
 from geostyle.warps import WarpParameters  # noqa: E402
 
 CHANNELS = (8, 12, 16, 24, 24)
@@ -67,7 +67,7 @@ def workloads(inputs: Path) -> list[Workload]:
     training = [
         *("--data", str(inputs / "pairs"), "--weights", str(weights), "--steps", "12"),
         *("--batch", "4", "--save-every", "3", "--validate-every", "6", "--warmup", "2"),
-        *("--match-px", "48", "--layer", "pool2", "--width", "16", "--net-lattice", "3"),
+        *("--match-px", "48", "--layer", "pool2", "--width", "16", "--network-lattice", "3"),
         *("--device", "cpu"),
     ]
     distilling = [

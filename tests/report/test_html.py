@@ -15,18 +15,10 @@ from PIL import Image
 
 from geostyle.coords import base_grid
 from geostyle.errors import InputError
-from geostyle.report.html import (
-    Panel,
-    contact_sheet,
-    data_uri,
-    draw_grid,
-    loss_plot,
-    panels,
-    read_run,
-    save_grid,
-    texture_steps,
-    write_report,
-)
+from geostyle.report.html import data_uri, panels, write_report
+from geostyle.report.plots import draw_grid, loss_plot, texture_steps
+from geostyle.report.run_files import read_run, save_grid
+from geostyle.report.sheet import Panel, contact_sheet
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 160, 60), (30, 60, 200)
 

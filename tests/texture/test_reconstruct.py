@@ -11,11 +11,12 @@ from torch import Tensor
 from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
-from geostyle.texture.descent import DescentSettings, white_noise
+from geostyle.texture.descent import DescentSettings
 from geostyle.texture.neural_style import (
     NeuralStyleSettings,
     neural_style,
 )
+from geostyle.texture.pyramid import white_noise
 from geostyle.texture.reconstruct import (
     ReconstructionSettings,
     block_layers,

@@ -19,10 +19,13 @@ from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.checkpoint import load_checkpoint
 from geostyle.texture.losses import gram
 from geostyle.training.distillation import (
+    DistillLearner,
     DistillSettings,
     OnPolicyPool,
+)
+from geostyle.training.loop import STATE, run_training
+from geostyle.training.student import (
     Student,
-    distill,
     distillation_loss,
     initialize_from_teacher,
     teacher_targets,
@@ -39,11 +42,13 @@ def teacher() -> FeatureExtractor:
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(6):
         small = rng.integers(0, 256, (5, 7, 3), dtype=np.uint8)
-        Image.fromarray(small).resize((70, 50 - 5 * i)).save(tmp_path / f"{i}.png")
-    return tmp_path
+        Image.fromarray(small).resize((70, 50 - 5 * i)).save(folder / f"{i}.png")
+    return folder
 
 
 def source(pictures: Path, crop_px: int = 32) -> CropSource:
@@ -59,7 +64,7 @@ def test_loss_by_moments_equals_the_direct_one(teacher: FeatureExtractor) -> Non
     initialize_from_teacher(student, teacher, crops, scales)
     with torch.no_grad():
         loss, errors = distillation_loss(student, crops, targets, gram_weight=0.3)
-        features = student.net(crops, LAYERS)
+        features = student.network(crops, LAYERS)
     want = 0.0
     read = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1", "pool4")
     weights = {k: 1.0 if k in read else 0.3 for k in LAYERS}
@@ -122,7 +127,8 @@ def test_pool_moves_towards_its_textures(teacher: FeatureExtractor, pictures: Pa
     def distance() -> float:
         with torch.no_grad():
             a, b = (
-                gram(student.net(x, ["relu2_1"])["relu2_1"]) for x in (pool.pictures, pool.styles)
+                gram(student.network(x, ["relu2_1"])["relu2_1"])
+                for x in (pool.pictures, pool.styles)
             )
         return float((a - b).pow(2).sum() / b.pow(2).sum())
 
@@ -163,11 +169,11 @@ def narrow_vgg(monkeypatch: pytest.MonkeyPatch, teacher: FeatureExtractor) -> No
 @pytest.mark.usefixtures("narrow_vgg")
 def test_a_stopped_run_resumes_to_the_same_network(pictures: Path, tmp_path: Path) -> None:
     settings = small(pictures, tmp_path, tmp_path / "whole.safetensors", 6)
-    distill(settings, tmp_path / "whole-state.safetensors")
+    run_training(DistillLearner, settings, "distill", tmp_path / "whole")
     whole = load_checkpoint(Path(settings.output), kind="features")[0]
     # Stopped after the state of step 4 was written, in the middle of step 5's work.
     settings = small(pictures, tmp_path, tmp_path / "cut.safetensors", 6)
-    state = tmp_path / "cut-state.safetensors"
+    state = tmp_path / "cut" / STATE
     calls = 0
     original = module.distillation_loss
 
@@ -181,13 +187,14 @@ def test_a_stopped_run_resumes_to_the_same_network(pictures: Path, tmp_path: Pat
     module.distillation_loss = killed  # type: ignore[assignment]
     try:
         with pytest.raises(KeyboardInterrupt):
-            distill(settings, state)
+            run_training(DistillLearner, settings, "distill", tmp_path / "cut")
     finally:
         module.distillation_loss = original
     assert load_checkpoint(state, kind="distill-state")[1]["step"] == 4
     with pytest.raises(InputError, match="run's own settings .lr 0.0005., got"):
-        distill(dataclasses.replace(settings, lr=1e-3), state)
-    distill(settings, state)
+        changed = dataclasses.replace(settings, lr=1e-3)
+        run_training(DistillLearner, changed, "distill", tmp_path / "cut")
+    run_training(DistillLearner, settings, "distill", tmp_path / "cut")
     resumed = load_checkpoint(Path(settings.output), kind="features")[0]
     assert whole.keys() == resumed.keys()
     for key in whole:

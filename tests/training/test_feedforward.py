@@ -15,9 +15,9 @@ from geostyle.errors import InputError
 from geostyle.feedforward.fast_network import FastNetworkSettings
 from geostyle.feedforward.files import FAST, TEXTURE, load_network
 from geostyle.feedforward.texture_network import TextureNetworkSettings
-from geostyle.training.fast_network import FastTrainer, FastTrainSettings
-from geostyle.training.feedforward import PainterTrainer
-from geostyle.training.texture_network import TextureTrainer, TextureTrainSettings
+from geostyle.training.fast_network import FastLearner, FastTrainSettings
+from geostyle.training.feedforward import FeedForwardLearner
+from geostyle.training.texture_network import TextureLearner, TextureTrainSettings
 
 SMALL: dict[str, Any] = {
     "style_px": 48,
@@ -36,17 +36,17 @@ def common(pictures: Path, tiny_weights: Path) -> dict[str, Any]:
     return {**SMALL, "tex_style": style, "images": pictures / "photos", "weights": tiny_weights}
 
 
-def fast(common: dict[str, Any], **changes: Any) -> FastTrainer:
+def fast(common: dict[str, Any], **changes: Any) -> FastLearner:
     shape = FastNetworkSettings(widths=(4, 6, 8), blocks=(0, 0, 1))
-    return FastTrainer(FastTrainSettings(**{**common, "network": shape, "warmup": 2, **changes}))
+    return FastLearner(FastTrainSettings(**{**common, "network": shape, "warmup": 2, **changes}))
 
 
-def texture(common: dict[str, Any], **changes: Any) -> TextureTrainer:
+def texture(common: dict[str, Any], **changes: Any) -> TextureLearner:
     values = {"lr": 0.02, **common, "network": SHAPE, **changes}
-    return TextureTrainer(TextureTrainSettings(**values))
+    return TextureLearner(TextureTrainSettings(**values))
 
 
-def stylize(common: dict[str, Any], **changes: Any) -> TextureTrainer:
+def stylize(common: dict[str, Any], **changes: Any) -> TextureLearner:
     return texture(common, network=dataclasses.replace(SHAPE, mode="stylize", scales=4), **changes)
 
 
@@ -55,7 +55,7 @@ MAKERS = pytest.mark.parametrize("make", [fast, texture, stylize])
 
 @MAKERS
 def test_a_resumed_run_is_the_same_run(make: Any, common: dict[str, Any], tmp_path: Path) -> None:
-    straight: PainterTrainer = make(common)
+    straight: FeedForwardLearner = make(common)
     for _ in range(3):
         straight.train_step()
     straight.validate()
@@ -63,14 +63,14 @@ def test_a_resumed_run_is_the_same_run(make: Any, common: dict[str, Any], tmp_pa
     torch.rand(5)  # whatever else draws in between
     for _ in range(3):
         straight.train_step()
-    resumed: PainterTrainer = make({**common, "save_every": 7})
+    resumed: FeedForwardLearner = make({**common, "save_every": 7})
     resumed.load(tmp_path / "state.safetensors")
     assert resumed.step == 3
     torch.manual_seed(99)
     for _ in range(3):
         resumed.train_step()
     for trainer in (straight, resumed):
-        trainer.save_net(tmp_path / f"{trainer is straight}.safetensors")
+        trainer.save_network(tmp_path / f"{trainer is straight}.safetensors")
     written = [(tmp_path / f"{name}.safetensors").read_bytes() for name in (True, False)]
     assert written[0] == written[1]
     own, other = straight.network.state_dict(), resumed.network.state_dict()
@@ -81,10 +81,10 @@ def test_a_resumed_run_is_the_same_run(make: Any, common: dict[str, Any], tmp_pa
 @pytest.mark.parametrize(("make", "steps", "share"), [(fast, 40, 0.8), (texture, 40, 0.3)])
 def test_it_learns(make: Any, steps: int, share: float, common: dict[str, Any]) -> None:
     trainer = make({**common, "weights": None, "ema": 0.8, "lr": 0.01}, steps=steps)
-    before, _ = trainer.validate()
+    before = trainer.validate()
     while not trainer.done:
         trainer.train_step()
-    after, painted = trainer.validate()
+    after, painted = trainer.validate(), trainer.painted
     assert after["val"] < share * before["val"]
     assert painted.shape == (4, 3, 32, 32) and painted.min() >= 0 and painted.max() <= 1
 
@@ -92,15 +92,15 @@ def test_it_learns(make: Any, steps: int, share: float, common: dict[str, Any]) 
 def test_the_loss_is_the_mean_over_pictures(common: dict[str, Any]) -> None:
     trainer = fast(common)
     painted, content = torch.rand(3, 3, 32, 32), torch.rand(3, 3, 32, 32)
-    together, parts = trainer.loss(painted, content)
-    alone = [trainer.loss(painted[i : i + 1], content[i : i + 1]) for i in range(3)]
+    together, parts = trainer.paint_loss(painted, content)
+    alone = [trainer.paint_loss(painted[i : i + 1], content[i : i + 1]) for i in range(3)]
     assert float(together) == pytest.approx(sum(float(a) for a, _ in alone) / 3, rel=1e-5)
     assert parts["style"] == pytest.approx(sum(p["style"] for _, p in alone) / 3, rel=1e-5)
     expected = parts["style"] + 0.1 * parts["content"]
     smooth = ((painted[..., 1:] - painted[..., :-1]) ** 2).mean()
     smooth += ((painted[..., 1:, :] - painted[..., :-1, :]) ** 2).mean()
     assert float(together) == pytest.approx(expected + 0.1 * float(smooth), rel=1e-5)
-    _, beyond = trainer.loss(painted + 1, content)
+    _, beyond = trainer.paint_loss(painted + 1, content)
     assert beyond["outside"] == pytest.approx(float(painted.pow(2).mean()), rel=1e-5)
 
 
@@ -155,18 +155,20 @@ def test_training_never_sees_what_validates(common: dict[str, Any]) -> None:
 def test_what_is_written_says_how_it_was_made(common: dict[str, Any], tmp_path: Path) -> None:
     trainer = fast(common)
     trainer.train_step()
-    trainer.save_net(tmp_path / "f.safetensors")
+    trainer.save_network(tmp_path / "f.safetensors")
     net, about = load_network(tmp_path / "f.safetensors", FAST)
     assert about["tex_style"]["name"] == "00.png" and about["training"]["steps"] == 1
     assert about["features"]["name"] == "lite"
-    validated, painted = trainer.validate()
+    trainer.validate()
+    painted = trainer.painted
     again = net(trainer.validation.inputs[0]).clamp(0, 1)
     assert (again - painted).abs().max() < 0.02  # float16
     sampler = texture(common)
     sampler.train_step()
-    sampler.save_net(tmp_path / "t.safetensors")
+    sampler.save_network(tmp_path / "t.safetensors")
+    sampler.validate()
     made = load_network(tmp_path / "t.safetensors", TEXTURE)[0](*sampler.validation.inputs)
-    assert (made.clamp(0, 1) - sampler.validate()[1]).abs().max() < 0.05
+    assert (made.clamp(0, 1) - sampler.painted).abs().max() < 0.05
 
 
 def test_a_style_is_needed(common: dict[str, Any]) -> None:

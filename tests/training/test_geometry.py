@@ -20,14 +20,21 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
+from geostyle.cli._training import parse
 from geostyle.config import resolve
-from geostyle.data.generate import MakeSettings
-from geostyle.distributed import Processes, _fresh_store
+from geostyle.data.make_settings import MakeSettings
+from geostyle.distributed import ALONE, Processes, _fresh_store
 from geostyle.errors import InputError
 from geostyle.io.checkpoint import load_checkpoint
 from geostyle.io.runs import RunFolder
-from geostyle.matching.network import NetSettings, load_geonet
-from geostyle.training.geometry import STATE_KIND, Trainer, TrainSettings, grid_error_px, plot
+from geostyle.matching.network import NetworkSettings, load_geometry_network
+from geostyle.training.geometry import (
+    STATE_KIND,
+    GeometryLearner,
+    TrainSettings,
+    grid_error_px,
+)
+from geostyle.training.loop import plot
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,7 +44,7 @@ def settings(tiny_pairs: Path, tiny_weights: Path, tmp_path: Path) -> TrainSetti
     return TrainSettings(
         data=tiny_pairs,
         output=tmp_path / "runs",
-        network=NetSettings(match_px=176, width=16, net_lattice=3),
+        network=NetworkSettings(match_px=176, width=16, network_lattice=3),
         weights=tiny_weights,
         steps=60,
         batch=4,
@@ -48,16 +55,16 @@ def settings(tiny_pairs: Path, tiny_weights: Path, tmp_path: Path) -> TrainSetti
     )
 
 
-def ready(settings: TrainSettings, processes: Processes | None = None) -> Trainer:
+def ready(settings: TrainSettings, processes: Processes = ALONE) -> GeometryLearner:
     """A trainer whose correlations are there."""
-    trainer = Trainer(settings, processes)
+    trainer = GeometryLearner(settings, processes)
     trainer.prepare()
     return trainer
 
 
-def state(trainer: Trainer) -> dict[str, torch.Tensor]:
+def state(trainer: GeometryLearner) -> dict[str, torch.Tensor]:
     """Everything that changes in a trainer, by name."""
-    tensors = {f"net.{k}": v for k, v in trainer.net.state_dict().items()}
+    tensors = {f"net.{k}": v for k, v in trainer.network.state_dict().items()}
     tensors |= {f"average.{k}": v for k, v in trainer.average.items()}
     for number, entry in trainer.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{k}": v for k, v in entry.items()}
@@ -79,8 +86,8 @@ def test_grid_errors_are_pixels_at_240() -> None:
 
 
 def test_validation_of_no_warp_is_doing_nothing(settings: TrainSettings) -> None:
-    net = dataclasses.replace(settings.network, head="linear")  # which starts as no warp
-    figures = ready(dataclasses.replace(settings, net=net)).validate()
+    network = dataclasses.replace(settings.network, head="linear")  # which starts as no warp
+    figures = ready(dataclasses.replace(settings, network=network)).validate()
     assert figures["val"] == pytest.approx(1, abs=1e-6)
     assert figures["val_stylized"] == figures["val_plain"] == pytest.approx(1, abs=1e-6)
     assert 10 < figures["val_none_px"] == pytest.approx(figures["val_plain_px"])
@@ -91,11 +98,11 @@ def test_training_learns_the_pairs(settings: TrainSettings) -> None:
     # The bundled network: under random weights all pictures look alike.
     learning: dict[str, Any] = {"symmetries": False, "plain": 1.0, "batch": 10, "weights": None}
     trainer = ready(dataclasses.replace(settings, **learning))
-    before = trainer.loss(trainer.batch(0)).item()
+    before = trainer.loss(trainer.read(0))[0].item()
     for _ in range(60):
         figures = trainer.train_step()
     assert trainer.done and figures["step"] == 60
-    assert trainer.loss(trainer.batch(0)).item() < 0.5 * before
+    assert trainer.loss(trainer.read(0))[0].item() < 0.5 * before
 
 
 def test_a_resumed_run_is_the_same_run(settings: TrainSettings, tmp_path: Path) -> None:
@@ -137,19 +144,19 @@ def test_early_stop_counts_validations_without_gain(settings: TrainSettings) -> 
 
 def test_batches_are_drawn_from_the_step_alone(settings: TrainSettings) -> None:
     trainer = ready(settings)
-    late, early = trainer.batch(7), trainer.batch(0)
-    again = ready(settings).batch(7)
+    late, early = trainer.read(7), trainer.read(0)
+    again = ready(settings).read(7)
     assert torch.equal(late.correlation, again.correlation)
     assert torch.equal(late.truth, again.truth)
     assert not torch.equal(late.truth, early.truth)
-    halves = [Trainer.batch(_shared(trainer, rank), 7) for rank in (0, 1)]
+    halves = [GeometryLearner.read(_shared(trainer, rank), 7) for rank in (0, 1)]
     together = torch.stack([half.truth for half in halves], 1).flatten(0, 1)
     assert torch.equal(together, late.truth)
 
 
-def _shared(trainer: Trainer, rank: int) -> Trainer:
+def _shared(trainer: GeometryLearner, rank: int) -> GeometryLearner:
     """`trainer` as the process `rank` of two."""
-    other = object.__new__(Trainer)
+    other = object.__new__(GeometryLearner)
     other.__dict__ = {**trainer.__dict__, "processes": Processes(rank, 2)}
     return other
 
@@ -163,13 +170,13 @@ def test_other_ways_to_train_move_the_weights(
     trainer = ready(dataclasses.replace(settings, batch=2, image_px=32, **changes))
     losses = [trainer.train_step()["loss"] for _ in range(2)]
     assert all(map(math.isfinite, losses))
-    assert trainer.net.state_dict()["head.last.2.weight"].abs().max() > 0
+    assert trainer.network.state_dict()["head.last.2.weight"].abs().max() > 0
 
 
 def test_fresh_pairs_replace_stored_ones(settings: TrainSettings) -> None:
     settings = dataclasses.replace(settings, weights=None)
-    stored = ready(settings).batch(0)
-    fresh = ready(dataclasses.replace(settings, fresh=1.0)).batch(0)
+    stored = ready(settings).read(0)
+    fresh = ready(dataclasses.replace(settings, fresh=1.0)).read(0)
     assert (fresh.truth - stored.truth).flatten(1).abs().amax(1).min() > 1e-2
     # float16, as the cache has it, makes a difference of 5e-4.
     assert (fresh.correlation - stored.correlation).flatten(1).abs().mean(1).min() > 0.01
@@ -177,7 +184,7 @@ def test_fresh_pairs_replace_stored_ones(settings: TrainSettings) -> None:
 
 def test_the_batch_must_divide(settings: TrainSettings) -> None:
     with pytest.raises(InputError, match="batch: expected a multiple of 3 processes, got 4"):
-        Trainer(settings, Processes(0, 3))
+        GeometryLearner(settings, Processes(0, 3))
 
 
 def test_metrics_after_the_state_are_cut(tmp_path: Path) -> None:
@@ -185,7 +192,7 @@ def test_metrics_after_the_state_are_cut(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({"step": s, "loss": 1.0}) + "\n" for s in (5, 10, 15)))
     RunFolder(tmp_path).keep_metrics(lambda line: line["step"] <= 10)
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [5, 10]
-    plot([{"step": 5, "loss": 1.0, "val_plain": 0.5}], tmp_path / "plot.png")
+    plot([{"step": 5, "loss": 1.0, "val_plain": 0.5}], tmp_path / "plot.png", ("val_plain",))
     assert (tmp_path / "plot.png").stat().st_size > 1000
 
 
@@ -196,7 +203,7 @@ def _train_shared(rank: int, world: int, settings: TrainSettings, folder: Path) 
     trainer = ready(settings, Processes(rank, world))
     trainer.load(folder / "state.safetensors")
     trainer.train_step()
-    gradients = [p.grad for p in trainer.net.parameters()]
+    gradients = [p.grad for p in trainer.network.parameters()]
     torch.save((gradients, state(trainer), trainer.validate()), folder / f"{rank}.pt")
     dist.destroy_process_group()
 
@@ -215,8 +222,10 @@ def test_two_processes_train_as_one(settings: TrainSettings, tmp_path: Path) -> 
     )
     assert same(weights, other)
     assert figures["best"] == agreed["best"] == 1
-    largest = max(p.grad.abs().max().item() for p in single.net.parameters() if p.grad is not None)
-    for parameter, gradient in zip(single.net.parameters(), grads, strict=True):
+    largest = max(
+        p.grad.abs().max().item() for p in single.network.parameters() if p.grad is not None
+    )
+    for parameter, gradient in zip(single.network.parameters(), grads, strict=True):
         assert parameter.grad is not None
         assert (parameter.grad - gradient).abs().max() < 1e-5 * largest
     expected = state(single)
@@ -255,7 +264,7 @@ def command(settings: TrainSettings, *more: str) -> list[str]:
     return [
         *(sys.executable, str(ROOT / "train_geo.py"), "--data", str(settings.data)),
         *("--output", str(settings.output), "--weights", str(settings.weights)),
-        *("--match-px", "176", "--width", "16", "--net-lattice", "3", "--batch", "4"),
+        *("--match-px", "176", "--width", "16", "--network-lattice", "3", "--batch", "4"),
         *("--steps", "80", "--warmup", "3", "--validate-every", "40", "--save-every", "10"),
         *more,
     ]
@@ -296,7 +305,10 @@ def test_a_killed_run_ends_with_the_same_weights(settings: TrainSettings, tmp_pa
     (expected, _), (found, config) = (load_checkpoint(path, STATE_KIND) for path in files)
     assert config["step"] == 80
     assert same(expected, found)
-    nets = [load_geonet(run_of(s) / "geonet.safetensors").net for s in (straight, settings)]
+    nets = [
+        load_geometry_network(run_of(s) / "geonet.safetensors").network
+        for s in (straight, settings)
+    ]
     assert same(nets[0].state_dict(), nets[1].state_dict())
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     assert [line["step"] for line in lines] == list(range(10, 81, 10))
@@ -312,22 +324,21 @@ def test_the_script_says_what_is_missing(tmp_path: Path) -> None:
     assert done.stderr.startswith("train_geo.py: error: data: expected a set of pairs")
 
 
-def test_only_a_saved_run_is_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT)
-    import train_geo
-
+def test_only_a_saved_run_is_resumed(tmp_path: Path) -> None:
+    call = ("train_geo.py", "train-geo", "Train.", TrainSettings)
     for argv in (["--resume", "--output", str(tmp_path)], ["--resume", str(tmp_path / "none")]):
         with pytest.raises(InputError, match="resume: expected a run with a saved state"):
-            train_geo.parse(argv)
-    settings, folder, _ = train_geo.parse(["--run", str(tmp_path), "--steps", "7"])
+            parse(*call, argv)
+    settings, folder, _ = parse(*call, ["--run", str(tmp_path), "--steps", "7"])
     assert (settings.steps, folder) == (7, tmp_path)
 
 
 def test_the_shipped_settings_are_valid() -> None:
-    for name in ("train_geo", "train_geo_small", "train_geo_first", "train_geo_second"):
-        resolve(TrainSettings, ROOT / "configs" / f"{name}.yaml")
-    for name in ("make", "make_small"):
-        resolve(MakeSettings, ROOT / "configs" / f"{name}.yaml")
-    small = resolve(TrainSettings, ROOT / "configs" / "train_geo_small.yaml")
-    assert small.data == resolve(MakeSettings, ROOT / "configs" / "make_small.yaml").output
+    paths = sorted((ROOT / "configs" / "geometry").glob("*.yaml"))
+    assert len(paths) >= 7
+    for path in paths:
+        resolve(MakeSettings if path.name.startswith("make") else TrainSettings, path)
+    folder = ROOT / "configs" / "geometry"
+    small = resolve(TrainSettings, folder / "train_geo_small.yaml")
+    assert small.data == resolve(MakeSettings, folder / "make_small.yaml").output
     assert TrainSettings().data == MakeSettings().output

@@ -1,22 +1,24 @@
-"""Matrix profiles against the formulas of their color spaces, and against LittleCMS."""
+"""Conversions with 16 bits against the formulas of color spaces, and against those with 8 bits."""
 
 from __future__ import annotations
 
 import io
+import logging
 import struct
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from geostyle.io.icc import SAMPLES, parse_profile
-from geostyle.io.images import srgb_profile
+from geostyle.io.colors import can_hold, from_srgb_16, srgb_profile, to_srgb_16
 
-RGB = np.random.default_rng(0).random((300, 20, 3))
+RNG = np.random.default_rng(0)
+RGB = RNG.integers(0, 65536, (300, 20, 3), dtype=np.uint16)
+RAMP = np.linspace(0, 65535, 4096).round().astype(np.uint16).reshape(64, 64)
 
 
-def profile(curve: bytes, swap: bool = False) -> bytes:
-    """sRGB's primaries (red and green exchanged with `swap`) under another curve."""
+def profile(curve: bytes, swap: bool = False, gray: bool = False) -> bytes:
+    """sRGB's primaries (red and green exchanged with `swap`), or grays, under another curve."""
     source = srgb_profile()
     (count,) = struct.unpack_from(">I", source, 128)
     tags = {}
@@ -26,11 +28,15 @@ def profile(curve: bytes, swap: bool = False) -> bytes:
     tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve)
     if swap:
         tags[b"rXYZ"], tags[b"gXYZ"] = tags[b"gXYZ"], tags[b"rXYZ"]
+    head = source[4:128]
+    if gray:
+        tags[b"kTRC"] = curve
+        head = head[:12] + b"GRAY" + head[16:]
     table, body, start = b"", b"", 132 + 12 * len(tags)
     for name, data in tags.items():
         table += name + struct.pack(">II", start + len(body), len(data))
         body += data + bytes(-len(data) % 4)
-    whole = source[4:128] + struct.pack(">I", len(tags)) + table + body
+    whole = head + struct.pack(">I", len(tags)) + table + body
     return struct.pack(">I", len(whole) + 4) + whole
 
 
@@ -57,40 +63,50 @@ CURVES = {
 }
 
 
+def encode(linear: np.ndarray) -> np.ndarray:
+    """sRGB's own curve, from linear light."""
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
 @pytest.mark.parametrize("kind", list(CURVES))
 def test_curves_follow_their_formulas(kind: str) -> None:
     data, formula = CURVES[kind]
-    parsed = parse_profile(profile(data))
-    assert parsed is not None
-    for curve in parsed.curves:
-        np.testing.assert_allclose(curve, formula(SAMPLES), atol=2e-5)
+    found = to_srgb_16(np.dstack([RAMP] * 3), profile(data), "content")
+    expected = encode(formula(RAMP / 65535))
+    # Steep near black, where the stored curve has few steps.
+    assert np.abs(found / 65535 - expected[..., None]).max() < 6e-4
+    assert np.abs(found / 65535 - expected[..., None])[expected > 0.02].max() < 3 / 65535
 
 
 @pytest.mark.parametrize("kind", ["gamma", "ProPhoto", "table"])
-def test_conversion_agrees_with_littlecms_and_goes_back(kind: str) -> None:
+def test_conversion_agrees_with_8_bits_and_goes_back(kind: str) -> None:
     icc = profile(CURVES[kind][0], swap=True)
-    mine, srgb = parse_profile(icc), parse_profile(srgb_profile())
-    assert mine is not None and srgb is not None
-    found = srgb.to(mine, RGB)
+    found = from_srgb_16(RGB, icc)
     transform = ImageCms.buildTransform(
         ImageCms.createProfile("sRGB"), ImageCms.ImageCmsProfile(io.BytesIO(icc)), "RGB", "RGB",
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
     )  # fmt: skip
-    stored = Image.fromarray((RGB * 255).round().astype(np.uint8))
+    stored = Image.fromarray((RGB / 257).round().astype(np.uint8))
     expected = np.asarray(ImageCms.applyTransform(stored, transform)) / 255
     # Eight bits of sRGB are steps of several in the dark of another curve.
-    assert np.abs(found - expected).mean() < 1 / 255
-    back = mine.to(srgb, found)
-    assert np.abs(back - RGB).max() < 1 / 65535 + 2e-4
-    assert np.abs(back - RGB).mean() < 1 / 65535
+    assert np.abs(found / 65535 - expected).mean() < 1 / 255
+    back = np.abs(to_srgb_16(found, icc, "content") / 65535 - RGB / 65535)
+    assert back.max() < 1 / 65535 + 6e-4 and back.mean() < 1 / 65535
 
 
 def test_srgb_to_itself_keeps_sixteen_bits() -> None:
-    srgb = parse_profile(srgb_profile())
-    assert srgb is not None
-    assert np.abs(srgb.to(srgb, RGB) - RGB).max() < 0.5 / 65535
+    assert np.abs(from_srgb_16(RGB, srgb_profile()).astype(int) - RGB).max() <= 1
 
 
+def test_alpha_is_not_converted() -> None:
+    for array in (np.dstack([RGB, RGB[..., 0]]), RGB[..., :2]):
+        icc = profile(CURVES["power"][0], gray=array.shape[2] == 2)
+        found = to_srgb_16(array, icc, "content")
+        assert found.shape == (300, 20, 4) and np.array_equal(found[..., 3], array[..., -1])
+        assert not np.array_equal(found[..., 0], array[..., 0])
+
+
+@pytest.mark.parametrize("array", [RGB, RGB[..., 0]], ids=["RGB", "gray"])
 @pytest.mark.parametrize(
     "icc",
     [
@@ -98,10 +114,14 @@ def test_srgb_to_itself_keeps_sixteen_bits() -> None:
         b"rubbish" * 40,
         srgb_profile()[:200],
         ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes(),
-        profile(b"curv" + bytes(4) + struct.pack(">I3H", 3, 0, 60000, 50000)),  # not rising
         profile(b"para" + bytes(4) + struct.pack(">HH", 9, 0) + fixed(1.8)),
         profile(b"sf32" + bytes(8)),
     ],
 )
-def test_other_profiles_are_none(icc: bytes) -> None:
-    assert parse_profile(icc) is None
+def test_unusable_profiles_are_said_and_left(
+    icc: bytes, array: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert to_srgb_16(array, icc, "tex_style") is array
+    assert caplog.messages == ["tex_style: its color profile does not fit its mode; taken as sRGB"]
+    assert not can_hold(icc)

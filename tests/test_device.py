@@ -1,0 +1,47 @@
+"""Seeds repeat every generator; devices and precisions are checked before they are used."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from geostyle import device
+from geostyle.errors import InputError
+
+
+def test_a_seed_repeats_every_generator() -> None:
+    def draw() -> list[float]:
+        return [random.random(), float(np.random.rand()), torch.rand(1).item()]
+
+    device.seed_everything(3)
+    first = draw()
+    device.seed_everything(3)
+    assert draw() == first
+    device.seed_everything(4)
+    assert not set(draw()) & set(first)
+    for bad in (-1, 2**32):
+        with pytest.raises(InputError, match="seed: expected 0 to 4294967295"):
+            device.seed_everything(bad)
+
+
+def test_devices_are_checked_before_they_are_used() -> None:
+    assert device.resolve_device("cpu") == torch.device("cpu")
+    best = "cuda" if torch.cuda.is_available() else None
+    best = best or ("mps" if torch.backends.mps.is_available() else "cpu")
+    assert device.resolve_device("auto").type == best
+    for absent in ("cuda:99", "gpu", ""):
+        with pytest.raises(InputError, match=f"device: expected one of auto.* got '{absent}'"):
+            device.resolve_device(absent)
+
+
+def test_precision_is_what_was_asked_for() -> None:
+    cpu = torch.device("cpu")
+    assert device.resolve_precision("float32", cpu) == torch.float32
+    assert device.resolve_precision("bfloat16", cpu) == torch.bfloat16
+    assert device.resolve_precision("auto", cpu) in (torch.float32, torch.bfloat16)
+    assert device.resolve_precision("auto", torch.device("mps")) == torch.float32
+    with pytest.raises(InputError, match="precision: expected auto, float32 or .* got 'half'"):
+        device.resolve_precision("half", cpu)
