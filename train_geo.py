@@ -15,8 +15,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from geostyle.cli import guarded
 from geostyle.cli._training import train_command
-from geostyle.errors import GeostyleError
 from geostyle.training.geometry import GeometryLearner, TrainSettings
 
 
@@ -27,11 +27,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except GeostyleError as error:
-        print(f"train_geo.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("train_geo.py: interrupted; --resume goes on from the saved state", file=sys.stderr)
-        sys.exit(130)
+    hint = "--resume goes on from the saved state"
+    sys.exit(guarded("train_geo.py", main, sys.argv[1:], hint))

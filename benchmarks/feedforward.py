@@ -31,15 +31,7 @@ sys.path.insert(0, str(ROOT))
 
 from geostyle.cli.fast_apply import repaint  # noqa: E402
 from geostyle.cli.texnet_sample import sample  # noqa: E402
-from geostyle.config import (  # noqa: E402
-    Parser,
-    add_arguments,
-    check,
-    overrides,
-    resolve,
-    setting,
-    to_dict,
-)
+from geostyle.config import check, parse, setting, to_dict  # noqa: E402
 from geostyle.coords import resize  # noqa: E402
 from geostyle.device import resolve_device, resolve_precision  # noqa: E402
 from geostyle.errors import GeostyleError, InputError  # noqa: E402
@@ -107,9 +99,10 @@ class Settings:
 
 def main(argv: Sequence[str]) -> int:
     """Measure, print and write."""
-    parser = Parser(prog="feedforward", description=(__doc__ or "").partition("\n")[0])
-    add_arguments(parser, Settings)
-    settings = resolve(Settings, None, overrides(parser.parse_args(argv), Settings))
+    description = (__doc__ or "").partition("\n")[0]
+    settings, args = parse(Settings, argv, prog="feedforward", description=description)
+    if args.dry_run:
+        return 0
     vgg, lite = load_features("vgg19", weights=settings.weights), load_features("lite")
     found: dict[str, Any] = {"environment": environment(), "settings": to_dict(settings)}
     found["fast"], found["texture"] = [], []

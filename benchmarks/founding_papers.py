@@ -23,7 +23,7 @@ from measuring import spread
 from torch import Tensor
 
 from geostyle.cli._painting import NetworkSettings, panel, per_cent
-from geostyle.config import Parser, add_arguments, check, overrides, resolve, setting, to_dict
+from geostyle.config import check, parse, setting, to_dict
 from geostyle.coords import resize
 from geostyle.errors import GeostyleError, InputError
 from geostyle.features.extractor import FeatureExtractor
@@ -68,9 +68,10 @@ class Settings:
 
 def main(argv: Sequence[str]) -> None:
     """Measure what is missing, then write summary.json and the sheets."""
-    parser = Parser(prog="founding_papers", description=(__doc__ or "").partition("\n")[0])
-    add_arguments(parser, Settings)
-    settings = resolve(Settings, None, overrides(parser.parse_args(argv), Settings))
+    description = (__doc__ or "").partition("\n")[0]
+    settings, args = parse(Settings, argv, prog="founding_papers", description=description)
+    if args.dry_run:
+        return
     network = settings.network.load()
     # Measured in float32, whatever precision painted.
     judge = replace(settings.network, precision="float32").load()

@@ -21,23 +21,28 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone needs no
 from tqdm import tqdm  # noqa: E402
 
 from geostyle import config  # noqa: E402
+from geostyle.cli import guarded  # noqa: E402
 from geostyle.data.generate import Generator  # noqa: E402
 from geostyle.data.make_settings import MakeSettings  # noqa: E402
 from geostyle.data.manifest import PREVIEW, SKIPPED, Pair  # noqa: E402
 from geostyle.data.workers import make_all  # noqa: E402
 from geostyle.distributed import Processes, join_processes  # noqa: E402
-from geostyle.errors import GeostyleError  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> int:
     """Make a set, or the rest of it; return the exit status."""
-    settings, dry_run = parse(argv)
+    settings, args = config.parse(
+        MakeSettings,
+        argv,
+        prog="make.py",
+        description="Make training pairs for the geometry network.",
+    )
     with join_processes(settings.device) as processes:
         generator = Generator(settings)
         if processes.first:
             print("settings:", *config.dump_yaml(settings).splitlines(), sep="\n  ")
             print(describe(generator))
-        if dry_run:
+        if args.dry_run:
             return 0
         if processes.first:
             folder = generator.claim()
@@ -49,19 +54,6 @@ def main(argv: Sequence[str]) -> int:
             summarize(generator, generator.finish())
             folder.close()
     return 0
-
-
-def parse(argv: Sequence[str]) -> tuple[MakeSettings, bool]:
-    """Read settings: defaults < --config < flags; also whether it is a dry run."""
-    parser = config.Parser(
-        prog="make.py", description="Make training pairs for the geometry network."
-    )
-    parser.add_argument("--config", type=Path, metavar="YAML", help="settings, such as a set's own")
-    parser.add_argument("--dry-run", action="store_true", help="check and print, then stop")
-    config.add_arguments(parser, MakeSettings)
-    args = parser.parse_args(argv)
-    overrides = config.overrides(args, MakeSettings)
-    return config.resolve(MakeSettings, args.config, overrides), args.dry_run
 
 
 def describe(generator: Generator) -> str:
@@ -97,11 +89,5 @@ def summarize(generator: Generator, pairs: list[Pair]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except GeostyleError as error:
-        print(f"make.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("make.py: interrupted; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    hint = "the same command goes on from here"
+    sys.exit(guarded("make.py", main, sys.argv[1:], hint))

@@ -45,7 +45,7 @@ TRANSFER = f"transfer: {{size_px: 48, texture: {{iterations: [2, 1]}}, {GEOMETRY
 EVALUATE = f"{{estimators: [none, robust], {GEOMETRY}}}"
 MAKE = "{count: 4, val_count: 2, size_px: 64, iterations: [2, 1], workers: 1}"
 TRAIN = """{steps: 2, batch: 2, warmup: 1, validate_every: 2, save_every: 2,
- network: {match_px: 64, width: 4, network_lattice: 3}}"""
+ network: {match_px: 64, width: 8, network_lattice: 3}}"""
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -53,24 +54,44 @@ def parse(
     Returns: the settings, the run folder where one is given, and whether it is a dry run.
     Raises: InputError where the run to resume has no saved state.
     """
-    parser = config.Parser(prog=prog, description=description)
-    parser.add_argument("--config", type=Path, metavar="YAML", help="settings")
-    parser.add_argument("file", type=Path, nargs="?", metavar="YAML", help="the same as --config")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--resume", nargs="?", const=NEWEST, metavar="RUN", help="run to go on with")
-    where.add_argument("--run", type=Path, metavar="RUN", help="run to go on with, or to start")
-    parser.add_argument("--dry-run", action="store_true", help="check and print, then stop")
-    config.add_arguments(parser, settings_class)
-    args = parser.parse_args(argv)
-    overrides = config.overrides(args, settings_class)
-    settings = config.resolve(settings_class, args.config or args.file, overrides)
-    if args.resume is None:
-        return settings, args.run, args.dry_run
-    newest = sorted(path.parent for path in settings.parent.glob(f"*-{verb}/{STATE}"))[-1:]
-    folder = Path(args.resume) if args.resume != NEWEST else (newest or [settings.parent])[0]
-    if not (folder / STATE).is_file():
-        raise InputError(f"resume: expected a run with a saved state, got {str(folder)!r}")
-    return config.resolve(settings_class, folder / "settings.yaml", overrides), folder, args.dry_run
+    folder: Path | None = None
+
+    def add_flags(parser: argparse.ArgumentParser) -> None:
+        run = parser.add_mutually_exclusive_group()
+        run.add_argument(
+            "--resume", nargs="?", const=NEWEST, metavar="RUN", help="run to go on with"
+        )
+        run.add_argument("--run", type=Path, metavar="RUN", help="run to go on with, or to start")
+        # Without a type, which would be applied to the default, too.
+        parser.add_argument(
+            "config",
+            nargs="?",
+            default=argparse.SUPPRESS,
+            metavar="YAML",
+            help="the same as --config",
+        )
+
+    def resumed(args: argparse.Namespace, given: dict[str, Any]) -> S | None:
+        nonlocal folder
+        folder = args.run
+        if args.resume is None:
+            return None
+        parent = config.resolve(settings_class, args.config, given).parent
+        newest = sorted(path.parent for path in parent.glob(f"*-{verb}/{STATE}"))[-1:]
+        folder = Path(args.resume) if args.resume != NEWEST else (newest or [parent])[0]
+        if not (folder / STATE).is_file():
+            raise InputError(f"resume: expected a run with a saved state, got {str(folder)!r}")
+        return config.resolve(settings_class, folder / "settings.yaml", given)
+
+    settings, args = config.parse(
+        settings_class,
+        argv,
+        prog=prog,
+        description=description,
+        add_flags=add_flags,
+        resumed=resumed,
+    )
+    return settings, folder, args.dry_run
 
 
 def save_preview(learner: FeedForwardLearner, run: RunFolder) -> None:

@@ -56,8 +56,12 @@ def load_canvas(run: RunFolder) -> Resume | None:
     masks = tensors.pop("masks", tensors.pop("shares", None))  # the latter in runs of version 0.1
     inside, guides = tensors.pop("inside", None), list[SourceGuide | None]()
     for number in range(int(config.get("guides", 0))):
-        parts = [tensors.pop(f"guides.{number}.{k}", None) for k in ("positions", "confidence")]
-        guides.append(None if parts[0] is None or parts[1] is None else SourceGuide(*parts))
+        positions = tensors.pop(f"guides.{number}.positions", None)
+        confidence = tensors.pop(f"guides.{number}.confidence", None)
+        if positions is None or confidence is None:
+            guides.append(None)
+        else:
+            guides.append(SourceGuide(positions, confidence))
     if set(tensors) != {"image"}:
         raise InputError(f"resume: expected a picture in {str(run.file(CANVAS))!r}, got none")
     return Resume(tensors["image"], masks, inside, tuple(guides))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geostyle.config.command_line import Parser, add_arguments, overrides, parse
+from geostyle.config.command_line import Parser, parse
 from geostyle.config.settings import (
     FORMER_NAMES,
     check,
@@ -16,6 +16,6 @@ from geostyle.config.settings import (
 from geostyle.config.yaml_files import MAX_YAML_BYTES, read_yaml
 
 __all__ = [
-    "FORMER_NAMES", "MAX_YAML_BYTES", "Parser", "add_arguments", "check", "current_names",
-    "dump_yaml", "flatten", "overrides", "parse", "read_yaml", "resolve", "setting", "to_dict",
+    "FORMER_NAMES", "MAX_YAML_BYTES", "Parser", "check", "current_names",
+    "dump_yaml", "flatten", "parse", "read_yaml", "resolve", "setting", "to_dict",
 ]  # fmt: skip

@@ -67,9 +67,10 @@ def parse(
     parser.add_argument("--dry-run", action="store_true", help="check and print, then stop")
     if add_flags:
         add_flags(parser)
-    add_arguments(parser, settings_class)
+    _add_settings(parser, settings_class)
     args = parser.parse_args(argv)
-    given = overrides(args, settings_class)
+    names = {field.name for _, field, _, _ in leaves(settings_class)}
+    given = {name: value for name, value in vars(args).items() if name in names}
     settings = resumed(args, given) if resumed else None
     if settings is None:
         path = args.config
@@ -79,7 +80,7 @@ def parse(
     return settings, args
 
 
-def add_arguments(parser: argparse.ArgumentParser, settings_class: type) -> None:
+def _add_settings(parser: argparse.ArgumentParser, settings_class: type) -> None:
     """Add a flag for every setting, nested ones included; flags not given leave no attribute.
 
     The help shows each section under a heading of its own.
@@ -105,12 +106,6 @@ def add_arguments(parser: argparse.ArgumentParser, settings_class: type) -> None
         if section not in groups:
             groups[section] = parser.add_argument_group(section)
         groups[section].add_argument(flag, help=_help(field, default), **options)
-
-
-def overrides(args: argparse.Namespace, settings_class: type) -> dict[str, Any]:
-    """Return those of the parsed arguments that are settings and were given."""
-    names = {field.name for _, field, _, _ in leaves(settings_class)}
-    return {name: value for name, value in vars(args).items() if name in names}
 
 
 class Parser(argparse.ArgumentParser):

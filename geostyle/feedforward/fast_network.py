@@ -43,9 +43,10 @@ class FastNetworkSettings:
         check(self)
         if len(self.widths) < 2:
             raise InputError(f"widths: expected two sizes or more, got {list(self.widths)}")
-        if len(self.blocks) != len(self.widths):
+        count = len(self.widths)
+        if len(self.blocks) != count:
             raise InputError(
-                f"blocks: expected {len(self.widths)} numbers like widths, got {list(self.blocks)}"
+                f"blocks: expected {count} numbers, one for each width, got {list(self.blocks)}"
             )
 
 

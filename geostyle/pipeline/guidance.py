@@ -20,8 +20,15 @@ from geostyle.warps.inverse import invert_grid
 # Long side at which the maps are computed; they are smooth.
 MAP_PX = 128
 # The estimate is a correspondence, not a warp to look at: nothing holds it back but folds.
-UNBOUNDED: dict[str, Any] = {"frame": "content", "fade": False, "keep_position": False, "max_outside": 1.0,
-             "max_lost": 1.0, "choose": 1, "estimator": "refined"}  # fmt: skip
+UNBOUNDED: dict[str, Any] = {
+    "estimator": "refined",
+    "frame": "content",
+    "choose": 1,
+    "fade": False,
+    "keep_position": False,
+    "max_outside": 1.0,
+    "max_lost": 1.0,
+}
 
 
 def source_guide(

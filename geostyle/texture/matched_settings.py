@@ -47,13 +47,13 @@ class MatchedSettings:
     )
     turns: int = setting(4, min=1, max=4, help="quarter turns in which the texture is matched")
     spread: float = setting(
-        0.5, min=0.0, max=1.0, help="how much the use of all parts of the texture is evened out"
+        0.3, min=0.0, max=1.0, help="how much the use of all parts of the texture is evened out"
     )
     color_weight: float = setting(1.0, min=0.0, help="weight of the matched colors")
     statistics_weight: float = setting(
-        2.0, min=0.0, help="weight of the texture's Gram matrices in matched painting"
+        3.0, min=0.0, help="weight of the texture's Gram matrices in matched painting"
     )
-    shape_weight: float = setting(0.3, min=0.0, help="weight of the content's self-similarity")
+    shape_weight: float = setting(0.25, min=0.0, help="weight of the content's self-similarity")
     feature_weight: float = setting(
         0.02, min=0.0, help="weight of the content's own features at relu4_2"
     )

@@ -96,5 +96,5 @@ def test_the_default_network_is_small_enough_to_ship() -> None:
 def test_shapes_that_make_no_network_are_refused() -> None:
     with pytest.raises(InputError, match="widths: expected two sizes or more"):
         FastNetworkSettings(widths=(16,), blocks=(1,))
-    with pytest.raises(InputError, match="blocks: expected 2 numbers, one a width, got"):
+    with pytest.raises(InputError, match="blocks: expected 2 numbers, one for each width, got"):
         FastNetworkSettings(widths=(16, 32), blocks=(1,))
