@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +11,13 @@ from torch import Tensor
 from geostyle.coords import Size, resize
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.hypercolumns import CELL_PX, LAYERS
+from geostyle.texture.borders import cut_border
+from geostyle.texture.hypercolumns import CELL_PX, LAYERS, cell_size
 from geostyle.texture.laplacian import PyramidSettings
 from geostyle.texture.matched_level import MatchedLevel, Scene
 from geostyle.texture.optimizer import Objective
 from geostyle.texture.painting import Painting, SourceGuide
-from geostyle.texture.pyramid import Level
+from geostyle.texture.pyramid import Finished, Level, Progress, TextureResult
 from geostyle.texture.schedule import Entry
 from geostyle.texture.settings import TextureSettings
 
@@ -59,6 +60,20 @@ class MatchedPainting(Painting):
         # One level at a time: its features of the texture take much memory.
         self._made: tuple[tuple[Size, str], MatchedLevel] | None = None
 
+    def run(
+        self,
+        callback: Callable[[Progress], None] | None = None,
+        finished: Finished | None = None,
+        on_level: Callable[[Finished], None] | None = None,
+    ) -> TextureResult:
+        done = super().run(callback, finished, on_level)
+        source = done.history[-1].side_result if done.history else None
+        if source is not None:
+            shown = self.schedule[len(done.history) - 1].size
+            source = cut_border(source[None], cell_size(shown))[0].cpu()
+        self._made = None
+        return replace(done, source_map=source)
+
     def _schedule(
         self, networks: Sequence[FeatureExtractor], settings: TextureSettings
     ) -> list[Entry]:
@@ -87,7 +102,7 @@ class MatchedPainting(Painting):
         if start is not None:
             return resize(start, self.schedule[0].painted)
         if self.settings.init == "content":
-            return self._matched_level(self.schedule[0], 0).start()
+            return self._matched_level(self.schedule[0]).start()
         return super()._start()
 
     def _level(self, entry: Entry, number: int) -> Level:
@@ -97,12 +112,12 @@ class MatchedPainting(Painting):
 
         def start(before: Tensor) -> Tensor:
             if tuple(before.shape[-2:]) != entry.painted:
-                before = self._matched_level(entry, number).enlarged(before)
+                before = self._matched_level(entry).enlarged(before)
             image[:] = [before]
             return before
 
         def objective() -> Objective:
-            level = self._matched_level(entry, number)
+            level = self._matched_level(entry)
             level.match(image[0])
             return level.objective(splitting=splitting)
 
@@ -112,12 +127,13 @@ class MatchedPainting(Painting):
             objective=objective,
             optimizer=PyramidSettings(lr=pace * self.matched.step_size),
             start=start,
-            side_result=lambda: self._matched_level(entry, number).source_map(),
+            side_result=lambda: self._matched_level(entry).source_map(),
         )
 
-    def _matched_level(self, entry: Entry, number: int) -> MatchedLevel:
+    def _matched_level(self, entry: Entry) -> MatchedLevel:
         """The matching of a level, made once for all levels of its size and network."""
         key = entry.painted, entry.network.name
+        keys = [(other.painted, other.network.name) for other in self.schedule]
         if self._made is None or self._made[0] != key:
             self._made = None  # before the next one takes its memory
             made = MatchedLevel(
@@ -127,7 +143,7 @@ class MatchedPainting(Painting):
                 self.matched,
                 self.settings,
                 tex_scale=entry.tex_scale,
-                seed=self.options.seed + SEEDS_PER_LEVEL * number,
+                seed=self.options.seed + SEEDS_PER_LEVEL * keys.index(key),
                 tiling=self.tiling,
             )
             self._made = key, made

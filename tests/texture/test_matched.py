@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -10,24 +11,27 @@ from torch import Tensor
 
 from geostyle.coords import base_grid
 from geostyle.errors import InputError
-from geostyle.features import FeatureExtractor, load_features
+from geostyle.features.extractor import FeatureExtractor
+from geostyle.texture import (
+    MatchedPainting,
+    PaintOptions,
+    SourceGuide,
+    TextureResult,
+    TextureSettings,
+)
 from geostyle.texture.cells import make_bank
 from geostyle.texture.hypercolumns import cell_size, hypercolumns, layer_scales, mean_of_cells
 from geostyle.texture.keeping import self_similarity_error, structure
-from geostyle.texture.laplacian import optimize_pyramid, picture_of, pyramid_of
-from geostyle.texture.matched_level import Guide, MatchedLevel
+from geostyle.texture.laplacian import PyramidSettings, picture_of, pyramid_of
+from geostyle.texture.matched_level import MatchedLevel, Scene
 from geostyle.texture.matched_settings import MatchedSettings
 from geostyle.texture.neighbors import Matcher, Queries, largest
-from geostyle.texture.painter import MatchedResult, paint_matched
+from geostyle.texture.optimizer import optimize
 from geostyle.texture.pyramid import Finished
 from geostyle.texture.tiles import Tiling
 
-QUICK = MatchedSettings(iterations=(3, 3), split=2, turns=1)
-
-
-@pytest.fixture(scope="module")
-def lite() -> FeatureExtractor:
-    return load_features("lite")
+QUICK = MatchedSettings(split=2, turns=1)
+STEPS = TextureSettings(iterations=(3, 3))
 
 
 def picture(seed: int, height: int = 64, width: int = 64) -> Tensor:
@@ -133,7 +137,7 @@ def test_pyramid_descends() -> None:
         error = (image - goal).square().mean()
         return error, error, error
 
-    found = optimize_pyramid(picture(5), objective, 60, lr=0.05)
+    found = optimize(picture(5), objective, 60, PyramidSettings(lr=0.05))
     assert found.steps[-1].total < 0.1 * found.steps[0].total
 
 
@@ -157,9 +161,8 @@ def test_objective_in_tiles_has_the_same_value_and_gradient(
 ) -> None:
     found = []
     for tiling in (None, Tiling(64, 2)):
-        level = MatchedLevel(
-            picture(1, 96, 128), [picture(2)], lite, QUICK, (96, 128), weights=[1.0], tiling=tiling
-        )
+        scene = Scene(picture(1, 96, 128), [picture(2)], [1.0])
+        level = MatchedLevel(scene, lite, (96, 128), QUICK, STEPS, tiling=tiling)
         level.match(picture(3, 96, 128))
         image = picture(3, 96, 128).requires_grad_()
         total, _, _ = level.objective(splitting=splitting)(image)
@@ -171,38 +174,62 @@ def test_objective_in_tiles_has_the_same_value_and_gradient(
 
 
 def paint(
-    lite: FeatureExtractor, settings: MatchedSettings = QUICK, **more: object
-) -> MatchedResult:
-    return paint_matched(picture(1, 64, 80), [picture(2), picture(3)], lite, settings, **more)  # type: ignore[arg-type]
+    lite: FeatureExtractor, settings: TextureSettings = STEPS, **options: Any
+) -> tuple[TextureResult, Tensor]:
+    """A painting of two textures, and its source map."""
+    options = {"matched": QUICK, **options}
+    styles = [picture(2), picture(3)]
+    painting = MatchedPainting(picture(1, 64, 80), styles, lite, settings, PaintOptions(**options))
+    found = painting.run()
+    assert found.source_map is not None
+    return found, found.source_map
 
 
-def test_shares_are_the_parts_of_the_picture(lite: FeatureExtractor) -> None:
-    found = paint(lite, mixture=[0.25, 0.75])
-    assert found.source is not None
-    assert float((found.source.style == 0).float().mean()) == pytest.approx(0.25, abs=0.05)
+def test_weights_are_the_parts_of_the_picture(lite: FeatureExtractor) -> None:
+    _, source = paint(lite, tex_weights=[0.25, 0.75])
+    assert float((source[0] == 0).float().mean()) == pytest.approx(0.25, abs=0.05)
 
 
 def test_masks_restrict_matches(lite: FeatureExtractor) -> None:
     left = torch.zeros(1, 1, 64, 80)
     left[..., :40] = 1
-    found = paint(lite, shares=torch.cat([left, 1 - left]))
-    assert found.source is not None
-    assert (found.source.style[:, :9] == 0).all() and (found.source.style[:, 11:] == 1).all()
+    _, source = paint(lite, masks=torch.cat([left, 1 - left]))
+    assert (source[0, :, :9] == 0).all() and (source[0, :, 11:] == 1).all()
+
+
+def test_the_source_map_leaves_the_border_out(lite: FeatureExtractor) -> None:
+    plain, bordered = paint(lite)[1], paint(lite, border_px=8)[1]
+    assert plain.shape == bordered.shape == (4, 16, 20)
+    assert plain[1:3].abs().max() <= 1 and plain[3].abs().max() <= 1 + 1e-5
 
 
 def test_strength_0_is_the_content(lite: FeatureExtractor) -> None:
-    found = paint(lite, replace(QUICK, tex_strength=0.0), border=(8, 8))
-    assert torch.equal(found.image, picture(1, 64, 80)[..., 8:-8, 8:-8])
+    painting = MatchedPainting(
+        picture(1), [picture(2)], lite, replace(STEPS, tex_strength=0.0), PaintOptions(border_px=8)
+    )
+    assert torch.equal(painting.run().image, picture(1))
 
 
-def test_resumes_to_the_same_picture(lite: FeatureExtractor) -> None:
+def painting_of(lite: FeatureExtractor, seed: int = 3, steps: tuple[int, ...] = (3, 3)) -> Any:
+    return MatchedPainting(
+        picture(1, 64, 80),
+        [picture(2)],
+        lite,
+        replace(STEPS, iterations=steps),
+        PaintOptions(seed=seed, matched=QUICK),
+    )
+
+
+def test_resumes_to_the_same_picture_after_every_level(lite: FeatureExtractor) -> None:
     kept: list[Finished] = []
-    whole = paint(lite, on_level=kept.append, seed=3)
-    resumed = paint(lite, finished=kept[0], seed=3)
-    assert torch.equal(whole.image, resumed.image)
-    assert not torch.equal(whole.image, paint(lite, seed=4).image)
+    whole = painting_of(lite).run(on_level=kept.append)
+    assert len(kept) == 2  # the second of them before the steps that match layer by layer
+    for finished in kept:
+        resumed = painting_of(lite).run(finished=finished)
+        assert torch.equal(whole.image, resumed.image)
+    assert not torch.equal(whole.image, painting_of(lite, seed=4).run().image)
     with pytest.raises(InputError, match="finished"):
-        paint(lite, replace(QUICK, iterations=(3, 3, 3)), finished=kept[0])
+        painting_of(lite, steps=(3, 3, 3)).run(finished=kept[0])
 
 
 def test_leaves_the_global_generator_alone(lite: FeatureExtractor) -> None:
@@ -215,13 +242,29 @@ def test_an_interrupt_returns_the_picture_so_far(lite: FeatureExtractor) -> None
     def stop(progress: object) -> None:
         raise KeyboardInterrupt
 
-    found = paint(lite, callback=stop)
+    found = painting_of(lite).run(stop)
     assert found.interrupted and found.image.shape == (1, 3, 64, 80)
 
 
-def test_guides_and_beyond_the_frame(lite: FeatureExtractor) -> None:
+def test_guides_pull_matches_to_their_place(lite: FeatureExtractor) -> None:
+    """A guide that points to one corner, and the part that is to be invented."""
     inside = torch.ones(1, 1, 64, 80)
     inside[..., :20] = 0
-    guide = Guide(base_grid((64, 80))[None], torch.ones(1, 1, 64, 80))
-    found = paint(lite, inside=inside, guides=[guide, None])
-    assert torch.isfinite(found.image).all()
+    corner = torch.full((1, 64, 80, 2), -0.8)
+    distances = []
+    for guidance in (0.0, 1.0):
+        guide = SourceGuide(corner, torch.ones(1, 1, 64, 80))
+        matched = replace(QUICK, guidance=guidance)
+        _, source = paint(lite, inside=inside, guides=[guide, guide], matched=matched)
+        distances.append(float((source[1:3] + 0.8).norm(dim=0).mean()))
+    assert distances[1] < 0.5 * distances[0]
+
+
+def test_quick_takes_a_third_of_the_steps(lite: FeatureExtractor) -> None:
+    def steps(quick: bool) -> int:
+        matched = MatchedSettings(quick=quick)
+        options = PaintOptions(matched=matched)
+        painting = MatchedPainting(picture(1), [picture(2)], lite, options=options)
+        return sum(entry.steps for entry in painting.schedule)
+
+    assert steps(True) < 0.4 * steps(False)
