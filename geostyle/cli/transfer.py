@@ -28,14 +28,7 @@ from geostyle.cli._painting import keeping_last_good, stopping_between_steps
 from geostyle.config import check, setting
 from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
-from geostyle.io.images import (
-    SUFFIXES,
-    Picture,
-    as_mask,
-    fit_size,
-    load_picture,
-    save_picture,
-)
+from geostyle.io.images import SUFFIXES, Picture, as_mask, fit_size, load_picture, save_picture
 from geostyle.io.originals import keep_originals, saved_job
 from geostyle.io.runs import RunFolder
 from geostyle.matching import Candidate, Correspondences

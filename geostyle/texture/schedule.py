@@ -65,10 +65,7 @@ def style_size(style: Tensor, canvas: tuple[int, int], tex_scale: float) -> tupl
 
 
 def schedule(
-    size: Size,
-    networks: Sequence[FeatureExtractor],
-    settings: TextureSettings,
-    border_px: int = 0,
+    size: Size, networks: Sequence[FeatureExtractor], settings: TextureSettings, border_px: int = 0
 ) -> list[Entry]:
     """All levels of a transfer, coarse to fine.
 

@@ -40,9 +40,7 @@ class SynthesisSettings:
     )
     tile: bool = setting(False, help="make a picture that repeats without a seam")
     padding: str = setting(
-        "zeros",
-        choices=PADDINGS[:3],
-        help="what convolutions see beyond the border",
+        "zeros", choices=PADDINGS[:3], help="what convolutions see beyond the border"
     )
     descent: DescentSettings = setting(DescentSettings(iterations=(100, 100, 150, 300)))
 

@@ -390,7 +390,7 @@ def test_the_shipped_configs_are_valid(
     transfer: Transfer, monkeypatch: pytest.MonkeyPatch, name: str, tiny_weights: Path
 ) -> None:
     monkeypatch.chdir(ROOT)
-    config = Path("configs") / "transfer" / f"{name}.yaml"
+    config = Path("configs/transfer") / f"{name}.yaml"
     assert transfer("--config", config, "--weights", tiny_weights, "--dry-run", quick=False)[0] == 0
 
 
