@@ -169,7 +169,7 @@ def test_a_set_in_the_former_spelling_is_read_and_continued(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """Its pictures are named -stylised.jpg, and its settings have the key stylise."""
-    monkeypatch.setattr("geostyle.config._told", set())
+    monkeypatch.setattr("geostyle.config.settings._logged", set())
     folder = tmp_path / "set"
     shutil.copytree(tiny_pairs, folder, ignore=shutil.ignore_patterns("correlations"))
     for path in folder.rglob("*-stylized.jpg"):
