@@ -45,13 +45,13 @@ def structure(content: Tensor, size: Size) -> Tensor:
     energy = F.interpolate(
         fine.square(), size, mode="bilinear", align_corners=False, antialias=True
     )
-    near = _blurred(energy, max(1, max(size) // 32)).sqrt()
-    wide = _blurred(energy, max(2, max(size) // 5)).sqrt()
+    near = blurred(energy, max(1, max(size) // 32)).sqrt()
+    wide = blurred(energy, max(2, max(size) // 5)).sqrt()
     contrast = near / (wide + 0.5 * wide.mean() + 1e-4)
     return ((contrast - 0.6) / 0.9).clamp(0, 1)
 
 
-def _blurred(maps: Tensor, radius: int) -> Tensor:
+def blurred(maps: Tensor, radius: int) -> Tensor:
     """`maps` averaged twice over squares of 2·radius + 1."""
     radius = min(radius, *((side - 1) // 2 for side in maps.shape[-2:]))
     if radius < 1:

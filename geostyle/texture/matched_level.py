@@ -14,7 +14,7 @@ from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.cells import Bank, make_bank
 from geostyle.texture.colors import match_colors
 from geostyle.texture.hypercolumns import cell_size, hypercolumns, layer_scales, mean_of_cells
-from geostyle.texture.keeping import structure
+from geostyle.texture.keeping import blurred, structure
 from geostyle.texture.matched import MatchedObjective, Targets, Weights
 from geostyle.texture.matched_settings import MatchedSettings
 from geostyle.texture.neighbors import Match, Matcher, Queries
@@ -27,6 +27,8 @@ from geostyle.texture.tiles import Tiling
 ALIKE, UNLIKE_RANGE = 0.65, 0.35
 # Similarity lost per squared normalized distance at guidance 1 and confidence 1.
 GUIDANCE_PULL = 2.0
+# The edge of the content is blurred over about this part of the long side.
+INSIDE_EDGE = 24
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ class MatchedLevel:
         self.tex_weights = None if scene.masks is not None else list(scene.tex_weights)
         self.inside = self.reference.new_ones(1, 1, *self.cells)
         if scene.inside is not None:
-            self.inside = resize(scene.inside, self.cells, "bilinear")
+            # Soft, so that no edge shows between what is kept and what is invented.
+            radius = max(1, max(self.cells) // INSIDE_EDGE)
+            self.inside = blurred(resize(scene.inside, self.cells, "bilinear"), radius)
         self.guides = list(scene.guides or [None] * len(self.styles))
         self.recolored = self._recolored()
         self.scales = layer_scales(self.styles, network, tiling=tiling)
