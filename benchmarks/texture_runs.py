@@ -117,6 +117,7 @@ class Contenders:
         """The main job's pipeline, in the precision its default resolves to."""
         if features not in self._ours:
             settings = TransferSettings(
+                painter="gram",
                 features=features,
                 weights=self.weights if "vgg19" in features else None,
                 precision=self.precisions.get(features, "auto"),

@@ -38,7 +38,9 @@ def shift(amount: float, size: tuple[int, int] = (60, 84)) -> WarpParameters:
 
 @pytest.fixture
 def quick(tiny_weights: Path) -> dict[str, Any]:
-    return {"weights": tiny_weights, "iterations": (3, 2), "device": "cpu", "precision": "float32"}
+    """Settings of a short painting by statistics."""
+    own = {"weights": tiny_weights, "device": "cpu", "precision": "float32"}
+    return {**own, "painter": "gram", "iterations": (3, 2)}
 
 
 def test_pictures_of_every_kind_give_the_same(tmp_path: Path, quick: dict[str, Any]) -> None:
@@ -65,6 +67,7 @@ def test_settings_as_a_whole_and_one_by_one_are_the_same(quick: dict[str, Any]) 
         weights=quick["weights"],
         device="cpu",
         precision="float32",
+        painter="gram",
         texture=TextureSettings(iterations=(3, 2)),
     )
     one = geostyle.transfer(CONTENT, tex_style=TEX, settings=whole)
@@ -321,7 +324,9 @@ def test_cancel_is_asked_after_every_step(quick: dict[str, Any]) -> None:
     assert result.tensor.shape == CONTENT.shape
 
 
-def test_it_resumes_from_any_level_to_the_same_picture(quick: dict[str, Any]) -> None:
+@pytest.mark.parametrize("painter", ["gram", "matched"])
+def test_it_resumes_from_any_level_to_the_same_picture(quick: dict[str, Any], painter: str) -> None:
+    quick |= {"painter": painter, "split": 2, "turns": 1}
     mask = torch.zeros(1, 60, 84)
     mask[..., :42] = 1
     given: dict[str, Any] = {"geo_style": GEO, "tex_style": TEX, "tex_mask": mask}
@@ -329,13 +334,15 @@ def test_it_resumes_from_any_level_to_the_same_picture(quick: dict[str, Any]) ->
     finished: list[Finished] = []
     pipe = geostyle.Pipeline(**quick)
     whole = pipe(CONTENT, **given, on_geometry=geometries.append, on_level=finished.append)
-    canvas, masks = geometries[0].tensor, geometries[0].masks
-    for levels in (None, *finished):
+    known = geometries[0]
+    assert len(known.guides) == (painter == "matched") and len(finished) == 1 + len(known.guides)
+    for number, levels in enumerate((None, *finished)):
         seen: list[Progress] = []
-        resume = geostyle.Resume(canvas, masks, levels)
+        resume = geostyle.Resume(known.tensor, known.masks, known.inside, known.guides, levels)
         again = geostyle.Pipeline(**quick)(CONTENT, **given, callback=seen.append, resume=resume)
         assert torch.equal(again.tensor, whole.tensor)
-        assert len(seen) == (5 if levels is None else 2)
+        rest = [5, 2] if painter == "gram" else [7, 4, 2]
+        assert len(seen) == rest[number]
 
 
 def test_the_random_state_of_the_caller_is_left_alone(quick: dict[str, Any]) -> None:

@@ -16,6 +16,8 @@ LEAST_SIDE_PX = 8
 MAX_BANDS = 6
 # Step size at the end of a level, as a share of the first.
 LAST_RATE = 0.2
+# Of Adam (Kingma & Ba, 2015, algorithm 1).
+BETAS, EPSILON = (0.9, 0.99), 1e-8
 
 
 class PyramidAdam:
@@ -33,7 +35,7 @@ class PyramidAdam:
     """
 
     def __init__(self, start: Tensor, lr: float, steps: int) -> None:
-        self.lr, self.steps, self.taken = lr, steps, 0
+        self.lr, self.steps, self.taken, self.since = lr, steps, 0, 0
         self._reset(start.detach())
 
     def next(self, image: Tensor, loss: float, gradient: Tensor) -> Tensor:
@@ -45,16 +47,24 @@ class PyramidAdam:
             picture = picture_of(self.bands)
         gradients = torch.autograd.grad(picture, self.bands, gradient)
         falling = 0.5 * (1 + math.cos(math.pi * min(1.0, self.taken / max(1, self.steps))))
-        self.adam.param_groups[0]["lr"] = self.lr * (LAST_RATE + (1 - LAST_RATE) * falling)
-        for band, slope in zip(self.bands, gradients, strict=True):
-            band.grad = slope
-        self.adam.step()
-        self.taken += 1
-        return picture_of(self.bands).detach()
+        rate = self.lr * (LAST_RATE + (1 - LAST_RATE) * falling)
+        self.taken, self.since = self.taken + 1, self.since + 1
+        # Written out: the first step of torch.optim loads a compiler, which takes seconds.
+        bias, square_bias = 1 - BETAS[0] ** self.since, 1 - BETAS[1] ** self.since
+        with torch.no_grad():
+            for band, slope, mean, square in zip(
+                self.bands, gradients, self.means, self.squares, strict=True
+            ):
+                mean.lerp_(slope, 1 - BETAS[0])
+                square.mul_(BETAS[1]).addcmul_(slope, slope, value=1 - BETAS[1])
+                scale = (square / square_bias).sqrt_().add_(EPSILON)
+                band.addcdiv_(mean, scale, value=-rate / bias)
+            return picture_of(self.bands)
 
     def _reset(self, image: Tensor) -> None:
         self.bands = [band.contiguous().requires_grad_() for band in pyramid_of(image)]
-        self.adam = torch.optim.Adam(self.bands, lr=self.lr, betas=(0.9, 0.99))
+        self.means, self.squares = ([torch.zeros_like(b) for b in self.bands] for _ in range(2))
+        self.since = 0
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def test_an_identical_pair_is_trusted(tmp_path: Path) -> None:
     save_geometry_network(
         tmp_path / "n", network.state_dict(), SETTINGS, cells=11, features=features
     )
-    content = picture(3, (176, 176))
+    content = picture(3, 176, 176)
     estimate = estimate_warp(content, content, extractor, settings(tmp_path / "n"))
     assert estimate.confidence > 0.3
     shifted = sample(content, base_grid((176, 176))[None] + 0.5, padding="reflection")
@@ -146,7 +146,7 @@ def test_a_second_network_sees_the_content_as_the_first_warps_it(
 
 
 def test_what_is_missing_is_said(extractor: FeatureExtractor, tmp_path: Path) -> None:
-    content = picture(0, (96, 96))
+    content = picture(0, 96, 96)
     network = GeometryNetwork(SETTINGS, 11)
     features = {"name": "vgg19", "hash": ""}
     save_geometry_network(

@@ -21,7 +21,7 @@ from geostyle.texture import (
     level_sizes,
     transfer_texture,
 )
-from geostyle.texture import transfer as texture_transfer
+from geostyle.texture import gram as gram_painting
 from geostyle.texture.schedule import style_size
 
 
@@ -42,7 +42,7 @@ def test_painting_hides_the_border(tiny_weights: Path, size: tuple[int, int]) ->
     generator = torch.Generator().manual_seed(1)
     content, style = (resize(torch.rand(1, 3, 6, 6, generator=generator), size) for _ in "ab")
     settings = TransferSettings(
-        weights=tiny_weights, device="cpu", precision="float32",
+        weights=tiny_weights, device="cpu", precision="float32", painter="gram",
         texture=TextureSettings(iterations=(4, 3, 2)),
     )  # fmt: skip
     pipe, seen = Pipeline(settings), list[Progress]()
@@ -105,7 +105,7 @@ def test_strokes_stay_as_large_where_the_border_is_gone(
         read.append(style_size(style, size, scale)[1])
         return style_size(style, size, scale)
 
-    monkeypatch.setattr(texture_transfer, "style_size", watch)
+    monkeypatch.setattr(gram_painting, "style_size", watch)
     settings = TextureSettings(iterations=(1, 1))
     style = torch.rand(1, 3, 48, 80)
     transfer_texture(content, style, lite, settings, PaintOptions(border_px=8))

@@ -108,14 +108,17 @@ def test_an_error_names_the_largest_size_that_fits(network: FeatureExtractor) ->
 
 
 def test_automatic_tiles_are_settled_once(network: FeatureExtractor) -> None:
-    free = settle_tiles(TextureSettings(memory_gb=1000), [network], (300, 400))
+    free = settle_tiles(TextureSettings(iterations=(9,), memory_gb=1000), [network], (300, 400))
     assert free.tile_px == 400  # nothing is longer: nothing is cut
     assert settle_tiles(free, [network], (3000, 4000)) is free
     held = resident_bytes() / 1e9  # by all the tests before, too
-    scarce = settle_tiles(TextureSettings(memory_gb=held + 12), [network], (4000, 6000))
+    wanted = TextureSettings(iterations=(9,), memory_gb=held + 12)
+    scarce = settle_tiles(wanted, [network], (4000, 6000))
     assert scarce.tile_px < 6000
     with pytest.raises(InputError, match="size_px"):
-        settle_tiles(TextureSettings(memory_gb=0.01), [network], (300, 400))
+        settle_tiles(wanted, [network], (300, 400), more=lambda *_: 1e12)
+    with pytest.raises(InputError, match="size_px"):
+        settle_tiles(TextureSettings(iterations=(9,), memory_gb=0.01), [network], (300, 400))
     assert available_bytes(torch.device("cpu")) > 1e6
     with pytest.raises(InputError, match="tile_px"):
         TextureSettings(tile_px=5)
