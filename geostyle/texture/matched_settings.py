@@ -24,7 +24,7 @@ class MatchedSettings:
     step_size: float = setting(0.01, min=0.0, help="first step size of matched painting")
     split_step_size: float = setting(0.5, min=0.0, help="step size of the last steps, relative")
     kept: float = setting(
-        0.5,
+        0.6,
         min=0.0,
         max=1.0,
         help="share of the content in the picture that is matched; the rest is the painting so far",
