@@ -1,4 +1,4 @@
-"""measure: pf-willow, pf-pascal, spair (keypoints), synthetic, features, painting, texture-source; show: pairs"""
+"""measure: pf-willow, pf-pascal, spair, texture-source, painting, features, synthetic; pairs"""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -16,8 +17,9 @@ from torch import Tensor
 from geostyle.coords import Size, resize, size_of
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
+from geostyle.io.files import read_json
 from geostyle.io.images import load_picture
-from geostyle.texture.colors import color_moments
+from geostyle.io.originals import FILES as ORIGINALS
 from geostyle.texture.hypercolumns import LAYERS, hypercolumns, layer_scales
 from geostyle.texture.losses import gram, relative_error
 
@@ -26,6 +28,7 @@ SHAPE_LAYERS = ("relu3_1", "relu3_2", "relu3_3", "relu4_1")
 POSITIONS = 2048  # of the hypercolumns, drawn from each picture
 SHAPE_POSITIONS = 1024
 COLUMNS = ("content", "tex_style", "result")
+RESULT_SUFFIXES = (".png", ".tif", ".jpg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,9 @@ class Painting:
 
 
 @torch.no_grad()
-def score_painting(painting: Painting, network: FeatureExtractor, *, seed: int = 0) -> PaintingScore:
+def score_painting(
+    painting: Painting, network: FeatureExtractor, *, seed: int = 0
+) -> PaintingScore:
     """Score a painting.
 
     Args:
@@ -114,12 +119,15 @@ def relaxed_earth_movers_distance(a: Tensor, b: Tensor) -> float:
     return max(float(distances.amin(1).mean()), float(distances.amin(0).mean()))
 
 
-def read_list(path: Path) -> Iterator[Painting]:
+def read_list(path: Path, argument: str = "list") -> Iterator[Painting]:
     """Paintings of a CSV file with the columns content, tex_style and result.
 
     Paths are relative to the file; lines that begin with # are skipped.
 
-    Raises: InputError for a missing column or picture.
+    Args:
+        argument: that names the file, for errors.
+
+    Raises: InputError for a file without lines, a missing column or picture.
     """
     try:
         lines = [
@@ -128,64 +136,135 @@ def read_list(path: Path) -> Iterator[Painting]:
             if line.strip() and not line.startswith("#")
         ]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"list: expected a readable CSV file, got {str(path)!r}") from error
+        raise InputError(f"{argument}: expected a readable CSV file, got {str(path)!r}") from error
     rows = csv.DictReader(lines)
     missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
     if missing:
         raise InputError(
-            f"list: expected the columns {', '.join(COLUMNS)} in {str(path)!r}, "
+            f"{argument}: expected the columns {', '.join(COLUMNS)} in {str(path)!r}, "
             f"got none named {missing[0]}"
         )
-    for row in rows:
-        pictures = {
-            name: load_picture(path.parent / str(row[name] or ""), name=name).tensor
-            for name in COLUMNS
-        }
-        yield Painting(Path(str(row["result"])).name, **pictures)
+    listed = [[row[name] or "" for name in COLUMNS] for row in rows]
+    if not listed:
+        raise InputError(f"{argument}: expected paintings in {str(path)!r}, got none")
+    for names in listed:
+        pictures = [load_picture(path.parent / name, name=argument).tensor for name in names]
+        yield Painting(_name(names[0], names[1]), *pictures)
 
 
-def read_runs(folder: Path) -> Iterator[Painting]:
+def read_runs(folder: Path, argument: str = "runs") -> Iterator[Painting]:
     """Paintings of the finished runs below a folder: their warped content, style and result.
 
-    Runs without a texture style, or with several, are left out.
+    Runs without a texture style, or with several, are left out. A painting is named after
+    the pictures that its run was given.
 
     Raises: InputError where no run is left.
     """
     found = 0
-    for result in sorted(folder.glob("*/result.*")):
-        run = result.parent
+    for warped in sorted(folder.glob("*/warped.png")):
+        run = warped.parent
         styles = sorted(run.glob("inputs/tex_style*.png"))
-        warped = run / "warped.png"
-        if len(styles) != 1 or not warped.is_file() or result.suffix == ".json":
+        files = [run / f"result{suffix}" for suffix in RESULT_SUFFIXES]
+        results = [file for file in files if file.is_file()]
+        if len(styles) != 1 or not results or (run / ".unfinished").exists():
             continue
         found += 1
-        yield Painting(
-            run.name,
-            content=load_picture(warped, name="runs").tensor,
-            tex_style=load_picture(styles[0], name="runs").tensor,
-            result=load_picture(result, name="runs").tensor,
-        )
+        pictures = [
+            load_picture(file, name=argument).tensor for file in (warped, styles[0], results[0])
+        ]
+        yield Painting(_name_of(run), *pictures)
     if not found:
         raise InputError(
-            f"runs: expected runs with one texture style each below {str(folder)!r}, got none"
+            f"{argument}: expected finished runs with one texture style each below "
+            f"{str(folder)!r}, got none"
         )
 
 
-def medians(scores: Sequence[PaintingScore]) -> dict[str, float]:
-    """Median over paintings of every figure, by name."""
-    rows = [asdict(score) for score in scores]
+def read_paintings(path: Path, argument: str) -> Iterator[Painting]:
+    """Paintings of a CSV file or of a folder of runs; see `read_list` and `read_runs`."""
+    return read_runs(path, argument) if path.is_dir() else read_list(path, argument)
+
+
+def score_all(
+    paintings: Iterable[Painting],
+    network: FeatureExtractor,
+    *,
+    seed: int = 0,
+    on_painting: Callable[[], object] = lambda: None,
+) -> dict[str, PaintingScore]:
+    """Scores by name; later paintings of the same name are numbered from 2."""
+    found: dict[str, PaintingScore] = {}
+    times: Counter[str] = Counter()
+    for painting in paintings:
+        times[painting.name] += 1
+        number = times[painting.name]
+        name = painting.name if number == 1 else f"{painting.name} ({number})"
+        found[name] = score_painting(painting, network, seed=seed)
+        on_painting()
+    return found
+
+
+def ratios(
+    scores: Mapping[str, PaintingScore], baseline: Mapping[str, PaintingScore]
+) -> dict[str, float]:
+    """Median over the names in both of every score's ratio to that of the baseline.
+
+    Raises: InputError where they have no name in common.
+    """
+    common = [name for name in scores if name in baseline]
+    if not common:
+        raise InputError(
+            f"baseline: expected paintings named as the scored ones, such as {next(iter(scores))!r}"
+            f", got {next(iter(baseline))!r}"
+        )
+    mine, other = ([asdict(one[name]) for name in common] for one in (scores, baseline))
+    return {
+        key: statistics.median(a[key] / max(b[key], 1e-9) for a, b in zip(mine, other, strict=True))
+        for key in mine[0]
+    }
+
+
+def medians(scores: Mapping[str, PaintingScore]) -> dict[str, float]:
+    """Median over paintings of every score, by its name."""
+    rows = [asdict(score) for score in scores.values()]
     return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
 
 
-def table(scores: dict[str, PaintingScore]) -> str:
-    """One line per painting and a last one of medians, as text."""
+def table(scores: Mapping[str, PaintingScore], relative: Mapping[str, float] | None = None) -> str:
+    """One line per painting, one of medians, and one of the ratios to a baseline, as text."""
     names = [field.name for field in fields(PaintingScore)]
-    width = max(8, *(len(name) for name in scores))
+    rows: dict[str, Mapping[str, float]] = {name: asdict(one) for name, one in scores.items()}
+    rows |= {"median": medians(scores)}
+    if relative is not None:
+        rows |= {"ratio to baseline": relative}
+    width = max(len(name) for name in rows)
     lines = ["".ljust(width) + "".join(name.rjust(14) for name in names)]
-    rows = {name: asdict(score) for name, score in scores.items()}
-    for name, row in [*rows.items(), ("median", medians(list(scores.values())))]:
+    for name, row in rows.items():
         lines.append(name.ljust(width) + "".join(f"{row[key]:14.3f}" for key in names))
     return "\n".join(lines)
+
+
+def color_moments(picture: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (3,) and covariance (3, 3) in CIE Lab of the pixels of (1, 3, H, W), sRGB in [0, 1]."""
+    import kornia.color  # slow to load
+
+    lab = kornia.color.rgb_to_lab(picture.cpu().double())[0].flatten(1)
+    return lab.mean(1), torch.cov(lab, correction=0)
+
+
+def _name(content: str, tex_style: str) -> str:
+    return f"{Path(content).stem} x {Path(tex_style).stem}"
+
+
+def _name_of(run: Path) -> str:
+    """The name of a run's pictures where it recorded them, otherwise that of its folder."""
+    file = run / ORIGINALS
+    files = read_json(file, name="runs") if file.is_file() else {}
+    try:
+        content, tex_style = (files[name]["path"] for name in ("content", "tex_style-1"))
+        return _name(content, tex_style)
+    except (KeyError, TypeError):
+        return run.name
 
 
 def _flat(columns: Tensor) -> Tensor:
