@@ -64,7 +64,9 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
         return 0
     if settings.root is None:
         raise InputError(f"root: expected --root with {ABOUT[benchmark]}, got nothing")
-    pairs = chosen(READERS[benchmark](settings.root), settings)
+    pairs = chosen(
+        READERS[benchmark](settings.root), settings.classes, settings.limit, settings.unrelated
+    )
     unrelated = pck.unrelated_pairs(pairs, settings.unrelated)
     everything = [*pairs, *unrelated]
     network = settings.network.load()
@@ -79,20 +81,22 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
     return 0
 
 
-def chosen(pairs: list[KeypointPair], settings: Keypoints) -> list[KeypointPair]:
+def chosen(
+    pairs: list[KeypointPair], classes: Sequence[str], limit: int, unrelated: int = 0
+) -> list[KeypointPair]:
     """Return the pairs of the classes asked for, at most as many as the limit.
 
     Raises: InputError for an unknown class, or where unrelated pairs need more classes.
     """
     kinds = list(dict.fromkeys(pair.kind for pair in pairs))
-    missing = [name for name in settings.classes if name not in kinds]
+    missing = [name for name in classes if name not in kinds]
     if missing:
         raise InputError(f"classes: expected some of {', '.join(kinds)}, got {missing[0]!r}")
-    if settings.classes:
-        pairs = [pair for pair in pairs if pair.kind in settings.classes]
-    if settings.unrelated and not pck.unrelated_pairs(pairs, 1):
+    if classes:
+        pairs = [pair for pair in pairs if pair.kind in classes]
+    if unrelated and not pck.unrelated_pairs(pairs, 1):
         raise InputError(f"{UNRELATED}: expected pairs of two kinds of things or more, got one")
-    if settings.limit and settings.limit < len(pairs):
-        step = len(pairs) / settings.limit
-        pairs = [pairs[int(i * step)] for i in range(settings.limit)]
+    if limit and limit < len(pairs):
+        step = len(pairs) / limit
+        pairs = [pairs[int(i * step)] for i in range(limit)]
     return pairs

@@ -1,4 +1,4 @@
-"""measure: pf-willow, pf-pascal, spair (keypoints), synthetic, features; show: pairs"""
+"""measure: pf-willow, pf-pascal, spair, texture-source, painting, features, synthetic; pairs"""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ BENCHMARKS = {
     "pairs": "_evaluate_pairs",
     "synthetic": "_evaluate_synthetic",
     "features": "_evaluate_features",
+    "painting": "_evaluate_painting",
+    "texture-source": "_evaluate_texture_source",
 }
 
 

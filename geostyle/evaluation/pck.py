@@ -102,9 +102,18 @@ def score(
     pairs: Sequence[KeypointPair], predictions: Sequence[Prediction], features: str
 ) -> list[Row]:
     """PCK of every estimator, for each class and over all pairs, at every alpha."""
+    errors: dict[str, dict[int, Array]] = {}
+    for p in predictions:
+        errors.setdefault(p.estimator, {})[p.pair] = errors_of(pairs[p.pair], p)
+    return rows_of(pairs, errors, features)
+
+
+def rows_of(
+    pairs: Sequence[KeypointPair], errors_by_name: dict[str, dict[int, Array]], features: str
+) -> list[Row]:
+    """Rows of `score` from errors (K,) by name of an estimator, then by number of the pair."""
     rows = []
-    for name in dict.fromkeys(p.estimator for p in predictions):
-        errors = {p.pair: errors_of(pairs[p.pair], p) for p in predictions if p.estimator == name}
+    for name, errors in errors_by_name.items():
         for kind in [*dict.fromkeys(pairs[n].kind for n in errors), "all"]:
             numbers = [n for n in errors if kind in ("all", pairs[n].kind)]
             pictures = [(str(pairs[n].source), str(pairs[n].target)) for n in numbers]
