@@ -41,7 +41,7 @@ from geostyle.pipeline import (
     check_tex_styles,
 )
 from geostyle.report.html import write_report
-from geostyle.report.run_files import PREVIEW_FILE
+from geostyle.report.run_files import PREVIEW_FILE, SOURCE_FILE, save_source
 from geostyle.texture import Finished, PaintOptions, Progress
 from geostyle.warps import WarpParameters
 
@@ -262,6 +262,8 @@ class Transfer:
             path = run.file(PREVIEW_FILE if job.preview > 1 else "warped.png")
         else:
             path = job.result.save(result.tensor, run.file("result"), self.content)
+        if result.texture is not None and result.texture.source_map is not None:
+            save_source(run.file(SOURCE_FILE), result.texture.source_map)
         if not result.interrupted and job.animation.animate:
             styles = [style.tensor for style in self.tex_styles]
             options = PaintOptions(job.tex_weights, result.geometry.masks)

@@ -15,7 +15,10 @@ from geostyle.errors import InputError
 from geostyle.io.images import SUFFIXES, load_picture
 
 # They hold when and where a run was made, or are made from its other files.
-OMITTED = "settings.yaml", "environment.json", "report.html", "contact_sheet.png", "originals"
+OMITTED = (
+    "settings.yaml", "environment.json", "report.html", "contact_sheet.png", "source.png",
+    "originals",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -17,25 +17,33 @@ from geostyle.config import flatten
 from geostyle.io.files import write_bytes, write_text
 from geostyle.report.plots import draw_grid, loss_plot, texture_steps
 from geostyle.report.run_files import RunFiles, read_run
-from geostyle.report.sheet import Panel, contact_sheet, encode, fit, join
+from geostyle.report.sheet import Panel, contact_sheet, encode, fit, join, save_sheet
+from geostyle.report.sources import source_panels
 
 MAX_EMBEDDED_PX = 1024
+SOURCE_PX = 512  # height of source.png's pictures
 
 
 def write_report(folder: str | Path) -> Path:
     """Write contact_sheet.png and report.html of a run folder, from its other files only.
 
+    Where the run has a source map, source.png shows it.
+
     Returns: the path of report.html.
     Raises: InputError where it is no run folder.
     """
     run = read_run(folder)
-    rows = panels(run)
-    write_bytes(run.folder / "contact_sheet.png", encode(contact_sheet(rows), "PNG"))
+    rows, sources = panels(run), _sources(run)
+    if sources:
+        save_sheet([sources], run.folder / "source.png", SOURCE_PX)
+    sheet = contact_sheet([*rows, sources] if sources else rows)
+    write_bytes(run.folder / "contact_sheet.png", encode(sheet, "PNG"))
     loader = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     source = resources.files("geostyle") / "assets" / "report.html"
     html = loader.from_string(source.read_text(encoding="utf-8")).render(
         name=run.folder.name,
         rows=[[(panel, data_uri(panel.image)) for panel in row] for row in rows],
+        sources=[(panel, data_uri(panel.image)) for panel in sources],
         compare=_comparison(run),
         choices=data_uri(run.choices) if run.choices is not None else None,
         geometry=_geometry_facts(run),
@@ -90,6 +98,13 @@ def data_uri(image: np.ndarray) -> str:
     height, width = image.shape[:2]
     picture = fit(image, (min(MAX_EMBEDDED_PX, height), min(MAX_EMBEDDED_PX, width)))
     return "data:image/jpeg;base64," + base64.b64encode(encode(picture, "JPEG")).decode("ascii")
+
+
+def _sources(run: RunFiles) -> list[Panel]:
+    """Return the pictures of the source map; none without one."""
+    if run.source is None or run.result is None or not run.tex_styles:
+        return []
+    return source_panels(run.source, run.result, run.tex_styles)
 
 
 def _comparison(run: RunFiles) -> tuple[str, str, str] | None:

@@ -19,6 +19,7 @@ from geostyle.report.plots import TERMS, control_points_of, texture_steps
 from geostyle.warps import WarpParameters
 
 GRID_FILE = "grid.safetensors"
+SOURCE_FILE = "source.safetensors"
 PREVIEW_FILE = "preview.png"  # the warps to choose from
 RESULT_FILES = ("result.png", "result.tif", "result.jpg", "result.webp")
 
@@ -27,7 +28,8 @@ RESULT_FILES = ("result.png", "result.tif", "result.jpg", "result.webp")
 class RunFiles:
     """The contents of a run folder; None or empty for files that this run did not make.
 
-    Pictures are (H, W, 3) uint8, the grid is (H, W, 2), control points are (K, 2).
+    Pictures are (H, W, 3) uint8, the grid is (H, W, 2), control points are (K, 2), the source map
+    is (4, h, w).
     """
 
     folder: Path
@@ -38,6 +40,7 @@ class RunFiles:
     warped: np.ndarray | None
     result: np.ndarray | None
     grid: np.ndarray | None
+    source: np.ndarray | None
     theta: dict[str, Any]
     settings: dict[str, Any]
     environment: dict[str, Any]
@@ -49,6 +52,11 @@ class RunFiles:
 def save_grid(path: Path, grid: torch.Tensor) -> None:
     """Write a sampling grid (1, H, W, 2) as safetensors, whole or not at all."""
     write_bytes(path, save({"grid": grid.detach().cpu().float().contiguous()}))
+
+
+def save_source(path: Path, source_map: torch.Tensor) -> None:
+    """Write a source map (4, h, w) as safetensors, whole or not at all."""
+    write_bytes(path, save({"source": source_map.detach().cpu().float().contiguous()}))
 
 
 def read_run(folder: str | Path) -> RunFiles:
@@ -101,6 +109,7 @@ def _read(folder: Path) -> RunFiles:
         warped=picture("warped.png"),
         result=picture(*RESULT_FILES),
         grid=_read_grid(folder / GRID_FILE),
+        source=_read_source(folder / SOURCE_FILE),
         theta=theta,
         settings=dict(read_yaml(settings)) if settings.is_file() else {},
         environment=mapping("environment.json"),
@@ -117,3 +126,12 @@ def _read_grid(path: Path) -> np.ndarray | None:
     if grid.ndim != 4 or grid.shape[0] != 1 or grid.shape[3] != 2 or not np.isfinite(grid).all():
         raise InputError(f"run: expected a finite grid (1, H, W, 2) in {str(path)!r}")
     return grid[0]
+
+
+def _read_source(path: Path) -> np.ndarray | None:
+    if not path.is_file():
+        return None
+    source = load_file(path)["source"]
+    if source.ndim != 3 or source.shape[0] != 4 or not source.size or not np.isfinite(source).all():
+        raise InputError(f"run: expected a finite source map (4, h, w) in {str(path)!r}")
+    return source
