@@ -8,6 +8,7 @@ it is called.
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import sys
 from collections.abc import Callable, Sequence
@@ -51,6 +52,9 @@ def guarded(
 
     Returns: the exit status: that of `main`, 2 after an error, 130 after Ctrl-C.
     """
+    # Names of files that are not UTF-8 are shown as well as they can be.
+    with contextlib.suppress(AttributeError, ValueError):
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         return main(list(argv))
     except GeostyleError as error:

@@ -32,6 +32,11 @@ class OutputSettings:
         choices=("keep", "srgb"),
         help="color profile of the result: the content's own, or sRGB",
     )
+    alpha: str = setting(
+        "keep",
+        choices=("keep", "white"),
+        help="the content's transparency: kept where the format can hold it, or laid on white",
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -40,14 +45,17 @@ class OutputSettings:
         if self.bit_depth == 16 and self.format not in DEEP:
             raise InputError(f"bit_depth: expected 8 for {self.format}, got 16")
 
-    def save(self, image: Tensor, stem: Path, content: Picture) -> Path:
+    def save(
+        self, image: Tensor, stem: Path, content: Picture, alpha: Tensor | None = None
+    ) -> Path:
         """Write a picture made of `content` to `stem` with the format's suffix; return its path.
 
-        Args: image, (1, 3, H, W), sRGB in [0, 1].
+        Args: image, (1, 3, H, W), sRGB in [0, 1]; alpha, (1, 1, H, W) in [0, 1], or None.
         """
         path = stem.with_name(stem.name + SUFFIXES[self.format])
         bit_depth = self.bit_depth or (content.bit_depth if self.format in DEEP else 8)
         own = content.icc if self.icc == "keep" else None
         icc = own if own is not None and can_hold(own) else srgb_profile()
-        save_picture(image, path, bit_depth=bit_depth, quality=self.quality, icc=icc)
+        alpha = alpha if self.alpha == "keep" else None
+        save_picture(image, path, bit_depth=bit_depth, quality=self.quality, icc=icc, alpha=alpha)
         return path

@@ -36,6 +36,8 @@ def save_canvas(run: RunFolder, geometry: GeometryResult) -> None:
     tensors = {"image": geometry.tensor}
     if geometry.masks is not None:
         tensors["masks"] = geometry.masks
+    if geometry.alpha is not None:
+        tensors["alpha"] = geometry.alpha
     if geometry.inside is not None:
         tensors["inside"] = geometry.inside
     for number, guide in enumerate(geometry.guides):
@@ -54,7 +56,8 @@ def load_canvas(run: RunFolder) -> Resume | None:
         return None
     tensors, config = load_checkpoint(run.file(CANVAS), CANVAS_KIND, name="resume")
     masks = tensors.pop("masks", tensors.pop("shares", None))  # the latter in runs of version 0.1
-    inside, guides = tensors.pop("inside", None), list[SourceGuide | None]()
+    inside, alpha = tensors.pop("inside", None), tensors.pop("alpha", None)
+    guides = list[SourceGuide | None]()
     for number in range(int(config.get("guides", 0))):
         positions = tensors.pop(f"guides.{number}.positions", None)
         confidence = tensors.pop(f"guides.{number}.confidence", None)
@@ -64,7 +67,7 @@ def load_canvas(run: RunFolder) -> Resume | None:
             guides.append(SourceGuide(positions, confidence))
     if set(tensors) != {"image"}:
         raise InputError(f"resume: expected a picture in {str(run.file(CANVAS))!r}, got none")
-    return Resume(tensors["image"], masks, inside, tuple(guides))
+    return Resume(tensors["image"], masks, inside, tuple(guides), alpha=alpha)
 
 
 def save_levels(run: RunFolder, finished: Finished) -> None:

@@ -80,7 +80,7 @@ class Unit:
 
         Raises: InputError for a picture that cannot be used.
         """
-        content = load_picture(self.content, name="content")
+        content = load_picture(self.content, name="content", keeps_alpha=True)
         styles = [load_picture(path, name="tex_style") for path in self.tex_style]
         return content, {
             "geo_style": load_optional(self.geo_style, "geo_style"),
@@ -143,12 +143,16 @@ def list_units(job: BatchJob) -> list[Unit]:
         styles = job.tex_style if mixed else (() if tex is None else (tex,))
         named = [path for path in (geo, tex) if path is not None and path.parent in folders]
         found.append(([content, *named], Unit("", content, geo, styles)))
-    stems = Counter("+".join(path.stem for path in parts) for parts, _ in found)
-    units = []
+    stems = Counter("+".join(path.stem for path in parts).casefold() for parts, _ in found)
+    units, taken = [], set[str]()
     for parts, unit in found:
         name = "+".join(path.stem for path in parts)
-        if stems[name] > 1:  # photo.jpg beside photo.png
+        if stems[name.casefold()] > 1:  # photo.jpg beside photo.png
             name = "+".join(path.name.replace(".", "_") for path in parts)
+        plain, number = name, 2
+        while name.casefold() in taken:  # a.jpg and a.png beside a_jpg.png
+            name, number = f"{plain}-{number}", number + 1
+        taken.add(name.casefold())
         units.append(replace(unit, name=name))
     return units
 
@@ -225,7 +229,8 @@ def transfer_all(units: list[Unit], job: BatchJob, pipe: Pipeline, run: RunFolde
                 interrupted = True
                 break
             # Not inside the try: where one result cannot be written, none can.
-            path = job.result.save(result.tensor, run.file(unit.name), content)
+            stem = run.file(unit.name)
+            path = job.result.save(result.tensor, stem, content, result.alpha)
             seconds = round(time.monotonic() - started, 3)
             run.log(stage="done", name=unit.name, file=path.name, inputs=inputs, seconds=seconds)
             counts["done"] += 1

@@ -98,7 +98,7 @@ def main(argv: Sequence[str]) -> int:
 def _add_paths(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "paths", nargs="*", type=Path, metavar="PATH",
+        "paths", nargs="*", type=config.own_path, metavar="PATH",
         help="[NETWORK.safetensors|NAME] PICTURE|FOLDER… OUTPUT: a picture's name for one picture, "
         "else a folder",
     )  # fmt: skip

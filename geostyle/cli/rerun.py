@@ -30,9 +30,12 @@ COMPARED = ("python", "platform", "cpu", "cuda", "packages", "commit", "variable
 def main(argv: Sequence[str]) -> int:
     """Run again in a folder of its own, compare, print one line per file."""
     parser = Parser(prog="geostyle rerun", description="Make a run again and compare the results.")
-    parser.add_argument("run", type=Path, help="run folder, such as runs/00001-transfer")
+    parser.add_argument("run", type=config.own_path, help="run folder, such as runs/00001-transfer")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="keep the new run below DIR; default: no"
+        "--output",
+        type=config.own_path,
+        metavar="DIR",
+        help="keep the new run below DIR; default: no",
     )
     args = parser.parse_args(argv)
     job, environment = repeatable(args.run)

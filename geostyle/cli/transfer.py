@@ -130,6 +130,9 @@ def main(argv: Sequence[str]) -> int:
         print("settings:", *config.dump_yaml(job).splitlines(), sep="\n  ")
         if job.content is None:
             print("content: none given, taking the bundled one")
+        if len(job.tex_style) > 1:
+            names = ", ".join(path.name for path in job.tex_style)
+            print(f"tex_style: the textures of {len(job.tex_style)} pictures are mixed: {names}")
         return 0 if args.dry_run else transfer.run()
 
 
@@ -137,7 +140,7 @@ def add_resume(parser: argparse.ArgumentParser) -> None:
     """Add the flag of a run to go on with."""
     parser.add_argument(
         "--resume",
-        type=Path,
+        type=config.own_path,
         metavar="RUN",
         help="run folder to go on with from its last finished level, under its own settings",
     )
@@ -165,10 +168,14 @@ class Transfer:
 
     def __init__(self, job: Job, resumed: RunFolder | None, stack: contextlib.ExitStack) -> None:
         self.job, self.resumed, self.stack = job, resumed, stack
-        self.content = load_picture(job.content or bundled_content(), name="content")
+        self.content = load_picture(
+            job.content or bundled_content(), name="content", keeps_alpha=True
+        )
         self.geo_style = load_optional(job.geo_style, "geo_style")
         self.tex_styles = [load_picture(path, name="tex_style") for path in job.tex_style]
-        self.tex_masks = [load_picture(path, name="tex_mask") for path in job.tex_mask]
+        self.tex_masks = [
+            load_picture(path, name="tex_mask", keeps_alpha=True) for path in job.tex_mask
+        ]
         self.guide: dict[str, Any] = {
             "content_mask": load_optional(job.content_mask, "content_mask"),
             "geo_mask": load_optional(job.geo_mask, "geo_mask"),
@@ -261,7 +268,7 @@ class Transfer:
         if job.preview:
             path = run.file(PREVIEW_FILE if job.preview > 1 else "warped.png")
         else:
-            path = job.result.save(result.tensor, run.file("result"), self.content)
+            path = job.result.save(result.tensor, run.file("result"), self.content, result.alpha)
         if result.texture is not None and result.texture.source_map is not None:
             save_source(run.file(SOURCE_FILE), result.texture.source_map)
         if not result.interrupted and job.animation.animate:

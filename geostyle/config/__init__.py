@@ -9,6 +9,7 @@ from geostyle.config.settings import (
     current_names,
     dump_yaml,
     flatten,
+    own_path,
     resolve,
     setting,
     to_dict,
@@ -17,5 +18,5 @@ from geostyle.config.yaml_files import MAX_YAML_BYTES, read_yaml
 
 __all__ = [
     "FORMER_NAMES", "MAX_YAML_BYTES", "Parser", "check", "current_names",
-    "dump_yaml", "flatten", "parse", "read_yaml", "resolve", "setting", "to_dict",
+    "dump_yaml", "flatten", "own_path", "parse", "read_yaml", "resolve", "setting", "to_dict",
 ]  # fmt: skip

@@ -10,13 +10,13 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Container, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from geostyle.config.settings import (
     TYPE_NAMES,
     current_name,
     leaves,
+    own_path,
     range_text,
     resolve,
     suggestion,
@@ -61,7 +61,7 @@ def parse(
             help=f"the same as --{name}",
         )  # fmt: skip
     parser.add_argument(
-        "--config", type=Path, metavar="YAML",
+        "--config", type=own_path, metavar="YAML",
         help=f"file of settings, such as a run's settings.yaml; default: ${CONFIG_VARIABLE}",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="check and print, then stop")
@@ -113,6 +113,7 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
+        self.add_argument("--version", action=_Version, help="show the version and exit")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, refusing unknown flags and reading flags of earlier versions."""
@@ -127,6 +128,20 @@ class Parser(argparse.ArgumentParser):
         """Print one line to stderr and exit with code 2."""
         print(f"{self.prog}: error: {' '.join(message.split())}", file=sys.stderr)
         raise SystemExit(2)
+
+
+class _Version(argparse.Action):
+    """Print the version of geostyle."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        options |= {"nargs": 0, "default": argparse.SUPPRESS}
+        super().__init__(option_strings, argparse.SUPPRESS, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        from geostyle import __version__
+
+        print(__version__)
+        parser.exit()
 
 
 def _current_flag(word: str, known: Container[str]) -> str:

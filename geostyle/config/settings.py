@@ -8,6 +8,7 @@ import difflib
 import logging
 import math
 import numbers
+import os
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 import yaml
 
-from geostyle.config.yaml_files import read_yaml
+from geostyle.config.yaml_files import found_beside, read_originals, read_yaml
 from geostyle.errors import InputError, brief
 
 S = TypeVar("S")
@@ -31,6 +32,27 @@ FORMER_NAMES = {
     "stylise": "stylize",
     "stylised": "stylized",
 }
+# Settings by what other programs call them, the likeliest first.
+MEANT = {
+    **dict.fromkeys(("gpu", "cuda", "cpu", "use-gpu", "gpu-id", "no-cuda", "mps"), ("device",)),
+    **dict.fromkeys(("style", "style-image", "texture", "style-path"), ("tex-style",)),
+    **dict.fromkeys(("input", "image", "source", "content-image", "in"), ("content", "paths")),
+    **dict.fromkeys(("out", "outdir", "output-dir", "save", "output-path", "o"), ("output",)),
+    **dict.fromkeys(("steps", "iters", "num-iterations", "n-iter", "epochs", "iter", "max-iter"),
+                    ("iterations", "steps")),
+    **dict.fromkeys(("width", "height", "resolution", "image-size", "img-size", "imsize", "res"),
+                    ("size", "size-px")),
+    **dict.fromkeys(("model", "backbone", "network", "net"), ("features", "network")),
+    **dict.fromkeys(("style-weight", "alpha", "strength"), ("tex-strength", "geo-strength")),
+    **dict.fromkeys(("learning-rate", "step"), ("lr",)),
+    **dict.fromkeys(("original-colors", "keep-color", "keep-colors", "color"), ("preserve-color",)),
+    **dict.fromkeys(("mask", "style-mask"), ("tex-mask", "content-mask")),
+    **dict.fromkeys(("fp16", "half", "amp", "bf16", "dtype"), ("precision",)),
+    **dict.fromkeys(("ram", "memory", "vram"), ("memory-gb",)),
+    **dict.fromkeys(("check", "test", "dryrun"), ("dry-run",)),
+    **dict.fromkeys(("random-seed", "manual-seed"), ("seed",)),
+    **dict.fromkeys(("blend-weights", "style-weights", "style-blend-weights"), ("tex-weights",)),
+}  # fmt: skip
 TYPE_NAMES = {int: "an integer", float: "a finite number", bool: "true or false", str: "text",
               Path: "a path"}  # fmt: skip
 
@@ -115,12 +137,14 @@ def resolve(
     known = {path: hint for path, _, hint, _ in walk(settings_class)}
     names = {field.name: path for path, field, _, _ in leaves(settings_class)}
     given: dict[str, Any] = {}
-    for key, value in flatten({} if yaml_path is None else read_yaml(Path(yaml_path))).items():
+    read = {} if yaml_path is None else flatten(read_yaml(own_path(yaml_path)))
+    originals = {} if yaml_path is None else read_originals(own_path(yaml_path))
+    for key, value in read.items():
         path = key if key in known else ".".join(map(current_name, key.split(".")))
         if path not in known:
             raise InputError(f"unknown setting {brief(key)}{suggestion(key, known)}")
         if not _is_settings(known[path]):
-            given[path] = value
+            given[path] = found_beside(originals, path.rpartition(".")[2], value)
         elif value not in (None, {}):  # an empty section reads as None
             raise InputError(f"{key}: expected a mapping of settings, got {brief(value)}")
     for key, value in (overrides or {}).items():
@@ -194,9 +218,19 @@ def _build(cls: type[S], default: S | None, given: Mapping[str, Any], prefix: st
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean …?" with the known name that is closest to `word`, or nothing."""
     # Compared without prefixes first: a key in the wrong section is a near miss, too.
-    last = {name.rsplit(".", 1)[-1]: name for name in known}
-    close = difflib.get_close_matches(word.rsplit(".", 1)[-1], last, n=1)
+    last = {_bare(name.rsplit(".", 1)[-1]): name for name in known}
+    plain = _bare(word.rsplit(".", 1)[-1])
+    meant = [name for name in MEANT.get(plain, ()) if name in last]
+    # Short words are alike by chance.
+    close = meant or difflib.get_close_matches(
+        plain, last, n=1, cutoff=0.75 if len(plain) < 6 else 0.65
+    )
     return f"; did you mean {last[close[0]]!r}?" if close else ""
+
+
+def _bare(name: str) -> str:
+    """A flag or a setting's name without dashes at its start, with dashes inside."""
+    return name.lstrip("-").replace("_", "-").lower()
 
 
 def _is_settings(hint: Any) -> bool:
@@ -244,8 +278,8 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
             if is_number and math.isfinite(float(value)):
                 return kind(value)
     elif kind is Path:
-        if isinstance(value, (str, Path)) and str(value):
-            return Path(value)
+        if isinstance(value, (str, os.PathLike)) and os.fsdecode(value):
+            return own_path(value)
     elif isinstance(value, kind):
         return value
     raise InputError(f"{name}: expected {_describe(hint)}, got {brief(value)}")
@@ -262,6 +296,14 @@ def _check_range(field: dataclasses.Field[Any], value: Any) -> None:
             raise InputError(f"{field.name}: expected one of {expected}, got {brief(item)}{hint}")
         if (low is not None and item < low) or (high is not None and item > high):
             raise InputError(f"{field.name}: expected {range_text(low, high)}, got {brief(item)}")
+
+
+def own_path(value: str | os.PathLike[str]) -> Path:
+    """A path as settings and flags name it: a leading ``~`` is the user's home."""
+    path = Path(os.fsdecode(value))
+    with contextlib.suppress(RuntimeError):  # no such user: a plain name
+        return path.expanduser()
+    return path
 
 
 def range_text(low: float | None, high: float | None) -> str:

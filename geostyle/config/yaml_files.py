@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import yaml
@@ -11,6 +13,9 @@ import yaml
 from geostyle.errors import InputError, brief
 
 MAX_YAML_BYTES = 100_000
+ORIGINALS = Path("originals", "files.json")  # of a run folder, beside its settings.yaml
+
+_log = logging.getLogger(__name__)
 
 
 class _Loader(yaml.SafeLoader):
@@ -47,3 +52,41 @@ def read_yaml(path: Path) -> Mapping[str, Any]:
     if not isinstance(values, Mapping | None):
         raise InputError(f"config: expected a mapping of settings, got {brief(values)}")
     return values or {}
+
+
+def read_originals(path: Path) -> dict[str, tuple[PurePath, Path]]:
+    """The files of the run whose settings are at `path`: where each was, and where it is kept.
+
+    Empty for other files of settings.
+    """
+    try:
+        entries = json.loads((path.parent / ORIGINALS).read_text("utf-8")).items()
+        return {
+            name: (Path(entry["path"]), path.parent / (entry["copy"] or entry["path"]))
+            for name, entry in entries
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return {}
+
+
+def found_beside(originals: Mapping[str, tuple[PurePath, Path]], name: str, value: Any) -> Any:
+    """A setting of a run's file of settings, paths of its files as they can be read from here.
+
+    Args:
+        originals: as `read_originals` returns them.
+        name: of the setting.
+        value: a path, a list of them, or anything else, which is returned as it is.
+    """
+    if isinstance(value, list):
+        names = [f"{name}-{number}" for number in range(1, len(value) + 1)]
+        pairs = zip(names, value, strict=True)
+        return [found_beside(originals, *pair) for pair in pairs] if originals else value
+    if not isinstance(value, str) or name not in originals:
+        return value
+    before, kept = originals[name]
+    own = Path(value)
+    asked_for = before.parts[-len(own.parts) :] == own.parts  # not another file, put in by hand
+    if not asked_for or (own.absolute() == before and own.exists()) or not kept.is_file():
+        return value
+    _log.warning("%s: %s is taken from %s", name, value, kept)
+    return str(kept)

@@ -8,6 +8,8 @@ are those of VGG-19 (see `training/distillation.py`).
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from importlib import resources
@@ -33,7 +35,13 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 PADDINGS = ("zeros", "reflect", "replicate", "circular")
 POOLINGS = ("max", "average")
 LITE_FILE = "lite.safetensors"
+# Start of the SHA-256 of files of weights: torchvision's vgg19 and vgg16, which their names end in.
+KNOWN_FILES = ("dcbb9e9d", "397923af")
+# Hash of the tensors of the original VGG-19, with the preprocessing of Caffe folded in.
+KNOWN_TENSORS = ("52666390df1eaa27",)
 BUNDLED_LITE = Path(str(resources.files("geostyle") / "assets" / LITE_FILE))
+
+_log = logging.getLogger(__name__)
 
 
 class FeatureExtractor(nn.Module):
@@ -237,12 +245,21 @@ def load_features(
     """
     if name == "lite":
         path = Path(weights or BUNDLED_LITE)
-        tensors, config = load_checkpoint(path, kind="features", name="weights")
+        try:
+            tensors, config = load_checkpoint(path, kind="features", name="weights")
+        except InputError as error:
+            hint = "; those of VGG need --features vgg19 or vgg16 beside it" if weights else ""
+            raise InputError(f"{error}{hint}") from error
         network = build_lite(tensors, config, pooling=pooling, padding=padding, source=str(path))
     else:
         network = FeatureExtractor(name, pooling=pooling, padding=padding)
         state = _torchvision_state(name) if weights is None else _read_vgg_state(Path(weights))
         _load_vgg_state(network, state, str(weights or "torchvision"))
+        if weights is not None and not _is_known(Path(weights), network):
+            _log.warning(
+                "weights: %s is not known as %s, though its shapes fit; it must take RGB as "
+                "torchvision's does: files from Caffe, in BGR, give wrong features", weights, name,
+            )  # fmt: skip
     network.requires_grad_(False).eval()
     network.convs.to(dtype=dtype)
     network.taps.to(dtype=dtype)
@@ -269,6 +286,14 @@ def build_lite(
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _unusable(f"expected a lite network in {source}", error) from error
     return network
+
+
+def _is_known(path: Path, network: FeatureExtractor) -> bool:
+    """Whether weights are torchvision's, by the hash in their file's name, or others known."""
+    if tensor_hash(network.convs.state_dict())[:16] in KNOWN_TENSORS:
+        return True
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:8] in KNOWN_FILES
 
 
 def _torchvision_state(name: str) -> dict[str, Tensor]:

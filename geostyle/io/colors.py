@@ -11,6 +11,8 @@ from PIL import Image, ImageCms
 
 _log = logging.getLogger(__name__)
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+# Of 255: how far two descriptions of sRGB, with rounded primaries or a table, may lie apart.
+SAME_LEVELS = 3
 _UNFIT = "%s: its color profile does not fit its mode; taken as sRGB"
 
 
@@ -34,17 +36,37 @@ def can_hold(icc: bytes) -> bool:
 def open_profile(icc: bytes | None, name: str) -> ImageCms.ImageCmsProfile | None:
     """Open an embedded profile; None where it is sRGB already, missing or (with a warning) damaged.
 
+    What a profile does to colors decides, not its name: sRGB's primaries under another curve, such
+    as linear light, often keep the name.
+
     Args: name, the picture's name, for the warning.
     """
     if icc is None:
         return None
     try:
         profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        description = ImageCms.getProfileDescription(profile).strip().lower()
     except (ImageCms.PyCMSError, OSError):
         _log.warning("%s: its color profile is damaged; taken as sRGB", name)
         return None
-    return None if "srgb" in description or description == "c2" else profile
+    return None if _is_srgb(icc) else profile
+
+
+@functools.lru_cache(maxsize=64)
+def _is_srgb(icc: bytes) -> bool:
+    """Return whether a profile of RGB or of grays leaves colors as sRGB has them."""
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    mode = {"RGB": "RGB", "GRAY": "L"}.get(profile.profile.xcolor_space.strip())
+    if mode is None:
+        return False
+    values = np.linspace(0, 255, 18).round().astype(np.uint8)
+    colors = np.stack(np.meshgrid(values, values, values), -1).reshape(18, -1, 3)
+    probe = Image.fromarray(colors if mode == "RGB" else np.ascontiguousarray(colors[..., 0]))
+    try:
+        converted = _convert(probe, profile, _SRGB)
+    except ImageCms.PyCMSError:
+        return False
+    found = np.asarray(converted).astype(int) - np.asarray(probe.convert("RGB"))
+    return bool(np.abs(found).max() <= SAME_LEVELS)
 
 
 def to_srgb(image: Image.Image, profile: ImageCms.ImageCmsProfile | None, name: str) -> Image.Image:

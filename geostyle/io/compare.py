@@ -73,7 +73,7 @@ def _results(folder: Path) -> Iterator[str]:
 
 
 def _of_pictures(first: Path, second: Path) -> str:
-    a, b = (load_picture(path, name=path.name).tensor for path in (first, second))
+    a, b = (load_picture(path, name=path.name, keeps_alpha=True).tensor for path in (first, second))
     if a.shape != b.shape:
         sizes = (f"{picture.shape[-1]}x{picture.shape[-2]}" for picture in (a, b))
         return f"sizes differ: {' and '.join(sizes)} px"

@@ -8,7 +8,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from geostyle.io.colors import open_profile, to_srgb, to_srgb_16
 
 # Formats that Pillow reads by itself: others run programs (EPS) or accept noise (TGA).
 FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF", "PPM", "JPEG2000", "AVIF")
+ANIMATED = ("GIF", "WEBP", "PNG", "TIFF", "AVIF")  # a JPEG may hold a preview of itself, too
 LIMIT_VARIABLE = "GEOSTYLE_MAX_MEGAPIXELS"
 _ORIENTATION = 0x0112  # EXIF tag
 _BITS_PER_SAMPLE, _PHOTOMETRIC = 258, 262  # TIFF tags
@@ -66,7 +67,7 @@ def over_limit(max_pixels: float) -> str:
 
 
 def decode(
-    image: Image.Image, path: Path | None, name: str
+    image: Image.Image, file: BinaryIO | None, name: str
 ) -> tuple[Tensor, Tensor | None, bytes | None, int]:
     """Turn an opened PIL image, and its file where it has one, into an upright sRGB picture.
 
@@ -79,7 +80,7 @@ def decode(
     remaining = _orientation(image)  # the TIFF reader turns by itself
     icc = image.info.get("icc_profile") or None
     profile = open_profile(icc, name)
-    array = _read_16_bits(image, path, 1 if remaining == orientation else orientation)
+    array = _read_16_bits(image, file, 1 if remaining == orientation else orientation)
     deep = array is not None
     if array is not None:
         array = array if icc is None or profile is None else to_srgb_16(array, icc, name)
@@ -91,21 +92,45 @@ def decode(
         raise InputError(f"{name}: expected 8 or 16 bits per channel, got mode {image.mode!r}")
     else:
         array = np.asarray(to_srgb(image, profile, name))
-    color, alpha = split(_upright(array, remaining), name)
+    return (*_in_tensors(_upright(array, remaining), name), icc, 16 if deep else 8)
+
+
+def decode_16_bits(
+    array: np.ndarray, orientation: int, icc: bytes | None, name: str
+) -> tuple[Tensor, Tensor | None, bytes | None, int]:
+    """Turn an array (H, W, 1 to 4) uint16 as it is stored into what `decode` returns."""
+    if icc is not None and open_profile(icc, name) is not None:
+        array = to_srgb_16(array[..., 0] if array.shape[2] == 1 else array, icc, name)
+    return (*_in_tensors(_upright(array, orientation), name), icc, 16)
+
+
+def count_frames(file: BinaryIO, formats: list[str]) -> int:
+    """Return how many frames or pages a picture file has; 1 where that cannot be found out."""
+    try:
+        file.seek(0)
+        with Image.open(file, formats=formats) as image:
+            return int(getattr(image, "n_frames", 1)) if image.format in ANIMATED else 1
+    except Exception:  # of frames after the first, which is all that is needed
+        return 1
+
+
+def _in_tensors(array: np.ndarray, name: str) -> tuple[Tensor, Tensor | None]:
+    """Colors over white, and alpha where not all is opaque."""
+    color, alpha = split(array, name)
     if alpha is not None and bool((alpha == 1).all()):
         alpha = None
-    return over_white(color, alpha), alpha, icc, 16 if deep else 8
+    return over_white(color, alpha), alpha
 
 
 def split(array: np.ndarray, name: str) -> tuple[Tensor, Tensor | None]:
     """Split an array into colors and alpha.
 
-    Args: array, (H, W) or (H, W, 1 to 4), uint8, uint16 or floats in [0, 1].
+    Args: array, (H, W) or (H, W, 1 to 4), uint8, uint16, bool or floats in [0, 1].
     Returns: colors (1, 3, H, W), and alpha (1, 1, H, W) or None, float32 in [0, 1].
     """
     top = {"uint8": 255.0, "uint16": 65535.0}.get(array.dtype.name, 1.0)
-    if top == 1.0 and array.dtype.kind != "f":
-        raise InputError(f"{name}: expected uint8, uint16 or floats, got {array.dtype}")
+    if top == 1.0 and array.dtype.kind not in "fb":
+        raise InputError(f"{name}: expected uint8, uint16, bool or floats, got {array.dtype}")
     array = array[..., None] if array.ndim == 2 else array
     planes = torch.from_numpy(np.array(array.transpose(2, 0, 1), np.float32, order="C"))[None]
     planes /= top
@@ -166,7 +191,7 @@ def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
     return np.flip(array, axes)
 
 
-def _read_16_bits(image: Image.Image, path: Path | None, orientation: int) -> np.ndarray | None:
+def _read_16_bits(image: Image.Image, file: BinaryIO | None, orientation: int) -> np.ndarray | None:
     """Return (H, W) or (H, W, 2 to 4) uint16, None where 8 bits are all there is.
 
     Pillow cuts colors to 8 bits, so another decoder reads them again and they are turned by
@@ -180,10 +205,10 @@ def _read_16_bits(image: Image.Image, path: Path | None, orientation: int) -> np
         if bits[0] < 16:  # 12 bits, kept in the low ones
             gray = (gray * (65535 / (2 ** bits[0] - 1))).round().clip(0, 65535).astype(np.uint16)
         return ~gray if tags.get(_PHOTOMETRIC) == 0 else gray
-    if path is None or image.mode not in ("RGB", "RGBA") or "transparency" in image.info:
+    if file is None or image.mode not in ("RGB", "RGBA") or "transparency" in image.info:
         return None
     try:
-        array = _decode_colors(image.format, path, bits)
+        array = _decode_colors(image.format, file, bits)
     except Exception:  # Pillow's 8 bits remain
         return None
     if array is None or array.dtype != np.uint16 or array.ndim != 3 or array.shape[2] < 2:
@@ -193,19 +218,18 @@ def _read_16_bits(image: Image.Image, path: Path | None, orientation: int) -> np
     return array if np.array_equal(seen >> 8, np.asarray(image)) else None
 
 
-def _decode_colors(kind: str | None, path: Path, bits: tuple[int, ...]) -> np.ndarray | None:
+def _decode_colors(kind: str | None, file: BinaryIO, bits: tuple[int, ...]) -> np.ndarray | None:
     """Decode a PNG, or a TIFF of `bits` per channel, with 16 bits; None for other pictures."""
     if kind == "PNG":
         import imagecodecs
 
-        data = path.read_bytes()
+        file.seek(0)
+        data = file.read()
         # A PNG holds its bit depth at a fixed place of its first chunk.
         return imagecodecs.png_decode(data) if data[24] == 16 else None
     if kind != "TIFF" or set(bits) != {16}:
         return None
     import tifffile
 
-    with tifffile.TiffFile(path) as file:
-        page = file.pages.first
-        array = page.asarray(maxworkers=1)
-        return np.moveaxis(array, 0, -1) if page.planarconfig == 2 else array
+    file.seek(0)
+    return tifffile.TiffFile(file).pages.first.asarray(maxworkers=1)

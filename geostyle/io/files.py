@@ -67,8 +67,11 @@ def write_bytes(path: str | Path, data: bytes, *, name: str = "output") -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 file whole or not at all."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a UTF-8 file whole or not at all.
+
+    What no text can hold, in names of files that are not UTF-8, is escaped as JSON has it.
+    """
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -90,7 +93,7 @@ def read_json(path: Path, *, name: str = "run") -> dict[str, Any]:
     Raises: InputError where it is missing, damaged or holds something else.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{name}: expected JSON in {str(path)!r}, got: {error}") from error
     if not isinstance(found, dict):

@@ -4,29 +4,51 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
+import logging
+import math
+import numbers
 import os
-import stat
-import struct
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from geostyle.errors import InputError
-from geostyle.io.colors import can_hold, from_srgb, from_srgb_16, open_profile
-from geostyle.io.decode import LIMIT_VARIABLE, decode, over_limit, over_white, readable, split
+from geostyle.errors import InputError, brief
+from geostyle.io.colors import can_hold
+from geostyle.io.decode import (
+    LIMIT_VARIABLE,
+    count_frames,
+    decode,
+    decode_16_bits,
+    over_limit,
+    over_white,
+    readable,
+    split,
+)
+from geostyle.io.encode import encode, encode_16_bits, off_white, pil_image
 from geostyle.io.files import write_bytes
+from geostyle.io.sources import READABLE, kind_of, opened
+from geostyle.io.tiff import read_tiff
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".bmp", ".gif", ".ppm", ".pgm",
-            ".jp2", ".avif")  # fmt: skip
+_log = logging.getLogger(__name__)
+
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib",
+    ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif",
+})  # fmt: skip
+# Files that commonly lie beside pictures and are none.
+BESIDE = frozenset({".txt", ".md", ".json", ".jsonl", ".yaml", ".yml", ".csv", ".html", ".xml",
+                    ".ini", ".db", ".safetensors", ".lock"})  # fmt: skip
 SAVED = (".png", ".tif", ".tiff", ".webp", ".bmp", ".jpg", ".jpeg")
+TRANSPARENT = (".png", ".tif", ".tiff", ".webp")
 MIN_SIDE_PX = 16
+SHAPE_KEPT = 0.9  # of the smallest side: how much shorter one is stretched to it without a word
+NEARLY_BLACK = 0.05  # brightest value of a mask that is likely no mask
 MAX_MEGAPIXELS = 200  # 3 GB of memory while it is read
 
 
@@ -55,36 +77,47 @@ class Picture:
 
 
 def load_picture(
-    path: str | Path,
+    path: str | os.PathLike[str] | BinaryIO,
     *,
     name: str = "content",
     min_side_px: int = MIN_SIDE_PX,
     max_pixels: float | None = None,
+    keeps_alpha: bool = False,
 ) -> Picture:
     """Read a picture file: upright (EXIF), sRGB (ICC), RGB from any mode, 16 bits where it has 16.
 
+    One line says so where the file holds more frames than the first, or transparent parts.
+
     Args:
+        path: a path, or an object like a file, such as `io.BytesIO`, opened in binary mode.
         name: the argument's name, for errors.
         min_side_px: the smallest side accepted.
         max_pixels: the largest H·W accepted; default 200 million, or what the environment variable
             GEOSTYLE_MAX_MEGAPIXELS says.
+        keeps_alpha: whether the caller makes use of `Picture.alpha`, so that nothing need be said.
 
     Returns: the first frame, as a `Picture`.
     Raises: InputError, one line, whatever is wrong with the file.
     """
-    path = Path(path)
-    expected = f"{name}: expected a picture file, got {str(path)!r}"
+    shown = type(path).__name__ if hasattr(path, "read") else repr(os.fsdecode(path))
+    expected = f"{name}: expected a picture file, got {shown}"
     max_pixels = pixel_limit() if max_pixels is None else max_pixels
-    with readable(expected, max_pixels) as formats:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise InputError(f"{expected} ({kind})")
-        if status.st_size == 0:
-            raise InputError(f"{expected} (0 bytes)")
-        with Image.open(path, formats=formats) as image:
-            _check_size(image.size, min_side_px, max_pixels, name, repr(str(path)))
-            return Picture(*decode(image, path, name), path=path)
+
+    def check(size: tuple[int, int]) -> None:
+        _check_size(size, min_side_px, max_pixels, name, shown)
+
+    with readable(expected, max_pixels) as formats, opened(path, expected) as (file, own_path):
+        unusual = read_tiff(file, name, check)
+        if unusual is not None:
+            picture = Picture(*decode_16_bits(*unusual, name), path=own_path)
+        else:
+            picture = Picture(*_decode(file, own_path, name, formats, check), path=own_path)
+        frames = count_frames(file, formats)
+    if frames > 1:
+        _log.warning("%s: %s has %d frames; only the first is taken", name, shown, frames)
+    if picture.alpha is not None and not keeps_alpha:
+        _log.warning("%s: %s is partly transparent; it is taken on white", name, shown)
+    return picture
 
 
 def pixel_limit() -> float:
@@ -103,59 +136,89 @@ def as_tensor(image: Any, name: str = "content", *, min_side_px: int = MIN_SIDE_
     """Turn a picture of any kind into (1, 3, H, W) float32 sRGB in [0, 1].
 
     Args:
-        image: a path; a PIL image; a `Picture`; an array (H, W) or (H, W, 1|3|4); a tensor
-            (3, H, W) or (1, 3, H, W), 1 channel allowed. Arrays and tensors: uint8, uint16, or
-            floats in [0, 1].
+        image: a path; an object like a file, such as `io.BytesIO`; a PIL image; a `Picture`; an
+            array (H, W) or (H, W, 1|3|4); a tensor (H, W), (3, H, W) or (1, 3, H, W), 1 channel
+            allowed. Arrays and tensors: uint8, uint16, bool, or floats in [0, 1].
         name: the argument's name, for errors.
 
     Raises: InputError for anything else, and for values that are not finite or outside [0, 1].
     """
-    if isinstance(image, (str, Path)):
-        return load_picture(image, name=name, min_side_px=min_side_px).tensor
+    return as_picture(image, name, min_side_px=min_side_px).tensor
+
+
+def as_picture(
+    image: Any, name: str = "content", *, min_side_px: int = MIN_SIDE_PX, keeps_alpha: bool = False
+) -> Picture:
+    """Turn a picture of any kind into a `Picture`; arguments as for `as_tensor`, `load_picture`."""
     if isinstance(image, Picture):
-        return image.tensor
+        return image
+    if isinstance(image, (str, os.PathLike)) or hasattr(image, "read"):
+        return load_picture(image, name=name, min_side_px=min_side_px, keeps_alpha=keeps_alpha)
+    alpha = None
     if isinstance(image, Image.Image):
         _check_size(image.size, min_side_px, float("inf"), name, "a PIL image")
-        return _from_pil(image, name).tensor
-    if isinstance(image, np.ndarray):
+        picture = _from_pil(image, name)
+        tensor, alpha = picture.tensor, picture.alpha
+    elif isinstance(image, np.ndarray):
         fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
         if not fits or 0 in image.shape:
             expected = "an array (H, W) or (H, W, 3), got shape"
             raise InputError(f"{name}: expected {expected} {image.shape}")
-        tensor = over_white(*split(image, name))
+        color, alpha = split(image, name)
+        tensor = over_white(color, alpha)
     elif isinstance(image, Tensor):
-        batch = image[None] if image.ndim == 3 else image
-        if batch.ndim != 4 or batch.shape[0] != 1 or batch.shape[1] not in (1, 3):
-            expected = "a tensor (3, H, W) or (1, 3, H, W), got"
-            raise InputError(f"{name}: expected {expected} {tuple(image.shape)}")
-        top = {torch.uint8: 255, torch.uint16: 65535}.get(image.dtype, 1)
-        if top == 1 and not image.is_floating_point():
-            raise InputError(f"{name}: expected uint8, uint16 or floats, got {image.dtype}")
-        tensor = batch.detach().to(torch.float32).expand(-1, 3, -1, -1) / top
+        tensor = _from_tensor(image, name)
     else:
         kind = type(image).__name__
         raise InputError(f"{name}: expected a path, PIL image, array or tensor, got {kind}")
     height, width = tensor.shape[-2:]
     _check_size((width, height), min_side_px, float("inf"), name, "one")
-    if not torch.isfinite(tensor).all() or tensor.min() < 0 or tensor.max() > 1:
-        low, high = tensor.min().item(), tensor.max().item()
-        raise InputError(f"{name}: expected values in [0, 1], got {low:g} to {high:g}")
-    return tensor.contiguous()
+    for values in (tensor, alpha):
+        if values is not None and not (values.min() >= 0 and values.max() <= 1):  # NaN, too
+            low, high = values.min().item(), values.max().item()
+            raise InputError(f"{name}: expected values in [0, 1], got {low:g} to {high:g}")
+    if alpha is not None and bool((alpha == 1).all()):
+        alpha = None
+    if alpha is not None and not keeps_alpha:
+        _log.warning("%s: it is partly transparent; it is taken on white", name)
+    return Picture(tensor.contiguous(), alpha)
 
 
 def as_mask(image: Any, name: str = "tex_mask") -> Tensor:
     """Turn a gray picture of any kind into a mask (1, 1, H, W) in [0, 1]; transparent is black.
 
+    Labels 0 and 1 of a picture whose white is 255 (or 65535) are taken as black and white, and one
+    line says so; it also says where a mask is nearly black.
+
     Args: as for `as_tensor`; colors count by their mean.
     """
-    if isinstance(image, (str, Path)):
-        image = load_picture(image, name=name)
-    elif isinstance(image, Image.Image):
-        image = _from_pil(image, name)
-    mask = as_tensor(image, name).mean(1, keepdim=True)
-    if isinstance(image, Picture) and image.alpha is not None:
-        mask = mask - (1 - image.alpha)  # takes off the white that lies under the picture
-    return mask.clamp(0, 1)
+    picture = as_picture(image, name, keeps_alpha=True)
+    mask = picture.tensor.mean(1, keepdim=True)
+    if picture.alpha is not None:
+        mask = mask - (1 - picture.alpha)  # takes off the white that lies under the picture
+    mask = mask.clamp(0, 1)
+    top = float(mask.max())
+    for white in (255, 65535):
+        if top > 0 and abs(top * white - 1) < 1e-3 and bool(((mask == 0) | (mask == top)).all()):
+            _log.warning("%s: holds 0 and 1 of %d only; 1 is taken as white", name, white)
+            return mask / top
+    if 0 < top < NEARLY_BLACK:
+        _log.warning("%s: is at most %.0f of 255, nearly black; white is 255", name, 255 * top)
+    return mask
+
+
+def _from_tensor(image: Tensor, name: str) -> Tensor:
+    """A tensor of any size accepted as (1, 3, H, W) float32."""
+    batch = image[(None,) * max(0, 4 - image.ndim)]
+    if image.ndim not in (2, 3, 4) or batch.shape[0] != 1 or batch.shape[1] not in (1, 3):
+        expected = "a tensor (3, H, W) or (1, 3, H, W), got"
+        raise InputError(f"{name}: expected {expected} {tuple(image.shape)}")
+    if 0 in batch.shape:
+        raise InputError(f"{name}: expected a picture, got {tuple(image.shape)}")
+    top = {torch.uint8: 255, torch.uint16: 65535, torch.bool: 1}.get(image.dtype)
+    if top is None and not image.is_floating_point():
+        raise InputError(f"{name}: expected uint8, uint16, bool or floats, got {image.dtype}")
+    return batch.detach().to(torch.float32).expand(-1, 3, -1, -1) / (top or 1)
 
 
 def to_uint8(tensor: Tensor) -> np.ndarray:
@@ -164,26 +227,32 @@ def to_uint8(tensor: Tensor) -> np.ndarray:
 
 
 def save_picture(
-    tensor: Tensor,
-    path: str | Path,
+    picture: Any,
+    path: str | os.PathLike[str],
     *,
     bit_depth: int = 8,
     quality: int | None = None,
     icc: bytes | None = None,
+    alpha: Tensor | None = None,
 ) -> None:
     """Write a picture, whole or not at all; the suffix sets the format.
 
     Args:
-        tensor: (1, 3, H, W) or (3, H, W), sRGB, clamped to [0, 1].
+        picture: (1, 3, H, W) or (3, H, W), sRGB, clamped to [0, 1]; or a PIL image, an array or a
+            `Picture`, as for `as_tensor`, whose alpha is kept.
         path: .png, .tif, .tiff, .webp, .bmp, .jpg or .jpeg.
         bit_depth: 8, or 16 for PNG and TIFF.
         quality: 1 to 100, of JPEG (default 95; chroma is kept at full resolution) and of WebP
             (default lossless).
         icc: an RGB profile to convert to and embed; None leaves sRGB, untagged.
+        alpha: (1, 1, H, W) in [0, 1], of a picture on white; JPEG and BMP leave it on white, which
+            is said. None for an opaque picture.
 
     Raises: InputError for unusable arguments or an unwritable path, GeostyleError on a full disk.
     """
-    path = Path(path)
+    if not isinstance(path, (str, os.PathLike)):
+        raise InputError(f"output: expected a path, got {type(path).__name__}")
+    path = Path(os.fsdecode(path))
     suffix = path.suffix.lower()
     if suffix not in SAVED:
         raise InputError(f"output: expected .png, .jpg, .tif, .webp or .bmp, got {path.name!r}")
@@ -193,34 +262,69 @@ def save_picture(
         raise InputError("icc: expected an RGB color profile, got another")
     if quality is not None and not 1 <= quality <= 100:
         raise InputError(f"quality: expected 1 to 100, got {quality}")
-    levels = _to_levels(tensor, 2**bit_depth - 1)
+    if not isinstance(picture, Tensor):
+        given = as_picture(picture, "picture", min_side_px=1, keeps_alpha=True)
+        picture, alpha = given.tensor, given.alpha if alpha is None else alpha
+    if alpha is not None and suffix not in TRANSPARENT:
+        _log.warning("output: %s holds no transparency; the picture is left on white", suffix)
+        alpha = None
+    levels = _to_levels(off_white(picture, alpha), 2**bit_depth - 1)
+    opacity = None if alpha is None else _to_levels(alpha, 2**bit_depth - 1, channels=1)
     try:
         if bit_depth == 16:
-            data = _encode_16_bits(levels.astype(np.uint16), suffix, icc)
+            deep = levels if opacity is None else np.concatenate([levels, opacity], -1)
+            data = encode_16_bits(deep.astype(np.uint16), suffix, icc)
         else:
-            data = _encode(Image.fromarray(levels.astype(np.uint8)), suffix, quality, icc)
+            data = encode(pil_image(levels, opacity), suffix, quality, icc)
     except (OSError, ValueError, RuntimeError) as error:
         size = f"{levels.shape[1]}x{levels.shape[0]}"
         raise InputError(f"output: expected a size that {suffix} can hold, got {size}") from error
     write_bytes(path, data)
 
 
+def to_pil(tensor: Tensor, alpha: Tensor | None = None) -> Image.Image:
+    """Turn a picture (1, 3, H, W) on white into an 8-bit PIL image, RGBA where it has an alpha."""
+    opacity = None if alpha is None else _to_levels(alpha, 255, channels=1)
+    return pil_image(_to_levels(off_white(tensor, alpha), 255), opacity)
+
+
 def fit_size(size: tuple[int, int], size_px: int) -> tuple[int, int]:
-    """Return the (H, W) of the same shape whose long side is `size_px`; no side under 16 px."""
+    """Return the (H, W) of the same shape whose long side is `size_px`; no side under 16 px.
+
+    Raises: InputError for a `size_px` that is no positive number.
+    """
+    if isinstance(size_px, bool) or not isinstance(size_px, numbers.Real) or not 1 <= size_px < 1e6:
+        raise InputError(f"size_px: expected a number of pixels above 0, got {brief(size_px)}")
     scale = size_px / max(size)
     height, width = (max(MIN_SIDE_PX, round(side * scale)) for side in size)
     return height, width
 
 
+def check_shape_kept(size: tuple[int, int], size_px: int, name: str = "size") -> None:
+    """Check that a picture of (H, W) keeps its shape at a long side of `size_px`.
+
+    Raises: InputError where its short side would be far below the 16 px that are needed.
+    """
+    short, least = size_px * min(size) / max(size), SHAPE_KEPT * MIN_SIDE_PX
+    if size_px >= 1 and short < least:
+        raise InputError(
+            f"{name}: expected at least {math.ceil(least * max(size) / min(size))} px for a "
+            f"picture of {size[1]}x{size[0]} px, which {size_px} would squeeze, got {size_px}; "
+            "or crop it"
+        )
+
+
 def is_validation(path: str | Path) -> bool:
     """Return whether a picture is of the tenth kept from training, by a hash of its file name."""
-    return int(hashlib.sha256(Path(path).name.encode()).hexdigest(), 16) % 10 == 0
+    return int(hashlib.sha256(os.fsencode(Path(path).name)).hexdigest(), 16) % 10 == 0
 
 
 def list_pictures(
     folder: str | Path, *, recursive: bool = False, name: str = "folder"
 ) -> list[Path]:
     """List the picture files of a folder by suffix, sorted, hidden files and folders left out.
+
+    One line says which other files are left out.
 
     Raises: InputError when it is not a folder or has no picture.
     """
@@ -230,15 +334,48 @@ def list_pictures(
     except OSError as error:
         reason = error.strerror
         raise InputError(f"{name}: expected a folder, got {str(folder)!r} ({reason})") from error
-    found = [
+    files = [
         file
         for file in (sorted(folder.rglob("*")) if recursive else inside)
-        if file.suffix.lower() in SUFFIXES and file.is_file()
+        if file.is_file()
         if not any(part.startswith(".") for part in file.relative_to(folder).parts)
     ]
+    found = [file for file in files if file.suffix.lower() in SUFFIXES]
+    others = [file.name for file in files if file.suffix.lower() not in SUFFIXES | BESIDE]
+    words = f"{', '.join(others[:3])}{', …' if len(others) > 3 else ''}"
     if not found:
-        raise InputError(f"{name}: expected a folder with pictures, got {str(folder)!r} (none)")
+        none = f"none; {words} left out by suffix" if others else "none"
+        raise InputError(f"{name}: expected a folder with pictures, got {str(folder)!r} ({none})")
+    if others:
+        _log.warning(
+            "%s: %d files of %r are left out, as no pictures by their suffix: %s",
+            name, len(others), str(folder), words,
+        )  # fmt: skip
     return found
+
+
+def _decode(
+    file: BinaryIO,
+    path: Path | None,
+    name: str,
+    formats: list[str],
+    check: Callable[[tuple[int, int]], None],
+) -> tuple[Tensor, Tensor | None, bytes | None, int]:
+    """Read an opened picture file by Pillow."""
+    file.seek(0)
+    try:
+        image = Image.open(file, formats=formats)
+    except Image.UnidentifiedImageError:
+        kind = kind_of(file, path)
+        if not kind:
+            raise
+        shown = "one" if path is None else repr(str(path))
+        raise InputError(
+            f"{name}: expected a picture file, got {shown} ({kind}; read are {READABLE})"
+        ) from None
+    with image:
+        check(image.size)
+        return decode(image, file, name)
 
 
 def _from_pil(image: Image.Image, name: str) -> Picture:
@@ -257,50 +394,12 @@ def _check_size(
         raise InputError(f"{name}: expected sides of at least {min_side_px} px, {got})")
 
 
-def _to_levels(tensor: Tensor, top: int) -> np.ndarray:
+def _to_levels(tensor: Tensor, top: int, channels: int = 3) -> np.ndarray:
     """Turn (1, 3, H, W) or (3, H, W) in [0, 1] into whole floats (H, W, 3) in [0, top]."""
     picture = tensor[0] if tensor.ndim == 4 and tensor.shape[0] == 1 else tensor
-    if picture.ndim != 3 or picture.shape[0] != 3:
+    if picture.ndim != 3 or picture.shape[0] != channels:
         raise InputError(f"picture: expected (1, 3, H, W), got {tuple(tensor.shape)}")
     picture = picture.detach().to("cpu", torch.float32)
     if not torch.isfinite(picture).all():
         raise InputError("picture: expected finite values, got NaN or infinity")
     return picture.clamp(0, 1).mul(top).round().permute(1, 2, 0).numpy()
-
-
-def _encode_16_bits(array: np.ndarray, suffix: str, icc: bytes | None) -> bytes:
-    """Encode sRGB (H, W, 3) uint16, converted to a profile where one is given."""
-    import imagecodecs
-    import tifffile
-
-    if icc is not None and open_profile(icc, "icc") is not None:
-        array = from_srgb_16(array, icc)
-    if suffix != ".png":
-        buffer = io.BytesIO()
-        options: dict[str, Any] = {"compression": "zlib", "predictor": True, "metadata": None}
-        tifffile.imwrite(buffer, array, photometric="rgb", iccprofile=icc, **options)
-        return buffer.getvalue()
-    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(array)))
-    if icc is None:
-        return data
-    # The encoder writes no profiles. A chunk is its length, name, body and checksum; the first,
-    # IHDR, ends at byte 33.
-    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return data[:33] + chunk + data[33:]
-
-
-def _encode(image: Image.Image, suffix: str, quality: int | None, icc: bytes | None) -> bytes:
-    """Encode an sRGB image with 8 bits, converted to a profile where one is given."""
-    profile = open_profile(icc, "icc")
-    if profile is not None:
-        image = from_srgb(image, profile)
-    options: dict[str, dict[str, Any]] = {
-        "JPEG": {"quality": quality or 95, "subsampling": 0},
-        "WEBP": {"lossless": quality is None, "quality": quality or 80, "method": 4},
-        "TIFF": {"compression": "tiff_lzw"},
-    }
-    kind = Image.registered_extensions()[suffix]
-    buffer = io.BytesIO()
-    image.save(buffer, kind, icc_profile=icc, **options.get(kind, {}))
-    return buffer.getvalue()

@@ -111,7 +111,7 @@ class RunFolder:
 
     def log(self, **metrics: Any) -> None:
         """Append one line to metrics.jsonl, unbuffered."""
-        line = (to_json(metrics) + "\n").encode("utf-8")
+        line = (to_json(metrics) + "\n").encode("utf-8", "backslashreplace")
         path = self.file("metrics.jsonl")
         try:
             if self._metrics is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import torch
 from torch import Tensor
 
 from geostyle.coords import Size, check_shape, pixel_to_normalized
-from geostyle.errors import InputError
+from geostyle.errors import InputError, brief
 from geostyle.matching.frame import Frame, square_units
 
 LEAST_SUBJECT = 0.002  # mean of a mask below which it shows no subject
@@ -55,7 +57,12 @@ class Correspondences:
 
     def __post_init__(self) -> None:
         for name in ("content", "geo_style"):
-            points = torch.as_tensor(getattr(self, name), dtype=torch.float64)
+            try:
+                points = torch.as_tensor(getattr(self, name), dtype=torch.float64)
+            except (TypeError, ValueError, RuntimeError):
+                raise InputError(
+                    f"points: expected [x, y] pairs for {name}, got {brief(getattr(self, name))}"
+                ) from None
             if points.ndim != 2 or points.shape[1] != 2 or not len(points):
                 raise InputError(f"points: expected [x, y] pairs, got {tuple(points.shape)}")
             if not bool(points.isfinite().all()):
@@ -66,16 +73,45 @@ class Correspondences:
                 "points: expected as many in both pictures, "
                 f"got {len(self.content)} and {len(self.geo_style)}"
             )
+        for name, other in (("geo_style", "content"), ("content", "geo_style")):
+            seen: dict[tuple[float, ...], list[float]] = {}
+            pairs = zip(getattr(self, name).tolist(), getattr(self, other).tolist(), strict=True)
+            for point, partner in pairs:
+                if seen.setdefault(tuple(point), partner) != partner:
+                    raise InputError(
+                        f"points: expected one partner for each point, got {seen[tuple(point)]} "
+                        f"and {partner} in {other} for {point} in {name}"
+                    )
 
     @classmethod
-    def load(cls, path: str | Path) -> Correspondences:
+    def of(cls, points: Any) -> Correspondences | None:
+        """Points of any kind: these, their file, or the mapping that such a file holds; or None.
+
+        Raises: InputError for anything else.
+        """
+        if points is None or isinstance(points, cls):
+            return points
+        if isinstance(points, str | os.PathLike):
+            return cls.load(points)
+        if not isinstance(points, Mapping) or set(points) != {"content", "geo_style"}:
+            got = f"the keys {list(points)}" if isinstance(points, Mapping) else brief(points)
+            raise InputError(
+                "points: expected a file or {'content': [[x, y], …], 'geo_style': [[x, y], …]}, "
+                f"got {got}"
+            )
+        return cls(points["content"], points["geo_style"])
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Correspondences:
         """Read a JSON file ``{"content": [[x, y], ...], "geo_style": [[x, y], ...]}``, or a CSV
         file with the columns content_x, content_y, geo_style_x and geo_style_y.
 
         Raises: InputError, one line, for anything else.
         """
-        path = Path(path)
+        path = Path(os.fsdecode(path))
         try:
+            if path.is_dir():
+                raise InputError("expected a file, got a folder")
             if path.stat().st_size > MAX_BYTES:
                 raise InputError(f"expected a file of at most {MAX_BYTES} bytes")
             text = path.read_text("utf-8-sig")
@@ -148,8 +184,15 @@ def _read_json(text: str) -> tuple[Any, Any]:
 
 
 def _read_csv(text: str) -> tuple[Any, Any]:
-    rows = list(csv.DictReader(text.splitlines()))
+    head = text.partition("\n")[0]
+    separator = max(",;\t", key=head.count)
+    rows = list(csv.DictReader(text.splitlines(), delimiter=separator, skipinitialspace=True))
+    rows = [{str(key).strip(): value for key, value in row.items()} for row in rows]
     if not rows or set(COLUMNS) - set(rows[0]):
         raise InputError(f"expected rows with the columns {', '.join(COLUMNS)}")
-    values = [[float(row[name]) for name in COLUMNS] for row in rows]
+    # Where columns are set apart by semicolons, numbers may have decimal commas.
+    point = {",": "."} if separator == ";" else {}
+    values = [
+        [float(row[name].translate(str.maketrans(point))) for name in COLUMNS] for row in rows
+    ]
     return [v[:2] for v in values], [v[2:] for v in values]

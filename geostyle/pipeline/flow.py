@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Unpack
 
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from geostyle.config import resolve
 from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
-from geostyle.io.images import as_mask, as_tensor
+from geostyle.io.images import as_mask, as_picture, as_tensor
 from geostyle.matching import (
     Candidate,
     Estimate,
@@ -23,11 +22,13 @@ from geostyle.matching import (
     reads_features,
 )
 from geostyle.matching import estimate_warp as estimate
-from geostyle.pipeline.geometry import apply_warp, canvas_size, place_masks
+from geostyle.pipeline.geometry import apply_warp, canvas_size, place_alpha, place_masks
 from geostyle.pipeline.guidance import source_guide
 from geostyle.pipeline.inputs import (
     Points,
+    Theta,
     as_guide,
+    as_theta,
     check_tex_styles,
     same_picture,
     several,
@@ -82,7 +83,7 @@ class Pipeline:
         content_mask: Any = None,
         geo_mask: Any = None,
         points: Points = None,
-        theta: WarpParameters | str | Path | None = None,
+        theta: Theta = None,
         paint: bool = True,
         callback: Callable[[Progress], None] | None = None,
         cancel: Callable[[], bool] | None = None,
@@ -116,21 +117,26 @@ class Pipeline:
         Raises: InputError for unusable pictures or settings.
         Source: Liu et al., "Geometric Style Transfer", section 3: geometry first, texture second.
         """
-        content = as_tensor(content, "content")
+        picture = as_picture(content, "content", keeps_alpha=True)
+        content = picture.tensor
         geo_style = None if geo_style is None else as_tensor(geo_style, "geo_style")
         styles = [as_tensor(style, "tex_style") for style in several(tex_style)]
         masks = [as_mask(mask) for mask in several(tex_mask)]
         check_tex_styles(len(styles), tex_weights, len(masks))
         guide = as_guide(content_mask, geo_mask, points)
-        theta = WarpParameters.load(theta) if isinstance(theta, str | Path) else theta
+        theta = as_theta(theta)
         if resume is None:
             geometry = self.warp(content, geo_style, theta, guide, painted=bool(styles))
             placed = place_masks(masks, geometry, self.settings, len(styles), tex_weights)
             guides = self.source_guides(content, geo_style, styles, geometry, guide)
-            geometry = replace(geometry, masks=placed, guides=guides if paint else ())
+            alpha = place_alpha(picture.alpha, geometry)
+            guides = guides if paint else ()
+            geometry = replace(geometry, masks=placed, guides=guides, alpha=alpha)
             inside = geometry.inside
         else:
-            geometry = GeometryResult(resume.canvas, masks=resume.masks, guides=resume.guides)
+            geometry = GeometryResult(
+                resume.canvas, masks=resume.masks, guides=resume.guides, alpha=resume.alpha
+            )
             inside = resume.inside
         settings, painting, painted = self.settings, None, None
         if styles and paint:
@@ -290,7 +296,7 @@ def transfer(
     content_mask: Any = None,
     geo_mask: Any = None,
     points: Points = None,
-    theta: WarpParameters | str | Path | None = None,
+    theta: Theta = None,
     callback: Callable[[Progress], None] | None = None,
     cancel: Callable[[], bool] | None = None,
     on_geometry: Callable[[GeometryResult], None] | None = None,

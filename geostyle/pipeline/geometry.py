@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from geostyle.coords import Size, check_shape, size_of
-from geostyle.io.images import as_tensor, fit_size
+from geostyle.coords import Size, check_shape, resize, size_of
+from geostyle.errors import InputError, brief
+from geostyle.io.images import as_picture, check_shape_kept, fit_size
+from geostyle.pipeline.inputs import Theta, as_theta
 from geostyle.pipeline.results import GeometryResult
 from geostyle.pipeline.settings import TransferSettings
 from geostyle.texture import normalized_masks
 from geostyle.warps import WarpParameters, fold_guard, make_family, sampling_grid, warp_image
 
+EXTENDS = ("inpaint", "mirror", "border")
+
 
 def warp(
     content: Any,
-    theta: WarpParameters,
+    theta: Theta,
     *,
     strength: float = 1.0,
     size_px: int | None = None,
@@ -28,12 +34,20 @@ def warp(
 
     Args:
         content: as for `transfer`.
-        theta: ``estimate.parameters``, or ``WarpParameters.load("theta.json")``.
+        theta: an estimate, its parameters, or the path of a ``theta.json``.
         strength: 0 gives no warp, 1 the warp as it is, above 1 exaggerates; never folds.
         size_px: long side of the result; default the canvas at the content's own scale.
         extend: how the picture is filled beyond the content: "mirror", "inpaint" or "border".
     """
-    return apply_warp(as_tensor(content, "content"), theta, strength, size_px, extend)
+    picture, warp_ = as_picture(content, "content", keeps_alpha=True), as_theta(theta)
+    if warp_ is None:
+        raise InputError("theta: expected a warp, an estimate or its file, got None")
+    if not isinstance(strength, numbers.Real) or not math.isfinite(strength):
+        raise InputError(f"strength: expected a finite number, got {brief(strength)}")
+    if extend not in EXTENDS:
+        raise InputError(f"extend: expected one of {', '.join(EXTENDS)}, got {brief(extend)}")
+    warped = apply_warp(picture.tensor, warp_, strength, size_px, extend)
+    return replace(warped, alpha=place_alpha(picture.alpha, warped))
 
 
 def apply_warp(
@@ -86,4 +100,16 @@ def canvas_size(content: Tensor, theta: WarpParameters | None, size_px: int | No
     own = size_of(content)
     if theta is not None and theta.output_size != theta.content_size:
         own = theta.output_size
-    return own if size_px is None else fit_size(own, size_px)
+    if size_px is None:
+        return own
+    size = fit_size(own, size_px)
+    check_shape_kept(own, size_px)
+    return size
+
+
+def place_alpha(alpha: Tensor | None, geometry: GeometryResult) -> Tensor | None:
+    """The content's transparency (1, 1, h, w) on the canvas, warped with it; None for opaque."""
+    if alpha is None or geometry.grid is None or geometry.parameters is None:
+        return None if alpha is None else resize(alpha, size_of(geometry.tensor)).clamp(0, 1)
+    alpha = alpha.flip(-1) if geometry.parameters.mirrored else alpha
+    return warp_image(alpha, geometry.grid, extend="border").clamp(0, 1)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from geostyle.errors import InputError
+from geostyle.errors import InputError, brief
 from geostyle.io.images import as_mask
-from geostyle.matching import Correspondences, Guide
+from geostyle.matching import Correspondences, Estimate, Guide
 from geostyle.texture.objective import normalized_weights
+from geostyle.warps import WarpParameters
 
-Points = Correspondences | str | Path | None
+Points = Correspondences | Mapping[str, Any] | str | os.PathLike[str] | None
+Theta = WarpParameters | Estimate | str | os.PathLike[str] | None
 
 
 def check_tex_styles(n_styles: int, tex_weights: Sequence[float] | None, n_masks: int) -> None:
@@ -32,8 +34,21 @@ def as_guide(content_mask: Any = None, geo_mask: Any = None, points: Points = No
     return Guide(
         None if content_mask is None else as_mask(content_mask, "content_mask"),
         None if geo_mask is None else as_mask(geo_mask, "geo_mask"),
-        Correspondences.load(points) if isinstance(points, str | Path) else points,
+        Correspondences.of(points),
     )
+
+
+def as_theta(theta: Any) -> WarpParameters | None:
+    """A warp given as parameters, as an estimate or result that holds them, or as a file; or None.
+
+    Raises: InputError for anything else.
+    """
+    if isinstance(theta, str | os.PathLike):
+        return WarpParameters.load(theta)
+    found = getattr(theta, "parameters", theta)  # of an estimate
+    if found is not None and not isinstance(found, WarpParameters):
+        raise InputError(f"theta: expected a warp, an estimate or its file, got {brief(theta)}")
+    return found
 
 
 def several(given: Any) -> list[Any]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
 from torch import Tensor
 
 from geostyle.coords import inside_mask
-from geostyle.io.images import save_picture, to_uint8
+from geostyle.io.images import save_picture, to_pil
 from geostyle.matching import Estimate
 from geostyle.pipeline.settings import TransferSettings
 from geostyle.texture import Finished, SourceGuide, TextureResult
@@ -29,12 +29,17 @@ class PictureResult:
 
     @property
     def image(self) -> Image.Image:
-        """The picture as an 8-bit PIL image."""
-        return Image.fromarray(to_uint8(self.tensor))
+        """The picture as an 8-bit PIL image, RGBA where the content is transparent."""
+        return to_pil(self.tensor, self._opacity)
 
-    def save(self, path: str | Path, **options: Any) -> None:
+    @property
+    def _opacity(self) -> Tensor | None:
+        """(1, 1, H, W), the picture's alpha; None where it is opaque."""
+        return None
+
+    def save(self, path: str | os.PathLike[str], **options: Any) -> None:
         """Write the picture; the suffix sets the format; options as for `save_picture`."""
-        save_picture(self.tensor, path, **options)
+        save_picture(self.tensor, path, **{"alpha": self._opacity, **options})
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class GeometryResult(PictureResult):
         masks: (n, 1, H, W), the weight of each texture style in each pixel; None without masks.
         guides: per texture style, where its parts are expected to be used; empty without guidance.
         settings: as resolved when painting begins; they repeat the result.
+        alpha: (1, 1, H, W) in [0, 1], the content's transparency, warped; None for an opaque one.
     """
 
     parameters: WarpParameters | None = None
@@ -58,6 +64,11 @@ class GeometryResult(PictureResult):
     masks: Tensor | None = None
     guides: tuple[SourceGuide | None, ...] = ()
     settings: TransferSettings | None = None
+    alpha: Tensor | None = None
+
+    @property
+    def _opacity(self) -> Tensor | None:
+        return self.alpha
 
     @property
     def confidence(self) -> float | None:
@@ -86,6 +97,15 @@ class TransferResult(PictureResult):
     settings: TransferSettings
 
     @property
+    def alpha(self) -> Tensor | None:
+        """(1, 1, H, W) in [0, 1], the content's transparency, warped; None for an opaque one."""
+        return self.geometry.alpha
+
+    @property
+    def _opacity(self) -> Tensor | None:
+        return self.alpha
+
+    @property
     def interrupted(self) -> bool:
         """Whether painting was cut short; the picture is the best until then."""
         return self.texture is not None and self.texture.interrupted
@@ -112,7 +132,7 @@ class Resume:
 
     Attributes:
         canvas: (1, 3, H, W), the warped content.
-        masks, guides: as in `GeometryResult`.
+        masks, guides, alpha: as in `GeometryResult`.
         inside: (1, 1, H, W), 1 where the canvas shows the content; None for everywhere.
         finished: the finished levels; None for none.
     """
@@ -122,3 +142,4 @@ class Resume:
     inside: Tensor | None = None
     guides: tuple[SourceGuide | None, ...] = ()
     finished: Finished | None = None
+    alpha: Tensor | None = None

@@ -79,7 +79,10 @@ def read_run(folder: str | Path) -> RunFiles:
 def _read(folder: Path) -> RunFiles:
     def pictures(*names: str) -> list[np.ndarray]:
         found = [name for name in names if (folder / name).is_file()]
-        return [to_uint8(load_picture(folder / name, name=name).tensor) for name in found]
+        return [
+            to_uint8(load_picture(folder / name, name=name, keeps_alpha=True).tensor)
+            for name in found
+        ]
 
     def picture(*names: str) -> np.ndarray | None:
         return next(iter(pictures(*names)), None)

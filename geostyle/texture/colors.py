@@ -10,6 +10,7 @@ from torch import Tensor
 from geostyle.coords import resize
 
 PRESERVE_COLORS = ("off", "lab", "histogram")
+GRAY_LEVELS = 2  # by which the channels of a gray picture may differ
 # Least variance of a color axis; a gray picture has none.
 MIN_VARIANCE = 1e-5
 
@@ -53,6 +54,16 @@ def after_transfer(image: Tensor, content: Tensor, how: str) -> Tensor:
         return image
     chroma = _to_lab(resize(content, (image.shape[-2], image.shape[-1])))[:, 1:]
     return _to_rgb(torch.cat([_lightness(image.clamp(0, 1)), chroma], 1))
+
+
+def is_gray(image: Tensor) -> bool:
+    """Whether a picture (…, 3, H, W) has no colors beyond rounding."""
+    return float((image.amax(-3) - image.amin(-3)).max()) <= GRAY_LEVELS / 255
+
+
+def without_chroma(image: Tensor) -> Tensor:
+    """A picture (B, 3, H, W) in [0, 1] in grays of its own lightness, equal in all channels."""
+    return _gray(_lightness(image.clamp(0, 1))).mean(-3, keepdim=True).expand_as(image).contiguous()
 
 
 def match_colors(style: Tensor, content: Tensor, weights: Tensor | None = None) -> Tensor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import numbers
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -266,13 +269,20 @@ def normalized_weights(tex_weights: Sequence[float] | None, n_styles: int) -> li
 
     Raises: InputError for a wrong number of weights, negative ones, or none above 0.
     """
-    weights = [1.0] * n_styles if tex_weights is None else list(tex_weights)
-    if not weights or len(weights) != n_styles or min(weights) < 0 or sum(weights) <= 0:
+    weights = [1.0] * n_styles if tex_weights is None else _plain_list(tex_weights)
+    sound = all(isinstance(w, numbers.Real) and math.isfinite(w) and w >= 0 for w in weights)
+    if not weights or len(weights) != n_styles or not sound or sum(weights) <= 0:
         raise InputError(
             f"tex_weights: expected {n_styles} non-negative weights, one for each texture style, "
             f"got {weights}"
         )
     return [weight / sum(weights) for weight in weights]
+
+
+def _plain_list(weights: Any) -> list[Any]:
+    """Weights given as any sequence, array or tensor; a single number stands for one."""
+    plain = weights.tolist() if hasattr(weights, "tolist") else weights
+    return list(plain) if isinstance(plain, Iterable) else [plain]
 
 
 def _average(weights: list[float], parts: list[dict[str, Statistics]]) -> dict[str, Statistics]:

@@ -19,7 +19,7 @@ from geostyle.coords import Size, resize, size_of
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import add_border, bordered_size, cut_border
-from geostyle.texture.colors import after_transfer, before_transfer
+from geostyle.texture.colors import after_transfer, before_transfer, is_gray, without_chroma
 from geostyle.texture.masks import keep_unmasked
 from geostyle.texture.matched_settings import MatchedSettings
 from geostyle.texture.memory import settle_tiles, smaller_tiles
@@ -117,6 +117,8 @@ class Painting(ABC):
         styles = [tex_styles] if isinstance(tex_styles, Tensor) else list(tex_styles)
         networks = [networks] if isinstance(networks, FeatureExtractor) else list(networks)
         border_px, how = self.options.border_px, self.options.preserve_color
+        # Optimizers tint what has no colors: none of the losses sees much of it.
+        self.gray = all(is_gray(picture) for picture in (canvas, *styles))
         self.canvas, self.device = canvas, networks[0].mean.device
         self.schedule = self._schedule(networks, settings)
         content, styles = before_transfer(canvas, styles, how, self.options.masks)
@@ -169,6 +171,8 @@ class Painting(ABC):
         if self.schedule[len(done.history) - 1].bordered:
             image = cut_border(resize(image, size_of(self.content)), size_of(self.canvas))
         image = after_transfer(image.clamp(0, 1).to(self.canvas.device), self.canvas, how)
+        if self.gray:
+            image = without_chroma(image)
         if self.options.masks is not None:
             image = keep_unmasked(image, self.canvas, self.options.masks)
         if settings.time_budget_s and not done.interrupted:
@@ -251,4 +255,6 @@ class Painting(ABC):
         image = cut_border(progress.image, size)
         if self.options.preserve_color == "lab":
             image = after_transfer(image.to(self.canvas.device), self.canvas, "lab")
+        if self.gray:
+            image = without_chroma(image)
         callback(replace(progress, size=size, image=image))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,18 +98,18 @@ class WarpParameters:
         write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
-    def load(cls, path: str | Path) -> WarpParameters:
+    def load(cls, path: str | os.PathLike[str]) -> WarpParameters:
         """Read a file that `save` wrote, perhaps edited by hand.
 
         Raises: InputError, one line, for any other file.
         """
-        path = Path(path)
+        path = Path(os.fsdecode(path))
         try:
             if not path.is_file():
-                raise InputError("expected a file")
+                raise InputError(f"expected a file, got {'a folder' if path.is_dir() else 'none'}")
             if path.stat().st_size > MAX_BYTES:
                 raise InputError(f"expected a file of at most {MAX_BYTES} bytes")
-            text = path.read_text("utf-8")
+            text = path.read_text("utf-8-sig")
             document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
             return cls._from(document)
         except (OSError, ValueError, RecursionError) as error:

@@ -1,0 +1,77 @@
+"""Encoders of picture files: 8 bits by Pillow, 16 by imagecodecs and tifffile; transparency."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from geostyle.io.colors import from_srgb, from_srgb_16, open_profile
+
+
+def off_white(picture: Tensor, alpha: Tensor | None) -> Tensor:
+    """The colors (…, 3, H, W) that give `picture` when they are laid on white by `alpha`.
+
+    Fully transparent pixels keep the picture's own.
+    """
+    if alpha is None:
+        return picture
+    clear = alpha.to(picture).clamp(0, 1)
+    colors = (1 - (1 - picture) / clear.clamp_min(1e-6)).clamp(0, 1)
+    return torch.where(clear == 0, picture, colors)
+
+
+def pil_image(levels: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
+    """A PIL image, RGB or RGBA, of levels (H, W, 3) and (H, W, 1) in [0, 255]."""
+    parts = levels if alpha is None else np.concatenate([levels, alpha], -1)
+    return Image.fromarray(parts.astype(np.uint8))
+
+
+def encode_16_bits(array: np.ndarray, suffix: str, icc: bytes | None) -> bytes:
+    """Encode sRGB (H, W, 3 or 4) uint16, converted to a profile where one is given."""
+    import imagecodecs
+    import tifffile
+
+    if icc is not None and open_profile(icc, "icc") is not None:
+        colors = from_srgb_16(np.ascontiguousarray(array[..., :3]), icc)
+        array = np.concatenate([colors, array[..., 3:]], -1)
+    if suffix != ".png":
+        buffer = io.BytesIO()
+        options: dict[str, Any] = {"compression": "zlib", "predictor": True, "metadata": None}
+        if array.shape[2] == 4:
+            options["extrasamples"] = ["unassalpha"]
+        tifffile.imwrite(buffer, array, photometric="rgb", iccprofile=icc, **options)
+        return buffer.getvalue()
+    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(array)))
+    if icc is None:
+        return data
+    # The encoder writes no profiles. A chunk is its length, name, body and checksum; the first,
+    # IHDR, ends at byte 33.
+    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return data[:33] + chunk + data[33:]
+
+
+def encode(image: Image.Image, suffix: str, quality: int | None, icc: bytes | None) -> bytes:
+    """Encode an sRGB image with 8 bits, converted to a profile where one is given."""
+    profile = open_profile(icc, "icc")
+    if profile is not None:
+        converted = from_srgb(image.convert("RGB"), profile)
+        if image.mode == "RGBA":
+            converted.putalpha(image.getchannel("A"))
+        image = converted
+    options: dict[str, dict[str, Any]] = {
+        "JPEG": {"quality": quality or 95, "subsampling": 0},
+        "WEBP": {"lossless": quality is None, "quality": quality or 80, "method": 4, "exact": True},
+        "TIFF": {"compression": "tiff_lzw"},
+    }
+    kind = Image.registered_extensions()[suffix]
+    buffer = io.BytesIO()
+    image.save(buffer, kind, icc_profile=icc, **options.get(kind, {}))
+    return buffer.getvalue()
