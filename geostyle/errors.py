@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import re
 import reprlib
 from typing import Any
@@ -23,3 +25,8 @@ def brief(value: Any) -> str:
         return re.sub(r"\s+", " ", short.repr(value))
     except ValueError:  # Python refuses to print integers of thousands of digits
         return "a huge number"
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a finite real number, which True and False are not."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)

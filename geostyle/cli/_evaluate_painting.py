@@ -60,7 +60,7 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
     else:
         assert settings.runs is not None
         scores = _scores(settings.runs, "runs", network, settings.seed)
-    figures = {
+    figures: dict[str, Any] = {
         "benchmark": benchmark,
         "features": settings.features,
         "scores": {name: asdict(one) for name, one in scores.items()},

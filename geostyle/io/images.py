@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import logging
 import math
-import numbers
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from geostyle.errors import InputError, brief
+from geostyle.errors import InputError, brief, is_number
 from geostyle.io.colors import can_hold
 from geostyle.io.decode import (
     LIMIT_VARIABLE,
@@ -293,7 +292,7 @@ def fit_size(size: tuple[int, int], size_px: int) -> tuple[int, int]:
 
     Raises: InputError for a `size_px` that is no positive number.
     """
-    if isinstance(size_px, bool) or not isinstance(size_px, numbers.Real) or not 1 <= size_px < 1e6:
+    if not is_number(size_px) or not 1 <= size_px < 1e6:
         raise InputError(f"size_px: expected a number of pixels above 0, got {brief(size_px)}")
     scale = size_px / max(size)
     height, width = (max(MIN_SIDE_PX, round(side * scale)) for side in size)

@@ -191,8 +191,6 @@ def _read_csv(text: str) -> tuple[Any, Any]:
     if not rows or set(COLUMNS) - set(rows[0]):
         raise InputError(f"expected rows with the columns {', '.join(COLUMNS)}")
     # Where columns are set apart by semicolons, numbers may have decimal commas.
-    point = {",": "."} if separator == ";" else {}
-    values = [
-        [float(row[name].translate(str.maketrans(point))) for name in COLUMNS] for row in rows
-    ]
+    point = str.maketrans(",", ".") if separator == ";" else {}
+    values = [[float(row[name].translate(point)) for name in COLUMNS] for row in rows]
     return [v[:2] for v in values], [v[2:] for v in values]

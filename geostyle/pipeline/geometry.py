@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from geostyle.coords import Size, check_shape, resize, size_of
-from geostyle.errors import InputError, brief
+from geostyle.errors import InputError, brief, is_number
 from geostyle.io.images import as_picture, check_shape_kept, fit_size
 from geostyle.pipeline.inputs import Theta, as_theta
 from geostyle.pipeline.results import GeometryResult
@@ -42,7 +40,7 @@ def warp(
     picture, warp_ = as_picture(content, "content", keeps_alpha=True), as_theta(theta)
     if warp_ is None:
         raise InputError("theta: expected a warp, an estimate or its file, got None")
-    if not isinstance(strength, numbers.Real) or not math.isfinite(strength):
+    if not is_number(strength):
         raise InputError(f"strength: expected a finite number, got {brief(strength)}")
     if extend not in EXTENDS:
         raise InputError(f"extend: expected one of {', '.join(EXTENDS)}, got {brief(extend)}")

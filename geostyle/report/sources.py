@@ -62,7 +62,9 @@ def drawn(picture: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
     size = picture.shape[1], picture.shape[0]
     code = cv2.resize(color_code(places, count), size, interpolation=cv2.INTER_LINEAR)
     # The cube root of gray is nearly Oklab's lightness.
-    own = np.cbrt((picture.astype(np.float32) / 255) ** 2.2 @ np.float32([0.21, 0.72, 0.07]))
+    own = np.cbrt(
+        (picture.astype(np.float32) / 255) ** 2.2 @ np.array([0.21, 0.72, 0.07], np.float32)
+    )
     code[..., 0] += OWN_LIGHTNESS * (own - own.mean())
     return _rgb(code)
 
@@ -114,7 +116,7 @@ def _rgb(code: np.ndarray) -> np.ndarray:
 
     Source: Ottosson, "A perceptual color space for image processing", 2020.
     """
-    linear = (code @ np.float32(TO_CONES).T) ** 3 @ np.float32(TO_RGB).T
+    linear = (code @ np.array(TO_CONES, np.float32).T) ** 3 @ np.array(TO_RGB, np.float32).T
     linear = linear.clip(0, 1)
     gamma = 1.055 * linear ** (1 / 2.4) - 0.055
     shown: np.ndarray = np.where(linear <= 0.0031308, 12.92 * linear, gamma)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geostyle.errors import InputError
+from geostyle.errors import InputError, is_number
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.losses import (
     GramLoss,
@@ -270,7 +268,7 @@ def normalized_weights(tex_weights: Sequence[float] | None, n_styles: int) -> li
     Raises: InputError for a wrong number of weights, negative ones, or none above 0.
     """
     weights = [1.0] * n_styles if tex_weights is None else _plain_list(tex_weights)
-    sound = all(isinstance(w, numbers.Real) and math.isfinite(w) and w >= 0 for w in weights)
+    sound = all(is_number(w) and w >= 0 for w in weights)
     if not weights or len(weights) != n_styles or not sound or sum(weights) <= 0:
         raise InputError(
             f"tex_weights: expected {n_styles} non-negative weights, one for each texture style, "
