@@ -29,4 +29,6 @@ def brief(value: Any) -> str:
 
 def is_number(value: Any) -> bool:
     """Return whether a value is a finite real number, which True and False are not."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, numbers.Real) and math.isfinite(value)

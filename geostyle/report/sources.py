@@ -10,6 +10,7 @@ import numpy as np
 from geostyle.report.sheet import Panel, fit
 
 # Longest side of a drawing.
+LUMINANCE = 0.21, 0.72, 0.07  # of linear red, green and blue
 DRAWN_PX = 1024
 # Oklab: lightness and chroma of the code, and the hues of the right and of the lower edge; the
 # left and the upper one have the opposite hues.
