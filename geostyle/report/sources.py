@@ -63,9 +63,7 @@ def drawn(picture: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
     size = picture.shape[1], picture.shape[0]
     code = cv2.resize(color_code(places, count), size, interpolation=cv2.INTER_LINEAR)
     # The cube root of gray is nearly Oklab's lightness.
-    own = np.cbrt(
-        (picture.astype(np.float32) / 255) ** 2.2 @ np.array([0.21, 0.72, 0.07], np.float32)
-    )
+    own = np.cbrt((picture.astype(np.float32) / 255) ** 2.2 @ np.array(LUMINANCE, np.float32))
     code[..., 0] += OWN_LIGHTNESS * (own - own.mean())
     return _rgb(code)
 
