@@ -103,7 +103,7 @@ def main(argv: Sequence[str]) -> int:
             load_picture(path, name="geo_style" if path is job.geo_style else "tex_style")
     pipe = Pipeline(job.transfer)
     networks = pipe.networks(
-        geometry=job.geo_style is not None, texture=bool(job.tex_style) and not job.preview
+        geometry=job.compares_pictures, texture=bool(job.tex_style) and not job.preview
     )
     if args.dry_run:
         print(*(f"{unit.content} -> {unit.name}" for unit in units), sep="\n")

@@ -107,6 +107,12 @@ class Job:
         if self.output.suffix.lower() in SUFFIXES:
             raise InputError(f"output: expected a folder for the run, got {str(self.output)!r}")
 
+    @property
+    def compares_pictures(self) -> bool:
+        """Whether the geometry stage compares pictures, for a warp or to guide the painting."""
+        guided = self.transfer.guided and bool(self.tex_style) and not self.preview
+        return self.geo_style is not None or guided
+
 
 def main(argv: Sequence[str]) -> int:
     """Run a transfer; 0 when done, 130 when Ctrl-C cut the painting short."""
@@ -185,7 +191,7 @@ class Transfer:
         self.resume = None if resumed is None else unfinished.load_canvas(resumed)
         self.pipe = Pipeline(job.transfer)
         self.networks = self.pipe.networks(
-            geometry=job.geo_style is not None and self.resume is None,
+            geometry=self.resume is None and job.compares_pictures,
             texture=bool(job.tex_style) and not job.preview,
         )
         self.choices: list[Candidate] = []
@@ -235,7 +241,7 @@ class Transfer:
         if job.tex_style and not job.preview:
             unfinished.save_canvas(self.folder, geometry)
             finished = None if self.resume is None else self.resume.finished
-            bar = progress_bar(geometry.settings, self.folder, finished)
+            bar = progress_bar(self.folder, finished)
             self.on_step = self.animation.watching(self.painting.enter_context(bar))
             self.painting.enter_context(keeping_last_good(self.folder))
 
@@ -273,7 +279,11 @@ class Transfer:
             save_source(run.file(SOURCE_FILE), result.texture.source_map)
         if not result.interrupted and job.animation.animate:
             styles = [style.tensor for style in self.tex_styles]
-            options = PaintOptions(job.tex_weights, result.geometry.masks)
+            geometry = result.geometry
+            inside = geometry.inside if self.resume is None else self.resume.inside
+            options = PaintOptions(
+                job.tex_weights, geometry.masks, inside=inside, guides=geometry.guides
+            )
             moving = self.animation.save(
                 run, self.pipe, self.content.tensor, result, styles, options
             )
@@ -309,7 +319,7 @@ def numbered(name: str, pictures: Sequence[Tensor]) -> dict[str, Tensor]:
 
 @contextlib.contextmanager
 def progress_bar(
-    settings: TransferSettings, run: RunFolder, finished: Finished | None = None
+    run: RunFolder, finished: Finished | None = None
 ) -> Iterator[Callable[[Progress], None]]:
     """Show and log every step; Ctrl-C ends the painting after its step, a second one immediately.
 
@@ -319,19 +329,18 @@ def progress_bar(
     def show(p: Progress) -> None:
         losses = {"total": p.total, "style": p.style, "content": p.content}
         height, width = p.size
-        network = p.network if "+" in settings.features else ""
+        bar.total = p.all_steps
         bar.set_description_str(
-            f"level {p.level + 1}/{p.levels} {width}x{height} {network}".rstrip(), refresh=False
+            f"level {p.level + 1}/{p.levels} {width}x{height} {p.network}", refresh=False
         )
         bar.set_postfix({key: f"{value:.4f}" for key, value in losses.items()}, refresh=False)
         bar.update()
         run.log(stage="texture", level=p.level, step=p.step, size=p.size, **losses)
         stop_if_asked()
 
-    total = sum(settings.texture.iterations)
     done = sum(len(level.steps) for level in finished.history) if finished else 0
     with (
-        tqdm(total=total, initial=done, unit="step", dynamic_ncols=True) as bar,
+        tqdm(initial=done, unit="step", dynamic_ncols=True) as bar,
         stopping_between_steps(bar) as stop_if_asked,
     ):
         yield show

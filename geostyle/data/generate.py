@@ -38,13 +38,21 @@ from geostyle.feedforward.files import FAST, load_network
 from geostyle.io.files import make_folder, write_json, write_text
 from geostyle.io.images import load_picture, save_picture
 from geostyle.io.runs import RunFolder
-from geostyle.texture import TextureSettings, transfer_texture
+from geostyle.texture import (
+    MatchedPainting,
+    MatchedSettings,
+    PaintOptions,
+    TextureSettings,
+    transfer_texture,
+)
 from geostyle.warps import make_family, sampling_grid
 from geostyle.warps.grid import warp_image
 from geostyle.warps.random import random_theta
 
 JPEG_QUALITY = 95
 PREVIEW_PAIRS = 18
+# Matched painting of pairs: the texture upright alone, no last steps, larger ones instead.
+FEW_STEPS = MatchedSettings(turns=1, split=0, step_size=0.02, guidance=0.0)
 MIN_SIDE_PX = 64  # smaller pictures are too blurred when they are enlarged
 
 
@@ -72,7 +80,7 @@ class Generator:
         dtype = resolve_precision(settings.precision, self.device)
         self.photographs = Pool(photographs(settings), "images")
         self.paintings = self.networks = None
-        if settings.stylize == "gatys":
+        if settings.stylize in ("gatys", "matched"):
             self.paintings = Pool(paintings(settings), "styles")
             self.extractor = load_features(
                 settings.features, weights=settings.weights, device=self.device, dtype=dtype
@@ -141,7 +149,8 @@ class Generator:
         pictures = {"content": contents, "warped": warped}
         if self.paintings is not None:
             styles = torch.cat([painting for _, _, painting in drawn if painting is not None])
-            pictures["stylized"] = self.repaint(warped, styles)
+            paint = self.repaint if self.settings.stylize == "gatys" else self.repaint_matched
+            pictures["stylized"] = paint(warped, styles)
         elif self.networks is not None:
             pictures["stylized"] = self.repaint_fast(warped, pairs)
         for number, pair in enumerate(pairs):
@@ -207,6 +216,21 @@ class Generator:
         if result.interrupted:
             raise KeyboardInterrupt
         return result.image.cpu()
+
+    def repaint_matched(self, warped: Tensor, styles: Tensor) -> Tensor:
+        """Repaint each of `warped` (B, 3, S, S) alone, with its own of `styles` (B, 3, S, S).
+
+        Nothing guides the matches: a pair's style shows something else.
+        """
+        settings = TextureSettings(iterations=self.settings.iterations)
+        options = PaintOptions(matched=FEW_STEPS)
+        painted = []
+        for pictures in zip(warped.to(self.device).split(1), styles.split(1), strict=True):
+            result = MatchedPainting(*pictures, self.extractor, settings, options).run()
+            if result.interrupted:
+                raise KeyboardInterrupt
+            painted.append(result.image.cpu())
+        return torch.cat(painted)
 
     @torch.inference_mode()
     def repaint_fast(self, warped: Tensor, pairs: list[Pair]) -> Tensor:

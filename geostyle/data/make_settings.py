@@ -31,7 +31,12 @@ class MakeSettings:
         help="family of the warps; validation pairs of affine+tps take turns with its two parts",
     )
     lattice: int = setting(3, min=2, max=16, help="control points of the spline per side")
-    stylize: str = setting("gatys", choices=("gatys", "fast", "none"), help="how I_b is repainted")
+    stylize: str = setting(
+        "gatys",
+        choices=("gatys", "matched", "fast", "none"),
+        help="how I_b is repainted: by statistics, by matched painting, by fast style networks, or "
+        "not at all",
+    )
     networks: tuple[Path, ...] = setting(
         (), help="fast style networks, or folders of them, for fast; default: the bundled ones"
     )
@@ -43,7 +48,9 @@ class MakeSettings:
     iterations: tuple[int, ...] = setting(
         (16, 12, 8), min=0, help="repainting steps at each level, coarse to fine"
     )
-    content_weight: float = setting(0.3, min=0.0, help="weight of content beside style")
+    content_weight: float = setting(
+        0.3, min=0.0, help="weight of content beside style, for gatys; matched has its own"
+    )
     seed: int = setting(0, min=0, max=2**31 - 1, help="random seed of all pairs")
     batch: int = setting(1, min=1, max=256, help="pairs repainted together; above 1 for GPUs")
     workers: int = setting(0, min=0, help="processes; 0: one per core, or one on a GPU")

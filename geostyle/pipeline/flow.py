@@ -39,6 +39,7 @@ from geostyle.pipeline.settings import DEFAULT_TEXTURE_PX, TransferOptions, Tran
 from geostyle.texture import (
     PAINTERS,
     Finished,
+    MatchedSettings,
     Painting,
     PaintOptions,
     Progress,
@@ -128,10 +129,11 @@ class Pipeline:
         if resume is None:
             geometry = self.warp(content, geo_style, theta, guide, painted=bool(styles))
             placed = place_masks(masks, geometry, self.settings, len(styles), tex_weights)
-            guides = self.source_guides(content, geo_style, styles, geometry, guide)
             alpha = place_alpha(picture.alpha, geometry)
-            guides = guides if paint else ()
-            geometry = replace(geometry, masks=placed, guides=guides, alpha=alpha)
+            geometry = replace(geometry, masks=placed, alpha=alpha)
+            if paint:
+                guides = self.source_guides(content, geo_style, styles, geometry, guide)
+                geometry = replace(geometry, guides=guides)
             inside = geometry.inside
         else:
             geometry = GeometryResult(
@@ -242,7 +244,7 @@ class Pipeline:
             the geometry style.
         """
         settings = self.settings
-        if settings.painter != "matched" or not settings.matched.guidance:
+        if not (settings.guided and tex_styles):
             return ()
         network = self.networks(texture=False).geometry
         assert network is not None
@@ -265,13 +267,14 @@ class Pipeline:
         tex_styles: Sequence[Tensor],
         options: PaintOptions | None = None,
         settings: TextureSettings | None = None,
+        matched: MatchedSettings | None = None,
     ) -> Painting:
         """The texture stage, ready to `run`.
 
         Args:
             canvas, tex_styles: (1, 3, H, W), sRGB in [0, 1].
             options: weights, masks and start; the rest is taken from the pipeline's settings.
-            settings: default the pipeline's own.
+            settings, matched: default the pipeline's own.
         """
         own = self.settings
         options = replace(
@@ -279,7 +282,7 @@ class Pipeline:
             seed=own.seed,
             border_px=own.border_px,
             preserve_color=own.preserve_color,
-            matched=own.matched,
+            matched=matched or own.matched,
         )
         networks = self.networks(geometry=False).texture
         painter = PAINTERS[own.painter]

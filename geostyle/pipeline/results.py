@@ -88,7 +88,8 @@ class TransferResult(PictureResult):
     Attributes:
         tensor: the final picture.
         geometry: the geometry stage.
-        texture: the texture stage; None where no texture style was given.
+        texture: the texture stage; None where no texture style was given. After matched painting
+            its `source_map` tells where each part of the picture took its paint from.
         settings: as resolved; they repeat the result.
     """
 

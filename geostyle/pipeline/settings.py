@@ -98,6 +98,11 @@ class TransferSettings:
         earlier = n_texture >= COMPLETE and f"{prefix}painter" not in given
         return {f"{prefix}painter": "gram"} if earlier else {}
 
+    @property
+    def guided(self) -> bool:
+        """Whether painting is guided by where a warp points to in the texture."""
+        return self.painter == "matched" and self.matched.guidance > 0
+
     def __post_init__(self) -> None:
         check(self)
         if "+" in self.precision and "+" not in self.features:

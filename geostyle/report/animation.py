@@ -17,7 +17,7 @@ from geostyle.errors import GeostyleError, InputError
 from geostyle.io.files import atomic_path
 from geostyle.io.images import to_uint8
 from geostyle.pipeline import Pipeline, TransferResult, warp
-from geostyle.texture import PaintOptions, Progress
+from geostyle.texture import PaintOptions, Progress, SourceGuide
 from geostyle.warps import WarpParameters
 
 FORMATS = ("gif", "mp4")
@@ -73,14 +73,15 @@ def texture_frames(
     Args:
         pipe: the pipeline that made `result`.
         tex_styles: (1, 3, h, w) each, the texture styles of `result`.
-        options: their weights and masks.
+        options: their weights, masks and guides, and where there is content.
         size: (H, W) of the frames.
 
     Returns: `n_frames` of (H, W, 3) uint8.
     """
     canvas, image = resize(result.geometry.tensor, size), resize(result.tensor, size)
-    if options.masks is not None:
-        options = replace(options, masks=resize(options.masks, size, "bilinear"))
+    options = _at_size(options, size)
+    # Each frame begins from a painting: neither last steps nor turned copies would show.
+    matched = replace(result.settings.matched, quick=False, split=0, turns=1)
     frames, strengths, texture = [to_uint8(image)], eased(n_frames), result.settings.texture
     for number in range(n_frames - 2, 0, -1):
         settings = replace(
@@ -92,10 +93,31 @@ def texture_frames(
             time_budget_s=0.0,
         )
         start = torch.lerp(canvas, image, strengths[number] / strengths[number + 1])
-        painting = pipe.painting(canvas, tex_styles, replace(options, start=start), settings)
-        image = painting.run().image
+        begun = replace(options, start=start)
+        image = pipe.painting(canvas, tex_styles, begun, settings, matched).run().image
         frames.append(to_uint8(image))
     return [to_uint8(canvas), *reversed(frames)]
+
+
+def _at_size(options: PaintOptions, size: Size) -> PaintOptions:
+    """Options with their maps at a canvas's `size`."""
+
+    def resized(maps: Tensor) -> Tensor:
+        return resize(maps, size, "bilinear")
+
+    return replace(
+        options,
+        masks=None if options.masks is None else resized(options.masks),
+        inside=None if options.inside is None else resized(options.inside),
+        guides=tuple(
+            guide
+            and SourceGuide(
+                resized(guide.positions.permute(0, 3, 1, 2)).permute(0, 2, 3, 1),
+                resized(guide.confidence),
+            )
+            for guide in options.guides
+        ),
+    )
 
 
 class Recorder:

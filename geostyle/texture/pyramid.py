@@ -63,6 +63,7 @@ class Progress:
         total, style, content: terms of the objective at this step.
         image: the picture at this step, (1, 3, H, W), unclamped; do not change it.
         network: name of the network that paints the level, in a transfer.
+        all_steps: the most that all levels together will take.
     """
 
     level: int
@@ -75,6 +76,7 @@ class Progress:
     content: float
     image: Tensor
     network: str = ""
+    all_steps: int = 0
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,7 @@ def _paint_level(
 ) -> Optimized:
     """Optimize one level from `image`, of its size."""
     level, n_levels = levels[number], len(levels)
+    all_steps = sum(one.steps for one in levels)
     if not level.steps:
         return Optimized(image.clamp(0, 1), [], False)
 
@@ -193,7 +196,7 @@ def _paint_level(
         if callback is not None:
             terms = step.total, step.style, step.content
             at = number, n_levels, step.step, level.steps
-            callback(Progress(*at, level.size, *terms, seen, level.network))
+            callback(Progress(*at, level.size, *terms, seen, level.network, all_steps))
 
     while True:
         try:
