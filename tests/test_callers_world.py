@@ -1,4 +1,4 @@
-"""Everything that a caller may hand over is taken or refused in one line, and what is left is said."""
+"""Pictures, warps and paths that callers hand over: accepted, or refused in one line."""
 
 from __future__ import annotations
 
