@@ -65,7 +65,10 @@ def main() -> int:
     args = parser.parse_args()
     shown = [
         [
-            Panel(title, to_uint8(geostyle.transfer(size_px=args.size, **arguments).image))
+            Panel(
+                title,
+                to_uint8(geostyle.transfer(size_px=args.size, painter="gram", **arguments).tensor),
+            )
             for title, arguments in tqdm(row, desc=f"row {number}", file=sys.stderr)
         ]
         for number, row in enumerate(rows(), start=1)
