@@ -24,6 +24,8 @@ TO_CONES = ((1, 0.3963377774, 0.2158037573), (1, -0.1055613458, -0.0638541728),
             (1, -0.0894841775, -1.2914855480))  # fmt: skip
 TO_RGB = ((4.0767416621, -3.3077115913, 0.2309699292), (-1.2684380046, 2.6097574011, -0.3413193965),
           (-0.0041960863, -0.7034186147, 1.7076147010))  # fmt: skip
+# Shares of linear red, green and blue in luminance.
+LUMINANCE = (0.21, 0.72, 0.07)
 NOT_PAINTED = (LIGHTNESS, 0.0, 0.0)
 
 
@@ -62,7 +64,7 @@ def drawn(picture: np.ndarray, places: np.ndarray, count: int) -> np.ndarray:
     size = picture.shape[1], picture.shape[0]
     code = cv2.resize(color_code(places, count), size, interpolation=cv2.INTER_LINEAR)
     # The cube root of gray is nearly Oklab's lightness.
-    own = np.cbrt((picture.astype(np.float32) / 255) ** 2.2 @ np.float32([0.21, 0.72, 0.07]))
+    own = np.cbrt((picture.astype(np.float32) / 255) ** 2.2 @ np.array(LUMINANCE, np.float32))
     code[..., 0] += OWN_LIGHTNESS * (own - own.mean())
     return _rgb(code)
 
@@ -114,7 +116,7 @@ def _rgb(code: np.ndarray) -> np.ndarray:
 
     Source: Ottosson, "A perceptual color space for image processing", 2020.
     """
-    linear = (code @ np.float32(TO_CONES).T) ** 3 @ np.float32(TO_RGB).T
+    linear = (code @ np.array(TO_CONES, np.float32).T) ** 3 @ np.array(TO_RGB, np.float32).T
     linear = linear.clip(0, 1)
     gamma = 1.055 * linear ** (1 / 2.4) - 0.055
     shown: np.ndarray = np.where(linear <= 0.0031308, 12.92 * linear, gamma)
