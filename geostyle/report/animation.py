@@ -110,8 +110,9 @@ def _at_size(options: PaintOptions, size: Size) -> PaintOptions:
         masks=None if options.masks is None else resized(options.masks),
         inside=None if options.inside is None else resized(options.inside),
         guides=tuple(
-            guide
-            and SourceGuide(
+            None
+            if guide is None
+            else SourceGuide(
                 resized(guide.positions.permute(0, 3, 1, 2)).permute(0, 2, 3, 1),
                 resized(guide.confidence),
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from geostyle.coords import Size, resize
+from geostyle.coords import Size, resize, size_of
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import cut_border
@@ -70,7 +70,12 @@ class MatchedPainting(Painting):
         source = done.history[-1].side_result if done.history else None
         if source is not None:
             shown = self.schedule[len(done.history) - 1].size
-            source = cut_border(source[None], cell_size(shown))[0].cpu()
+            source = cut_border(source[None], cell_size(shown))[0].cpu().clone()
+            if self.options.masks is not None:
+                covered = resize(
+                    self.options.masks.sum(0, keepdim=True), size_of(source), "bilinear"
+                )
+                source[0][covered[0, 0].to(source.device) < 1e-3] = -1
         self._made = None
         return replace(done, source_map=source)
 

@@ -114,8 +114,8 @@ class TextureResult:
         settings: what repeats it without its clock, in as many tiles; None where no level was cut
             into tiles or timed (synthesis, reconstruction).
         source_map: (4, h, w) from matched painting, for each cell of 4×4 pixels: the number of the
-            style it took its paint from, the normalized x and y there, and the similarity of the
-            match, a centered cosine in [-1, 1].
+            style it took its paint from (-1 where masks leave it unpainted), the normalized x and y
+            there, and the similarity of the match, a centered cosine in [-1, 1].
     """
 
     image: Tensor

@@ -18,6 +18,7 @@ from geostyle.texture import Painting, pyramid
 
 Capture = pytest.CaptureFixture[str]
 FLAGS = ["--iterations", "3", "2", "2", "--size", "72", "--geometry", "affine"]
+FLAGS += ["--split", "1", "--turns", "1"]
 
 
 class Killed(BaseException):
@@ -56,7 +57,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, level: int, step: int) -> None:
     monkeypatch.setattr(RunFolder, "log", log_then_die)
 
 
-@pytest.mark.parametrize(("level", "step"), [(0, 1), (1, 0), (1, 1), (2, 1)])
+@pytest.mark.parametrize(("level", "step"), [(0, 1), (1, 0), (2, 1), (3, 0)])
 def test_a_killed_transfer_resumes_to_the_same_bytes(
     argv: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: int, step: int
 ) -> None:
@@ -75,7 +76,7 @@ def test_a_killed_transfer_resumes_to_the_same_bytes(
 
     monkeypatch.setattr(Painting, "_report", count)
     assert run_verb("transfer", ["--resume", str(run)]) == 0
-    assert [p.level for p in counted] == [n for n in (0, 0, 0, 1, 1, 2, 2) if n >= level]
+    assert [p.level for p in counted] == [n for n in (0, 0, 0, 1, 1, 2, 2, 3) if n >= level]
     assert results(run) == results(reference)
 
 
@@ -172,7 +173,7 @@ def test_a_rerun_needs_the_folder_alone(
     capsys.readouterr()
     assert run_verb("rerun", [str(run)]) == 0
     out = capsys.readouterr().out
-    assert "result.png            identical" in out and f"identical: all 8 files of {run}" in out
+    assert "result.png            identical" in out and f"identical: all 9 files of {run}" in out
 
 
 def test_a_rerun_says_how_far_it_is_off(argv: list[str], tmp_path: Path, capsys: Capture) -> None:
@@ -206,7 +207,7 @@ def test_a_rerun_takes_the_steps_that_a_clock_allowed(
         assert run_verb("transfer", [*argv, "--time-budget-s", "30"]) == 0
     run = newest(tmp_path)
     steps = [line for line in read_metrics(run / "metrics.jsonl") if line["stage"] == "texture"]
-    assert 0 < len(steps) < 7
+    assert 0 < len(steps) < 8
     assert run_verb("rerun", [str(run)]) == 0
 
 
@@ -250,7 +251,7 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_picture(
     message = refused(capsys, "transfer", *argv)
     run = newest(tmp_path)
     assert re.search(
-        r"texture: level \d of 3 \(\d+x\d+ px\): loss is not finite at step \d", message
+        r"texture: level \d of 4 \(\d+x\d+ px\): loss is not finite at step \d", message
     )
     assert f"the last good picture: {run}/last-good.png" in message
     assert min(Image.open(run / "last-good.png").size) >= 16

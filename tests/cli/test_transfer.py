@@ -50,6 +50,7 @@ def transfer(tmp_path: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 
     def call(*argv: object, quick: bool = True) -> tuple[int, Path | None]:
         flags = ["--weights", tiny_weights, "--iterations", 3, 2, 1] if quick else []
+        flags += ["--split", 1, "--turns", 1] if quick else []
         try:
             status = run_verb("transfer", [str(a) for a in (*flags, *argv)])
         except SystemExit as stop:  # argparse's way out
@@ -81,6 +82,7 @@ def test_three_pictures_in_one_run_folder_out(
     assert files - {".lock"} == {
         "result.png", "warped.png", "theta.json", "grid.safetensors", "contact_sheet.png",
         "report.html", "settings.yaml", "environment.json", "metrics.jsonl",
+        "source.png", "source.safetensors",
         "inputs/content.png", "inputs/geo_style.png", "inputs/tex_style.png",
         "originals/files.json", "originals/weights.safetensors",
         "originals/content.png", "originals/geo_style.jpg", "originals/tex_style-1.png",
@@ -89,7 +91,7 @@ def test_three_pictures_in_one_run_folder_out(
     assert (pixels(run / "result.png") != pixels(run / "warped.png")).any()
     assert json.loads((run / "environment.json").read_text())["seed"] == 0
     steps = [line for line in read_metrics(run / "metrics.jsonl") if line["stage"] == "texture"]
-    assert [line["level"] for line in steps] == [0, 0, 0, 1, 1, 2]
+    assert [line["level"] for line in steps] == [0, 0, 0, 1, 1, 2, 3]
     assert steps[0]["size"] == [18, 22] and steps[-1]["size"] == [70, 90]
     assert str(run / "result.png") in capsys.readouterr().out.replace("runs/", f"{run.parent}/")
 

@@ -331,6 +331,25 @@ def test_fast_networks_repaint_in_place_of_paintings(
     assert (warped - painted).abs().mean() > 0.1
 
 
+def test_pairs_are_repainted_by_matched_painting_too(
+    tmp_path: Path, pictures: Path, tiny_weights: Path
+) -> None:
+    own = settings_of(tmp_path / "one", pictures, tiny_weights, stylize="matched", count=2)
+    own = dataclasses.replace(own, val_count=0)
+    for settings in (own, dataclasses.replace(own, output=tmp_path / "other", batch=2)):
+        generator = Generator(settings)
+        generator.open()
+        make_all(generator)
+        generator.finish()
+    assert contents(tmp_path / "one") == contents(tmp_path / "other")
+    (pair, _) = read_manifest(tmp_path / "one")
+    assert pair.tex_style is not None
+    warped, painted = (
+        load_picture(tmp_path / "one" / pair.file(kind)).tensor for kind in ("warped", "stylized")
+    )
+    assert (warped - painted).abs().mean() > 0.02
+
+
 def test_networks_that_cannot_serve_are_refused(
     tmp_path: Path, pictures: Path, tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

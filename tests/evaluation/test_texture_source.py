@@ -13,15 +13,17 @@ from PIL import Image
 from torch import Tensor
 
 from geostyle.cli import main
-from geostyle.coords import base_grid
+from geostyle.coords import base_grid, resize
 from geostyle.evaluation.texture_source import (
     MATCHED,
     NEIGHBORS,
+    SOURCES,
     WARP,
     share_of_warp,
     sources,
 )
 from geostyle.features.extractor import load_features
+from geostyle.io.images import save_picture
 from geostyle.texture import MatchedSettings, SourceGuide
 from tests.pictures import noise, picture_file
 
@@ -44,12 +46,14 @@ def test_matches_follow_a_guide_where_features_cannot_tell(tiny_weights: Path) -
     found = sources(content, content, POINTS, guide, network, settings)
     there = POINTS + torch.tensor([[1.0, 0.0], [-1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
     torch.testing.assert_close(found[WARP], there, atol=1e-5, rtol=0)
-    # A cell's center lies within half a cell of a point in it.
-    assert (found[MATCHED] - there).abs().max() <= CELL / 2 + 1e-5
+    # Half a cell from a point to its cell's center, and one to the most similar cell nearby.
+    assert (found[MATCHED] - there).abs().max() <= 1.5 * CELL + 1e-5
     assert (found[NEIGHBORS] - there)[:, 0].abs().max() > 0.9
     unsure = replace(guide, confidence=torch.zeros(1, 1, 64, 64))
+    content = noise(2, 64, 64)
     found = sources(content, content, POINTS, unsure, network, settings)
-    torch.testing.assert_close(found[MATCHED], found[NEIGHBORS])
+    for name in (MATCHED, NEIGHBORS):
+        assert (found[name] - POINTS).abs().max() <= CELL / 2 + 1e-5, name
 
 
 def test_the_share_is_that_of_the_means_over_pairs() -> None:
@@ -63,10 +67,10 @@ def test_the_share_is_that_of_the_means_over_pairs() -> None:
 def test_the_command_finds_a_picture_in_itself(
     tmp_path: Path, tiny_weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    picture_file(tmp_path / "duck" / "1.png", (64, 64), 1)
+    save_picture(resize(noise(1, 24, 24), (64, 64)).clamp(0, 1), tmp_path / "duck" / "1.png")
     picture_file(tmp_path / "swan" / "1.png", (48, 64), 2)
     Image.open(tmp_path / "duck" / "1.png").resize((96, 96)).save(tmp_path / "duck" / "2.png")
-    points = np.array([[10.0, 10.0], [50.0, 14.0], [20.0, 44.0]])
+    points = np.array([[5.0, 10.0], [60.0, 14.0], [20.0, 44.0]])
 
     def joined(at: np.ndarray) -> str:
         return ",".join(";".join(map(str, at[:, k])) for k in (0, 1))
@@ -89,7 +93,9 @@ def test_the_command_finds_a_picture_in_itself(
         for row in figures["rows"]
         if row["alpha"] == 0.1 and row["class"] == "all"
     }
-    assert values == {MATCHED: 100, WARP: 100, NEIGHBORS: 100}
-    assert figures["share_of_warp"] == 1 and figures["guidance"] == MatchedSettings().guidance
+    assert set(values) == set(SOURCES) and values[NEIGHBORS] == 100
+    if values[WARP]:
+        assert figures["share_of_warp"] == pytest.approx(values[MATCHED] / values[WARP])
+    assert figures["guidance"] == MatchedSettings().guidance
     assert main(["evaluate", "texture-source"]) == 2
     assert "root: expected --root" in capsys.readouterr().err
