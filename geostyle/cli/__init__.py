@@ -51,6 +51,13 @@ def guarded(
 
     Returns: the exit status: that of `main`, 2 after an error, 130 after Ctrl-C.
     """
+    from geostyle.cli._streams import steady_streams
+
+    with steady_streams():
+        return _guarded(prog, main, argv, hint)
+
+
+def _guarded(prog: str, main: Callable[[list[str]], int], argv: Sequence[str], hint: str) -> int:
     try:
         return main(list(argv))
     except GeostyleError as error:

@@ -25,6 +25,7 @@ from geostyle.cli._animation import Animation, AnimationSettings
 from geostyle.cli._geometry import describe, save_choices, save_geometry
 from geostyle.cli._output import OutputSettings
 from geostyle.cli._painting import keeping_last_good, stopping_between_steps
+from geostyle.cli._streams import accessory
 from geostyle.config import check, setting
 from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
@@ -269,7 +270,9 @@ class Transfer:
                 run, self.pipe, self.content.tensor, result, styles, options
             )
             print(f"animation: {moving or 'none: nothing moved'}")
-        report = write_report(run.path)
+        report: Path | str = "none"
+        with accessory("report"):
+            report = write_report(run.path)
         if not result.interrupted:
             unfinished.clear(run)
         run.close()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from geostyle.config import resolve
 from geostyle.coords import resize, size_of
+from geostyle.device import own_world
 from geostyle.errors import InputError
 from geostyle.io.images import as_mask, as_tensor
 from geostyle.matching import (
@@ -42,8 +43,11 @@ from geostyle.texture import (
     PaintOptions,
     Progress,
     SourceGuide,
+    TextureResult,
     TextureSettings,
 )
+from geostyle.texture.interrupts import StopPainting, hand_over
+from geostyle.texture.memory import check_warp_fits
 from geostyle.warps import WarpParameters
 
 
@@ -71,6 +75,7 @@ class Pipeline:
         self.settings = resolve(TransferSettings, None, changes) if settings is None else settings
         self._networks = Networks()
 
+    @own_world
     def __call__(
         self,
         content: Any,
@@ -113,7 +118,9 @@ class Pipeline:
             resume: state of an interrupted transfer of the same pictures.
 
         Returns: the picture with everything it was made from.
-        Raises: InputError for unusable pictures or settings.
+        Raises: InputError for unusable pictures or settings; KeyboardInterrupt where the user
+            presses Ctrl-C, while painting with the best `TransferResult` so far as its attribute
+            `result`.
         Source: Liu et al., "Geometric Style Transfer", section 3: geometry first, texture second.
         """
         content = as_tensor(content, "content")
@@ -132,7 +139,7 @@ class Pipeline:
         else:
             geometry = GeometryResult(resume.canvas, masks=resume.masks, guides=resume.guides)
             inside = resume.inside
-        settings, painting, painted = self.settings, None, None
+        settings, painting, painted, ctrl_c = self.settings, None, None, None
         if styles and paint:
             options = PaintOptions(
                 tex_weights, geometry.masks, inside=inside, guides=geometry.guides
@@ -145,16 +152,19 @@ class Pipeline:
             on_geometry(geometry)
         if painting is not None:
             finished = None if resume is None else resume.finished
-            painted = painting.run(_cancelable(callback, cancel), finished, on_level)
+            painted = _run(painting, _cancelable(callback, cancel), finished, on_level)
+            ctrl_c, painted = painted.ctrl_c, replace(painted, ctrl_c=None)
             settings = replace(settings, texture=painted.settings or settings.texture)
         tensor = geometry.tensor if painted is None else painted.image
-        return TransferResult(tensor, geometry, painted, settings)
+        return hand_over(TransferResult(tensor, geometry, painted, settings), ctrl_c)
 
+    @own_world
     def networks(self, *, geometry: bool = True, texture: bool = True) -> Networks:
         """The networks of the stages asked for, loaded where they are not yet."""
         self._networks = self._networks.load(self.settings, geometry=geometry, texture=texture)
         return self._networks
 
+    @own_world
     def estimate(self, content: Tensor, geo_style: Tensor | None, guide: Guide) -> Estimate:
         """Estimate the warp that gives `content` the geometry of `geo_style`; see `estimate_warp`.
 
@@ -170,6 +180,7 @@ class Pipeline:
         assert network is not None
         return estimate(content, geo_style, network, settings, guide, seed=seed)
 
+    @own_world
     def candidates(
         self, content: Tensor, geo_style: Tensor, guide: Guide, count: int
     ) -> list[Candidate]:
@@ -191,6 +202,7 @@ class Pipeline:
         b = describe(geo_style, network, settings, guide.geo_mask)
         return candidates(a, b, settings, count, points=guide.points, seed=self.settings.seed)
 
+    @own_world
     def warp(
         self,
         content: Tensor,
@@ -212,6 +224,7 @@ class Pipeline:
         size_px = settings.size_px
         if size_px is None and painted:
             size_px = min(DEFAULT_TEXTURE_PX, max(size_of(content)))
+        check_warp_fits(canvas_size(content, theta, size_px), settings.texture)
         given = (geo_style, theta, guide.points)
         if settings.geo_strength == 0 or all(one is None for one in given):
             return GeometryResult(resize(content, canvas_size(content, None, size_px)))
@@ -222,6 +235,7 @@ class Pipeline:
         warped = apply_warp(content, theta, strength, size_px, extend)
         return replace(warped, estimate=found)
 
+    @own_world
     def source_guides(
         self,
         content: Tensor,
@@ -253,6 +267,7 @@ class Pipeline:
             for style in tex_styles
         )
 
+    @own_world
     def painting(
         self,
         canvas: Tensor,
@@ -280,6 +295,7 @@ class Pipeline:
         return painter(canvas, tex_styles, networks, settings or own.texture, options)
 
 
+@own_world
 def transfer(
     content: Any,
     *,
@@ -319,6 +335,7 @@ def transfer(
     )
 
 
+@own_world
 def estimate_warp(
     content: Any,
     geo_style: Any,
@@ -337,6 +354,20 @@ def estimate_warp(
     pictures = as_tensor(content, "content"), as_tensor(geo_style, "geo_style")
     guide = as_guide(content_mask, geo_mask, points)
     return Pipeline(settings, **changes).estimate(*pictures, guide)
+
+
+def _run(
+    painting: Painting,
+    callback: Callable[[Progress], None] | None,
+    finished: Finished | None,
+    on_level: Callable[[Finished], None] | None,
+) -> TextureResult:
+    """Paint; the canvas as it is where it was cut short before the first step."""
+    try:
+        return painting.run(callback, finished, on_level)
+    except KeyboardInterrupt as error:
+        ctrl_c = None if isinstance(error, StopPainting) else error
+        return TextureResult(painting.canvas, [], True, ctrl_c=ctrl_c)
 
 
 def _cancelable(

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from geostyle.coords import Size, check_shape, size_of
+from geostyle.device import own_world
 from geostyle.io.images import as_tensor, fit_size
 from geostyle.pipeline.results import GeometryResult
 from geostyle.pipeline.settings import TransferSettings
@@ -16,6 +17,7 @@ from geostyle.texture import normalized_masks
 from geostyle.warps import WarpParameters, fold_guard, make_family, sampling_grid, warp_image
 
 
+@own_world
 def warp(
     content: Any,
     theta: WarpParameters,
