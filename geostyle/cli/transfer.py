@@ -29,6 +29,7 @@ from geostyle.cli._streams import accessory
 from geostyle.config import check, setting
 from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
+from geostyle.io.files import check_folder
 from geostyle.io.images import SUFFIXES, Picture, as_mask, fit_size, load_picture, save_picture
 from geostyle.io.originals import keep_originals, saved_job
 from geostyle.io.runs import RunFolder
@@ -131,7 +132,10 @@ def main(argv: Sequence[str]) -> int:
         print("settings:", *config.dump_yaml(job).splitlines(), sep="\n  ")
         if job.content is None:
             print("content: none given, taking the bundled one")
-        return 0 if args.dry_run else transfer.run()
+        if args.dry_run:
+            transfer.check()
+            return 0
+        return transfer.run()
 
 
 def add_resume(parser: argparse.ArgumentParser) -> None:
@@ -184,6 +188,16 @@ class Transfer:
         )
         self.choices: list[Candidate] = []
         self.started = time.monotonic()
+
+    def check(self) -> None:
+        """Check what a run would need before it computes: memory and the folder of its output.
+
+        Raises: InputError where something is missing.
+        """
+        job = self.job
+        n_painted = 0 if job.preview else len(job.tex_style)
+        self.pipe.check_memory(self.content.tensor, n_painted, self.theta)
+        check_folder(job.output)
 
     def run(self) -> int:
         """Transfer, save, report; the exit status."""

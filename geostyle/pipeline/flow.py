@@ -46,8 +46,8 @@ from geostyle.texture import (
     TextureResult,
     TextureSettings,
 )
-from geostyle.texture.interrupts import StopPainting, hand_over
-from geostyle.texture.memory import check_warp_fits
+from geostyle.texture.interrupts import StopPainting, cancelable, hand_over
+from geostyle.texture.memory import check_warp_fits, settle_tiles
 from geostyle.warps import WarpParameters
 
 
@@ -131,6 +131,7 @@ class Pipeline:
         guide = as_guide(content_mask, geo_mask, points)
         theta = WarpParameters.load(theta) if isinstance(theta, str | Path) else theta
         if resume is None:
+            self.check_memory(content, len(styles) if paint else 0, theta)
             geometry = self.warp(content, geo_style, theta, guide, painted=bool(styles))
             placed = place_masks(masks, geometry, self.settings, len(styles), tex_weights)
             guides = self.source_guides(content, geo_style, styles, geometry, guide)
@@ -152,7 +153,7 @@ class Pipeline:
             on_geometry(geometry)
         if painting is not None:
             finished = None if resume is None else resume.finished
-            painted = _run(painting, _cancelable(callback, cancel), finished, on_level)
+            painted = _run(painting, cancelable(callback, cancel), finished, on_level)
             ctrl_c, painted = painted.ctrl_c, replace(painted, ctrl_c=None)
             settings = replace(settings, texture=painted.settings or settings.texture)
         tensor = geometry.tensor if painted is None else painted.image
@@ -202,6 +203,31 @@ class Pipeline:
         b = describe(geo_style, network, settings, guide.geo_mask)
         return candidates(a, b, settings, count, points=guide.points, seed=self.settings.seed)
 
+    def check_memory(
+        self, content: Tensor, n_styles: int, theta: WarpParameters | None = None
+    ) -> None:
+        """Check that the canvas, and its painting in tiles, fit into memory, before computing.
+
+        Args:
+            content: (1, 3, H, W).
+            n_styles: number of texture styles; 0 where nothing is painted.
+            theta: a warp that is given.
+
+        Raises: InputError naming the largest size that fits.
+        """
+        settings, size_px = self.settings, self.settings.size_px
+        if size_px is None and n_styles:
+            size_px = min(DEFAULT_TEXTURE_PX, max(size_of(content)))
+        size = canvas_size(content, theta, size_px)
+        check_warp_fits(size, settings.texture)
+        if n_styles:
+            networks = self.networks(geometry=False).texture
+            settle_tiles(
+                settings.texture.with_defaults(**PAINTERS[settings.painter].defaults),
+                networks,
+                size,
+            )
+
     @own_world
     def warp(
         self,
@@ -224,7 +250,6 @@ class Pipeline:
         size_px = settings.size_px
         if size_px is None and painted:
             size_px = min(DEFAULT_TEXTURE_PX, max(size_of(content)))
-        check_warp_fits(canvas_size(content, theta, size_px), settings.texture)
         given = (geo_style, theta, guide.points)
         if settings.geo_strength == 0 or all(one is None for one in given):
             return GeometryResult(resize(content, canvas_size(content, None, size_px)))
@@ -368,19 +393,3 @@ def _run(
     except KeyboardInterrupt as error:
         ctrl_c = None if isinstance(error, StopPainting) else error
         return TextureResult(painting.canvas, [], True, ctrl_c=ctrl_c)
-
-
-def _cancelable(
-    callback: Callable[[Progress], None] | None, cancel: Callable[[], bool] | None
-) -> Callable[[Progress], None] | None:
-    """`callback`, and after it the question whether to stop."""
-    if cancel is None:
-        return callback
-
-    def both(progress: Progress) -> None:
-        if callback is not None:
-            callback(progress)
-        if cancel():
-            raise KeyboardInterrupt
-
-    return both

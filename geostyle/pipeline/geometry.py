@@ -14,6 +14,7 @@ from geostyle.io.images import as_tensor, fit_size
 from geostyle.pipeline.results import GeometryResult
 from geostyle.pipeline.settings import TransferSettings
 from geostyle.texture import normalized_masks
+from geostyle.texture.memory import check_warp_fits
 from geostyle.warps import WarpParameters, fold_guard, make_family, sampling_grid, warp_image
 
 
@@ -43,6 +44,7 @@ def apply_warp(
 ) -> GeometryResult:
     """Warp `content` (1, 3, H, W); arguments as for `warp`."""
     size = canvas_size(content, theta, size_px)
+    check_warp_fits(size)
     family = make_family(theta.family, theta.lattice)
     scaled = fold_guard(family, family.scale(theta.theta[None], strength), size)
     applied = replace(theta, theta=scaled[0], meta={**theta.meta, "strength": strength})

@@ -71,3 +71,19 @@ def hand_over(result: R, ctrl_c: KeyboardInterrupt | None) -> R:
         return result
     ctrl_c.result = result  # type: ignore[attr-defined]
     raise ctrl_c
+
+
+def cancelable(
+    callback: Callable[[T], None] | None, cancel: Callable[[], bool] | None
+) -> Callable[[T], None] | None:
+    """`callback`, and after it the question whether to stop."""
+    if cancel is None:
+        return callback
+
+    def both(value: T) -> None:
+        if callback is not None:
+            callback(value)
+        if cancel():
+            raise StopPainting
+
+    return both

@@ -219,12 +219,12 @@ def allowed_bytes(settings: TextureSettings, device: torch.device) -> float:
     return 1e9 * settings.memory_gb - own
 
 
-def check_warp_fits(size: Size, settings: TextureSettings) -> None:
+def check_warp_fits(size: Size, settings: TextureSettings | None = None) -> None:
     """Check that a canvas of `size` (H, W) fits into memory, before anything is warped.
 
     Raises: InputError naming the largest size that fits.
     """
-    available = allowed_bytes(settings, torch.device("cpu"))
+    available = allowed_bytes(settings or TextureSettings(), torch.device("cpu"))
     choose_tiling(lambda size, _: WARP_BYTES * size[0] * size[1], size, available, ())
 
 
