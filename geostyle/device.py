@@ -1,9 +1,14 @@
-"""Devices, precisions and random seeds."""
+"""Devices, precisions, random seeds, and the caller's settings of torch."""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import functools
 import random
-from typing import TYPE_CHECKING
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from geostyle.errors import InputError
 
@@ -11,10 +16,16 @@ if TYPE_CHECKING:
     import torch
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+AUTOCAST_DEVICES = ("cpu", "cuda", "mps")
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the generators of Python, NumPy and torch (every device).
+    """Seed the generators of Python, NumPy and torch (every device): for commands only.
+
+    Library functions draw from generators of their own, never from the caller's.
 
     Args: seed, 0 to 2**32 - 1.
     """
@@ -26,6 +37,143 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     numpy.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def own_world(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a public function so that it computes alike whatever the caller has set.
+
+    Within it gradients are recorded, inference mode and autocast are off, the default type is
+    float32 and the default device the CPU; afterwards everything is as it was. Tensors made in
+    inference mode, which no gradient may pass, are copied, in lists and dataclasses too.
+
+    The default type is the one setting that torch keeps per process, not per thread: where it is
+    not float32, other threads see float32 until the function returns.
+    """
+
+    @functools.wraps(function)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        with settled():
+            given: Any = _ordinary(args)
+            named: Any = _ordinary(kwargs)
+            return function(*given, **named)
+
+    return inner
+
+
+@contextlib.contextmanager
+def settled() -> Iterator[None]:
+    """Set what `own_world` sets, and restore it."""
+    import numpy
+    import torch
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.set_grad_enabled(True))
+        for kind in AUTOCAST_DEVICES:
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        stack.enter_context(_float32_by_default())
+        stack.enter_context(numpy.errstate(all="warn", under="ignore"))
+        yield
+
+
+def own_precision(forward: Callable[P, R]) -> Callable[P, R]:
+    """Decorate the `forward` of a network: in use, it computes in its own precision.
+
+    While it is trained, the training's autocast decides. Gradients stay as the caller wants them.
+    """
+
+    @functools.wraps(forward)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        import torch
+
+        network: Any = args[0]
+        with contextlib.ExitStack() as stack:
+            for kind in AUTOCAST_DEVICES if not network.training else ():
+                if torch.is_autocast_enabled(kind):
+                    stack.enter_context(torch.autocast(kind, enabled=False))
+            return forward(*args, **kwargs)
+
+    return inner
+
+
+@contextlib.contextmanager
+def own_draws(seed: int = 0) -> Iterator[None]:
+    """Draw first weights of networks from a generator of their own, in this thread.
+
+    Networks that are loaded need no first weights; drawn from the global generator, they would
+    move the caller's.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    generator = torch.Generator().manual_seed(seed)
+
+    class OwnDraws(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            kwargs = dict(kwargs or {})
+            if getattr(func, "__name__", "") in DRAWS and kwargs.get("generator") is None:
+                kwargs["generator"] = generator
+            return func(*args, **kwargs)
+
+    with OwnDraws():
+        yield
+
+
+# Functions by which `torch.nn` draws weights.
+DRAWS = ("uniform_", "normal_", "kaiming_uniform_", "kaiming_normal_", "trunc_normal_")
+
+
+class _DefaultType:
+    """The caller's default type while any thread is in its own world."""
+
+    lock = threading.Lock()
+    inside = 0
+    before: torch.dtype
+
+
+@contextlib.contextmanager
+def _float32_by_default() -> Iterator[None]:
+    import torch
+
+    state = _DefaultType
+    with state.lock:
+        if state.inside == 0:
+            state.before = torch.get_default_dtype()
+        state.inside += 1
+        if torch.get_default_dtype() != torch.float32:
+            torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        with state.lock:
+            state.inside -= 1
+            if state.inside == 0 and torch.get_default_dtype() != state.before:
+                torch.set_default_dtype(state.before)
+
+
+def _ordinary(value: Any) -> Any:
+    """`value` with copies of its inference tensors; the very same object where it has none."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.clone() if value.is_inference() else value
+    if type(value) in (list, tuple):
+        items = [_ordinary(item) for item in value]
+        same = all(a is b for a, b in zip(items, value, strict=True))
+        return value if same else type(value)(items)
+    if type(value) is dict:
+        return {key: _ordinary(item) for key, item in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        own = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        changed = {name: new for name, old in own.items() if (new := _ordinary(old)) is not old}
+        changed = {name: new for name, new in changed.items() if not isinstance(new, dict)}
+        return dataclasses.replace(value, **changed) if changed else value
+    return value
 
 
 def resolve_device(device: str) -> torch.device:

@@ -52,9 +52,16 @@ def guarded(
 
     Returns: the exit status: that of `main`, 2 after an error, 130 after Ctrl-C.
     """
+    from geostyle.cli._streams import steady_streams
+
     # Names of files that are not UTF-8 are shown as well as they can be.
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    with steady_streams():
+        return _guarded(prog, main, argv, hint)
+
+
+def _guarded(prog: str, main: Callable[[list[str]], int], argv: Sequence[str], hint: str) -> int:
     try:
         return main(list(argv))
     except GeostyleError as error:

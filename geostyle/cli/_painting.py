@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from geostyle import config
 from geostyle.cli import EXIT_INTERRUPTED
+from geostyle.cli._streams import accessory
 from geostyle.config import check, setting
 from geostyle.coords import Size, resize
 from geostyle.device import resolve_device, resolve_precision, seed_everything
@@ -29,6 +31,7 @@ from geostyle.io.originals import keep_originals
 from geostyle.io.runs import RunFolder
 from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture import Progress
+from geostyle.texture.interrupts import StopPainting
 from geostyle.texture.optimizer import NotFiniteError
 
 Callback = Callable[[Progress], None]
@@ -188,7 +191,8 @@ def run_job(
             sheet = [sources, *rows.values()]
         else:
             sheet = [[*sources, *row] for row in rows.values() if row]
-        save_sheet(sheet, run.file("contact_sheet.png"), joined=len(plan) == 1)
+        with accessory("sheet"):
+            save_sheet(sheet, run.file("contact_sheet.png"), joined=len(plan) == 1)
     run.close()
     result = run.file(list(figures)[-1])
     print(f"{'interrupted; the best so far' if interrupted else 'result'}: {result}")
@@ -253,25 +257,36 @@ def keeping_last_good(run: RunFolder) -> Iterator[None]:
 
 @contextlib.contextmanager
 def stopping_between_steps(bar: tqdm[Any]) -> Iterator[Callable[[], None]]:
-    """Defer a first Ctrl-C to the next call of the function given, which raises it."""
+    """Defer a first Ctrl-C, SIGTERM or SIGHUP to the next call of the function given.
+
+    That function raises it; a second signal is raised at once. Signals that the process was
+    started to ignore stay ignored.
+    """
     asked = False
 
     def ask(*_: object) -> None:
         nonlocal asked
+        if asked:
+            raise StopPainting
         asked = True
-        signal.signal(signal.SIGINT, before)
         bar.write("stopping after this step; press Ctrl-C again to stop immediately")
 
     def stop_if_asked() -> None:
         if asked:
-            raise KeyboardInterrupt
+            raise StopPainting
 
-    before = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, ask)
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
+        known = {number: signal.getsignal(number) for number in numbers if number is not None}
+        before = {n: handler for n, handler in known.items() if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield stop_if_asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

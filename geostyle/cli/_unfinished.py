@@ -15,6 +15,7 @@ from geostyle.errors import InputError
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.io.runs import RunFolder
 from geostyle.pipeline import GeometryResult, Resume
+from geostyle.report.run_files import RESULT_FILES
 from geostyle.texture import Finished, SourceGuide
 from geostyle.texture.optimizer import Step
 from geostyle.texture.pyramid import LevelHistory
@@ -26,7 +27,8 @@ CANVAS_KIND, LEVELS_KIND = "canvas", "texture-levels"
 
 def is_complete(run: RunFolder) -> bool:
     """Whether nothing is left to be done."""
-    return run.file("report.html").is_file() and not run.file(FOLDER).exists()
+    made = any(run.file(name).is_file() for name in ("report.html", *RESULT_FILES))
+    return made and not run.file(FOLDER).exists()
 
 
 def save_canvas(run: RunFolder, geometry: GeometryResult) -> None:

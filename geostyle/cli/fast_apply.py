@@ -22,7 +22,7 @@ from tqdm import tqdm
 from geostyle import config
 from geostyle.config import check, setting
 from geostyle.coords import resize
-from geostyle.device import resolve_device, resolve_precision
+from geostyle.device import own_world, resolve_device, resolve_precision
 from geostyle.errors import InputError
 from geostyle.feedforward.fast_network import FastNetwork, noise_place
 from geostyle.feedforward.files import FAST, SUFFIX, bundled, find_network, load_network
@@ -183,7 +183,8 @@ def repaint_all(
               file=sys.stderr)  # fmt: skip
 
 
-@torch.inference_mode()
+@own_world
+@torch.no_grad()
 def repaint(network: FastNetwork, image: Tensor, seed: int | None = None) -> Tensor:
     """Return `image` (1, 3, H, W) repainted, in [0, 1], on the CPU.
 

@@ -16,7 +16,7 @@ from geostyle.cli import _painting
 from geostyle.cli._painting import Painted, PaintingJob, Tools
 from geostyle.config import setting
 from geostyle.coords import Size, size_of
-from geostyle.device import resolve_device, resolve_precision
+from geostyle.device import own_world, resolve_device, resolve_precision
 from geostyle.errors import InputError
 from geostyle.feedforward.files import TEXTURE, find_network, load_network
 from geostyle.feedforward.texture_network import TextureNetwork, noise_pyramid
@@ -77,7 +77,8 @@ class Job(PaintingJob):
         return Painted(f"sample-{one}.png", image, title, figures={"seed": one}, row=row)
 
 
-@torch.inference_mode()
+@own_world
+@torch.no_grad()
 def sample(network: TextureNetwork, size: Size, seed: int, content: Tensor | None) -> Tensor:
     """Return one sample (1, 3, *size) in [0, 1] on the CPU; it depends on the seed alone."""
     device = network.out.weight.device

@@ -25,9 +25,11 @@ from geostyle.cli._animation import Animation, AnimationSettings
 from geostyle.cli._geometry import describe, save_choices, save_geometry
 from geostyle.cli._output import OutputSettings
 from geostyle.cli._painting import keeping_last_good, stopping_between_steps
+from geostyle.cli._streams import accessory
 from geostyle.config import check, setting
 from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
+from geostyle.io.files import check_folder
 from geostyle.io.images import SUFFIXES, Picture, as_mask, fit_size, load_picture, save_picture
 from geostyle.io.originals import keep_originals, saved_job
 from geostyle.io.runs import RunFolder
@@ -139,7 +141,10 @@ def main(argv: Sequence[str]) -> int:
         if len(job.tex_style) > 1:
             names = ", ".join(path.name for path in job.tex_style)
             print(f"tex_style: the textures of {len(job.tex_style)} pictures are mixed: {names}")
-        return 0 if args.dry_run else transfer.run()
+        if args.dry_run:
+            transfer.check()
+            return 0
+        return transfer.run()
 
 
 def add_resume(parser: argparse.ArgumentParser) -> None:
@@ -196,6 +201,16 @@ class Transfer:
         )
         self.choices: list[Candidate] = []
         self.started = time.monotonic()
+
+    def check(self) -> None:
+        """Check what a run would need before it computes: memory and the folder of its output.
+
+        Raises: InputError where something is missing.
+        """
+        job = self.job
+        n_painted = 0 if job.preview else len(job.tex_style)
+        self.pipe.check_memory(self.content.tensor, n_painted, self.theta)
+        check_folder(job.output)
 
     def run(self) -> int:
         """Transfer, save, report; the exit status."""
@@ -288,7 +303,9 @@ class Transfer:
                 run, self.pipe, self.content.tensor, result, styles, options
             )
             print(f"animation: {moving or 'none: nothing moved'}")
-        report = write_report(run.path)
+        report: Path | str = "none"
+        with accessory("report"):
+            report = write_report(run.path)
         if not result.interrupted:
             unfinished.clear(run)
         run.close()

@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geostyle.device import own_draws, own_world
 from geostyle.errors import InputError
 from geostyle.io.checkpoint import load_checkpoint, tensor_hash
 
@@ -219,6 +220,7 @@ def conv_widths(name: str, channels: Sequence[int]) -> dict[str, int]:
     return dict(zip(names, channels, strict=True))
 
 
+@own_world
 def load_features(
     name: str = "lite",
     *,
@@ -250,9 +252,13 @@ def load_features(
         except InputError as error:
             hint = "; those of VGG need --features vgg19 or vgg16 beside it" if weights else ""
             raise InputError(f"{error}{hint}") from error
-        network = build_lite(tensors, config, pooling=pooling, padding=padding, source=str(path))
+        with own_draws():
+            network = build_lite(
+                tensors, config, pooling=pooling, padding=padding, source=str(path)
+            )
     else:
-        network = FeatureExtractor(name, pooling=pooling, padding=padding)
+        with own_draws():
+            network = FeatureExtractor(name, pooling=pooling, padding=padding)
         state = _torchvision_state(name) if weights is None else _read_vgg_state(Path(weights))
         _load_vgg_state(network, state, str(weights or "torchvision"))
         if weights is not None and not _is_known(Path(weights), network):

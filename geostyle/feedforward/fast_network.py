@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.config import check, setting
+from geostyle.device import own_precision
 from geostyle.errors import InputError
 from geostyle.feedforward.normalization import InstanceNorm
 from geostyle.feedforward.resize_convolution import ResizeConvolution
@@ -198,6 +199,7 @@ class FastNetwork(nn.Module):
                 part.to(dtype=dtype)
         return self
 
+    @own_precision
     def forward(self, image: Tensor, shift: tuple[int, int] = (0, 0)) -> Tensor:
         """Repaint `image` (B, 3, H, W), sRGB in [0, 1], sides of 16 px or more.
 

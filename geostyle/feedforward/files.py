@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from geostyle.config import to_dict
+from geostyle.device import own_draws, own_world
 from geostyle.errors import InputError
 from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings
 from geostyle.feedforward.texture_network import TextureNetwork, TextureNetworkSettings
@@ -60,6 +61,7 @@ def save_network(path: str | Path, network: FastNetwork | TextureNetwork, **abou
     save_checkpoint(path, tensors, config, kind.name)
 
 
+@own_world
 def load_network(
     path: str | Path, kind: Kind[N], *, name: str = "network"
 ) -> tuple[N, dict[str, Any]]:
@@ -70,7 +72,8 @@ def load_network(
     """
     tensors, about = load_checkpoint(path, kind.name, name=name)
     try:
-        network = kind.network(kind.settings(**kind.former | about.pop("network")))
+        with own_draws():
+            network = kind.network(kind.settings(**kind.former | about.pop("network")))
         tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
         own = network.state_dict()
         counts = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")}

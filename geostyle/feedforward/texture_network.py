@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from geostyle.config import check, setting
 from geostyle.coords import Size, resize, size_of
+from geostyle.device import own_precision
 from geostyle.errors import InputError
 from geostyle.feedforward.normalization import InstanceNorm
 
@@ -101,6 +102,7 @@ class TextureNetwork(nn.Module):
         nn.init.constant_(self.out.bias, 0.5)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last)
 
+    @own_precision
     def forward(self, noise: Sequence[Tensor], content: Tensor | None = None) -> Tensor:
         """Make a picture from noise, and from `content` where the network repaints.
 

@@ -129,6 +129,19 @@ def make_folder(path: str | Path) -> None:
         raise unwritable(Path(path), error) from error
 
 
+def check_folder(path: str | Path) -> None:
+    """Check that a folder for results could be made, without making it.
+
+    Raises: InputError where it could not.
+    """
+    folder = Path(path).absolute()
+    nearest = next(p for p in (folder, *folder.parents) if p.exists())
+    if not nearest.is_dir():
+        raise unwritable(Path(path), NotADirectoryError(20, os.strerror(errno.ENOTDIR)))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise unwritable(Path(path), PermissionError(13, os.strerror(errno.EACCES)))
+
+
 def unwritable(path: Path, error: Exception, name: str = "output") -> GeostyleError:
     """Return the error to raise where writing `path` failed with `error`.
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from geostyle.config import check, setting, to_dict
 from geostyle.coords import base_grid, resize
+from geostyle.device import own_draws, own_world
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
@@ -160,11 +161,13 @@ def load_geometry_network(path: Path) -> LoadedNetwork:
 
 
 @lru_cache(4)
+@own_world
 def _load(path: Path, changed_ns: int) -> LoadedNetwork:
     tensors, stored = load_checkpoint(path, KIND, name="geonet")
     try:
         own = stored["network"]
-        network = GeometryNetwork(NetworkSettings(**own), stored["cells"])
+        with own_draws():
+            network = GeometryNetwork(NetworkSettings(**own), stored["cells"])
         network.load_state_dict(tensors, strict=True)
         features = stored["features"]
         name, weights_hash = str(features["name"]), str(features["hash"])

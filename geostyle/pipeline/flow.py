@@ -10,6 +10,7 @@ from torch import Tensor
 
 from geostyle.config import resolve
 from geostyle.coords import resize, size_of
+from geostyle.device import own_world
 from geostyle.errors import InputError
 from geostyle.io.images import as_mask, as_picture, as_tensor
 from geostyle.matching import (
@@ -44,8 +45,11 @@ from geostyle.texture import (
     PaintOptions,
     Progress,
     SourceGuide,
+    TextureResult,
     TextureSettings,
 )
+from geostyle.texture.interrupts import StopPainting, cancelable, hand_over
+from geostyle.texture.memory import check_warp_fits, settle_tiles
 from geostyle.warps import WarpParameters
 
 
@@ -73,6 +77,7 @@ class Pipeline:
         self.settings = resolve(TransferSettings, None, changes) if settings is None else settings
         self._networks = Networks()
 
+    @own_world
     def __call__(
         self,
         content: Any,
@@ -115,7 +120,9 @@ class Pipeline:
             resume: state of an interrupted transfer of the same pictures.
 
         Returns: the picture with everything it was made from.
-        Raises: InputError for unusable pictures or settings.
+        Raises: InputError for unusable pictures or settings; KeyboardInterrupt where the user
+            presses Ctrl-C, while painting with the best `TransferResult` so far as its attribute
+            `result`.
         Source: Liu et al., "Geometric Style Transfer", section 3: geometry first, texture second.
         """
         picture = as_picture(content, "content", keeps_alpha=True)
@@ -127,6 +134,7 @@ class Pipeline:
         guide = as_guide(content_mask, geo_mask, points)
         theta = as_theta(theta)
         if resume is None:
+            self.check_memory(content, len(styles) if paint else 0, theta)
             geometry = self.warp(content, geo_style, theta, guide, painted=bool(styles))
             placed = place_masks(masks, geometry, self.settings, len(styles), tex_weights)
             alpha = place_alpha(picture.alpha, geometry)
@@ -140,7 +148,7 @@ class Pipeline:
                 resume.canvas, masks=resume.masks, guides=resume.guides, alpha=resume.alpha
             )
             inside = resume.inside
-        settings, painting, painted = self.settings, None, None
+        settings, painting, painted, ctrl_c = self.settings, None, None, None
         if styles and paint:
             options = PaintOptions(
                 tex_weights, geometry.masks, inside=inside, guides=geometry.guides
@@ -153,16 +161,19 @@ class Pipeline:
             on_geometry(geometry)
         if painting is not None:
             finished = None if resume is None else resume.finished
-            painted = painting.run(_cancelable(callback, cancel), finished, on_level)
+            painted = _run(painting, cancelable(callback, cancel), finished, on_level)
+            ctrl_c, painted = painted.ctrl_c, replace(painted, ctrl_c=None)
             settings = replace(settings, texture=painted.settings or settings.texture)
         tensor = geometry.tensor if painted is None else painted.image
-        return TransferResult(tensor, geometry, painted, settings)
+        return hand_over(TransferResult(tensor, geometry, painted, settings), ctrl_c)
 
+    @own_world
     def networks(self, *, geometry: bool = True, texture: bool = True) -> Networks:
         """The networks of the stages asked for, loaded where they are not yet."""
         self._networks = self._networks.load(self.settings, geometry=geometry, texture=texture)
         return self._networks
 
+    @own_world
     def estimate(self, content: Tensor, geo_style: Tensor | None, guide: Guide) -> Estimate:
         """Estimate the warp that gives `content` the geometry of `geo_style`; see `estimate_warp`.
 
@@ -178,6 +189,7 @@ class Pipeline:
         assert network is not None
         return estimate(content, geo_style, network, settings, guide, seed=seed)
 
+    @own_world
     def candidates(
         self, content: Tensor, geo_style: Tensor, guide: Guide, count: int
     ) -> list[Candidate]:
@@ -199,6 +211,32 @@ class Pipeline:
         b = describe(geo_style, network, settings, guide.geo_mask)
         return candidates(a, b, settings, count, points=guide.points, seed=self.settings.seed)
 
+    def check_memory(
+        self, content: Tensor, n_styles: int, theta: WarpParameters | None = None
+    ) -> None:
+        """Check that the canvas, and its painting in tiles, fit into memory, before computing.
+
+        Args:
+            content: (1, 3, H, W).
+            n_styles: number of texture styles; 0 where nothing is painted.
+            theta: a warp that is given.
+
+        Raises: InputError naming the largest size that fits.
+        """
+        settings, size_px = self.settings, self.settings.size_px
+        if size_px is None and n_styles:
+            size_px = min(DEFAULT_TEXTURE_PX, max(size_of(content)))
+        size = canvas_size(content, theta, size_px)
+        check_warp_fits(size, settings.texture)
+        if n_styles:
+            networks = self.networks(geometry=False).texture
+            settle_tiles(
+                settings.texture.with_defaults(**PAINTERS[settings.painter].defaults),
+                networks,
+                size,
+            )
+
+    @own_world
     def warp(
         self,
         content: Tensor,
@@ -230,6 +268,7 @@ class Pipeline:
         warped = apply_warp(content, theta, strength, size_px, extend)
         return replace(warped, estimate=found)
 
+    @own_world
     def source_guides(
         self,
         content: Tensor,
@@ -261,6 +300,7 @@ class Pipeline:
             for style in tex_styles
         )
 
+    @own_world
     def painting(
         self,
         canvas: Tensor,
@@ -289,6 +329,7 @@ class Pipeline:
         return painter(canvas, tex_styles, networks, settings or own.texture, options)
 
 
+@own_world
 def transfer(
     content: Any,
     *,
@@ -328,6 +369,7 @@ def transfer(
     )
 
 
+@own_world
 def estimate_warp(
     content: Any,
     geo_style: Any,
@@ -348,17 +390,15 @@ def estimate_warp(
     return Pipeline(settings, **changes).estimate(*pictures, guide)
 
 
-def _cancelable(
-    callback: Callable[[Progress], None] | None, cancel: Callable[[], bool] | None
-) -> Callable[[Progress], None] | None:
-    """`callback`, and after it the question whether to stop."""
-    if cancel is None:
-        return callback
-
-    def both(progress: Progress) -> None:
-        if callback is not None:
-            callback(progress)
-        if cancel():
-            raise KeyboardInterrupt
-
-    return both
+def _run(
+    painting: Painting,
+    callback: Callable[[Progress], None] | None,
+    finished: Finished | None,
+    on_level: Callable[[Finished], None] | None,
+) -> TextureResult:
+    """Paint; the canvas as it is where it was cut short before the first step."""
+    try:
+        return painting.run(callback, finished, on_level)
+    except KeyboardInterrupt as error:
+        ctrl_c = None if isinstance(error, StopPainting) else error
+        return TextureResult(painting.canvas, [], True, ctrl_c=ctrl_c)

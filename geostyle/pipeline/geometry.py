@@ -9,17 +9,20 @@ from typing import Any
 from torch import Tensor
 
 from geostyle.coords import Size, check_shape, resize, size_of
+from geostyle.device import own_world
 from geostyle.errors import InputError, brief, is_number
 from geostyle.io.images import as_picture, check_shape_kept, fit_size
 from geostyle.pipeline.inputs import Theta, as_theta
 from geostyle.pipeline.results import GeometryResult
 from geostyle.pipeline.settings import TransferSettings
 from geostyle.texture import normalized_masks
+from geostyle.texture.memory import check_warp_fits
 from geostyle.warps import WarpParameters, fold_guard, make_family, sampling_grid, warp_image
 
 EXTENDS = ("inpaint", "mirror", "border")
 
 
+@own_world
 def warp(
     content: Any,
     theta: Theta,
@@ -53,6 +56,7 @@ def apply_warp(
 ) -> GeometryResult:
     """Warp `content` (1, 3, H, W); arguments as for `warp`."""
     size = canvas_size(content, theta, size_px)
+    check_warp_fits(size)
     family = make_family(theta.family, theta.lattice)
     scaled = fold_guard(family, family.scale(theta.theta[None], strength), size)
     applied = replace(theta, theta=scaled[0], meta={**theta.meta, "strength": strength})

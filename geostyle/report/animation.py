@@ -18,6 +18,7 @@ from geostyle.io.files import atomic_path
 from geostyle.io.images import to_uint8
 from geostyle.pipeline import Pipeline, TransferResult, warp
 from geostyle.texture import PaintOptions, Progress, SourceGuide
+from geostyle.texture.interrupts import hand_over
 from geostyle.warps import WarpParameters
 
 FORMATS = ("gif", "mp4")
@@ -94,7 +95,8 @@ def texture_frames(
         )
         start = torch.lerp(canvas, image, strengths[number] / strengths[number + 1])
         begun = replace(options, start=start)
-        image = pipe.painting(canvas, tex_styles, begun, settings, matched).run().image
+        painted = pipe.painting(canvas, tex_styles, begun, settings, matched).run()
+        image = hand_over(painted, painted.ctrl_c).image
         frames.append(to_uint8(image))
     return [to_uint8(canvas), *reversed(frames)]
 

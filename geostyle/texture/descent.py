@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geostyle.config import setting
 from geostyle.coords import Size, resize
+from geostyle.texture.interrupts import hand_over
 from geostyle.texture.optimizer import OptimizerSettings
 from geostyle.texture.pyramid import Level, Progress, TextureResult, paint_levels, white_noise
 
@@ -37,6 +38,7 @@ def descend(
         levels: coarse to fine; the last has the size of the result.
         tile: enlarge pictures as if they were repeated without end.
         callback: see `paint_levels`; an interrupted run returns the best picture at full size.
+            A Ctrl-C of the user is raised, with the result as its attribute `result`.
 
     Raises: NotFiniteError, naming the level, where the loss becomes NaN or infinite.
     """
@@ -47,7 +49,8 @@ def descend(
 
     ready = [replace(v, optimizer=settings, start=enlarged(v.size)) for v in levels]
     done = paint_levels(start, ready, time_budget_s=settings.time_budget_s, callback=callback)
-    return replace(done, image=enlarged(levels[-1].size)(done.image))
+    image = enlarged(levels[-1].size)(done.image)
+    return hand_over(replace(done, image=image, ctrl_c=None), done.ctrl_c)
 
 
 def resize_tile(image: Tensor, size: Size) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 from torch import Tensor
 
 from geostyle.coords import resize, size_of
+from geostyle.device import own_world
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import cut_border
+from geostyle.texture.interrupts import hand_over
 from geostyle.texture.objective import LossSettings, TextureObjective
 from geostyle.texture.painting import Painting, PaintOptions
 from geostyle.texture.pyramid import Finished, Level, Progress, TextureResult
@@ -99,6 +102,7 @@ class GramPainting(Painting):
         )
 
 
+@own_world
 def transfer_texture(
     content: Tensor,
     tex_style: Tensor | Sequence[Tensor],
@@ -112,4 +116,5 @@ def transfer_texture(
 ) -> TextureResult:
     """Repaint `content` by statistics; arguments as for `GramPainting` and `Painting.run`."""
     painting = GramPainting(content, tex_style, network, settings, options)
-    return painting.run(callback, finished, on_level)
+    done = painting.run(callback, finished, on_level)
+    return hand_over(replace(done, ctrl_c=None), done.ctrl_c)

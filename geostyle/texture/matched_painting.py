@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from geostyle.coords import Size, resize, size_of
+from geostyle.device import own_world
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import cut_border
@@ -60,6 +61,7 @@ class MatchedPainting(Painting):
         # One level at a time: its features of the texture take much memory.
         self._made: tuple[tuple[Size, str], MatchedLevel] | None = None
 
+    @own_world
     def run(
         self,
         callback: Callable[[Progress], None] | None = None,

@@ -30,6 +30,8 @@ from geostyle.texture.tiles import Tiling
 KEPT, FIXED_BYTES = 0.78, 90e6
 # Allows for errors of the estimate and for other work on the machine.
 MARGIN = 1.2
+# Of a warp, for each pixel of its result: 163 measured (affine and spline, float64, inpainted).
+WARP_BYTES = 165.0
 # Each is slower and takes less memory than the one before.
 TILINGS = tuple(
     Tiling(tile_px, blocks)
@@ -112,11 +114,7 @@ def settle_tiles(
         return settings
     network = hungriest(networks, size)
     device = network.mean.device
-    if settings.memory_gb:
-        own = 0.0 if device.type == "cuda" else resident_bytes()
-        available = 1e9 * settings.memory_gb - own
-    else:
-        available = available_bytes(device)
+    available = allowed_bytes(settings, device)
     vectors = vectors_held(settings)
 
     def needed(size: Size, tiling: Tiling | None) -> float:
@@ -169,13 +167,65 @@ def available_bytes(device: torch.device) -> float:
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         found += [1024 * float(k.split()[1]) for k in lines if k.startswith("MemAvailable")]
-    with contextlib.suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")  # a container's own limit, where it has one
-        limit = float((group / "memory.max").read_text(encoding="ascii"))
-        found.append(limit - float((group / "memory.current").read_text(encoding="ascii")))
+    found.append(group_bytes())
     if sys.platform == "darwin":
         found.append(0.6 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     return min(found)
+
+
+def group_bytes(root: Path = Path("/")) -> float:
+    """Free memory within the limits of this process's control groups; infinite without any.
+
+    The process's own group and all above it are asked, of version 1 and 2. In a container its
+    path may name groups outside, which are not there: the mount's own files count then.
+
+    Args: root, folder that holds ``proc`` and ``sys``.
+    """
+    lines: list[str] = []
+    with contextlib.suppress(OSError, ValueError):
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    own = {"": "/", "memory": "/"}  # path by controller; version 2 has one for all
+    for _, names, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        own |= dict.fromkeys(names.split(","), path)
+    mount, found = root / "sys/fs/cgroup", [math.inf]
+    for top, path, limit, usage in (
+        (mount, own[""], "memory.max", "memory.current"),
+        (mount / "unified", own[""], "memory.max", "memory.current"),
+        (mount / "memory", own["memory"], "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            group = top.joinpath(*parts[:depth])
+            with contextlib.suppress(OSError, ValueError):
+                most = float((group / limit).read_text(encoding="ascii"))
+                used = float((group / usage).read_text(encoding="ascii"))
+                found.append(max(0.0, most - used))
+    return min(found)
+
+
+def allowed_bytes(settings: TextureSettings, device: torch.device) -> float:
+    """Memory that may still be taken: what is free, or what `memory_gb` leaves.
+
+    Raises: InputError where the process alone takes more than `memory_gb`.
+    """
+    if not settings.memory_gb:
+        return available_bytes(device)
+    own = 0.0 if device.type == "cuda" else resident_bytes()
+    if 1e9 * settings.memory_gb <= own:
+        raise InputError(
+            f"memory_gb: expected more than the {own / 1e9:.1f} GB that the program takes before "
+            f"any picture, got {settings.memory_gb:g}"
+        )
+    return 1e9 * settings.memory_gb - own
+
+
+def check_warp_fits(size: Size, settings: TextureSettings | None = None) -> None:
+    """Check that a canvas of `size` (H, W) fits into memory, before anything is warped.
+
+    Raises: InputError naming the largest size that fits.
+    """
+    available = allowed_bytes(settings or TextureSettings(), torch.device("cpu"))
+    choose_tiling(lambda size, _: WARP_BYTES * size[0] * size[1], size, available, ())
 
 
 def choose_tiling(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geostyle.config import check, setting
 from geostyle.coords import resize
+from geostyle.device import own_world
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.descent import DescentSettings, descend
@@ -53,6 +54,7 @@ class NeuralStyleSettings:
         ]
 
 
+@own_world
 def neural_style(
     content: Tensor,
     tex_style: Tensor,

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from geostyle.config import check, setting
 from geostyle.errors import GeostyleError, InputError
+from geostyle.texture.interrupts import StopPainting
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 # A penalty keeps pixels in [0, 1]; clamping would cut their gradient off.
@@ -47,11 +48,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Optimized:
-    """Outcome of `optimize`: the best picture seen, in [0, 1], and every step's figures."""
+    """Outcome of `optimize`.
+
+    Attributes:
+        image: the best picture seen, in [0, 1].
+        steps: every step's figures.
+        interrupted: whether it was cut short.
+        ctrl_c: the KeyboardInterrupt that did it, unless it was a `StopPainting`.
+    """
 
     image: Tensor
     steps: list[Step]
     interrupted: bool
+    ctrl_c: KeyboardInterrupt | None = None
 
 
 class Stepper(Protocol):
@@ -266,7 +275,7 @@ def optimize(
     started = time.monotonic()
     most = steps if stop is None else min(steps, stop)
     not_finite = 0
-    interrupted = False
+    interrupted, ctrl_c = False, None
     try:
         while len(taken) + not_finite < most:
             if deadline is not None and time.monotonic() > deadline:
@@ -288,9 +297,9 @@ def optimize(
             if len(taken) + not_finite == most or _flat(taken, optimizer.plateau):
                 break
             image = stepper.next(image, value, gradient)
-    except KeyboardInterrupt:
-        interrupted = True
-    return Optimized(best.clamp(0, 1), taken, interrupted)
+    except KeyboardInterrupt as error:
+        interrupted, ctrl_c = True, None if isinstance(error, StopPainting) else error
+    return Optimized(best.clamp(0, 1), taken, interrupted, ctrl_c)
 
 
 def smoother(like: Tensor) -> Callable[[Tensor], Tensor]:

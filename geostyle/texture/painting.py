@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from geostyle.coords import Size, resize, size_of
+from geostyle.device import own_world
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import add_border, bordered_size, cut_border
@@ -138,6 +139,7 @@ class Painting(ABC):
     def _level(self, entry: Entry, number: int) -> Level:
         """The level of an entry of the schedule, and of its number in it."""
 
+    @own_world
     def run(
         self,
         callback: Callable[[Progress], None] | None = None,

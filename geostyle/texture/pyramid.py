@@ -12,6 +12,7 @@ from torch import Tensor
 
 from geostyle.coords import Size, resize, size_of
 from geostyle.errors import InputError
+from geostyle.texture.interrupts import StopPainting, may_stop, noted_ctrl_c
 from geostyle.texture.optimizer import (
     NotFiniteError,
     Objective,
@@ -116,6 +117,7 @@ class TextureResult:
         source_map: (4, h, w) from matched painting, for each cell of 4×4 pixels: the number of the
             style it took its paint from (-1 where masks leave it unpainted), the normalized x and y
             there, and the similarity of the match, a centered cosine in [-1, 1].
+        ctrl_c: the user's Ctrl-C that cut it short, for `hand_over`; None for any other reason.
     """
 
     image: Tensor
@@ -123,6 +125,7 @@ class TextureResult:
     interrupted: bool
     settings: TextureSettings | None = None
     source_map: Tensor | None = None
+    ctrl_c: KeyboardInterrupt | None = field(default=None, repr=False, compare=False)
 
 
 def paint_levels(
@@ -141,8 +144,8 @@ def paint_levels(
         start: (B, 3, H, W), the picture the first level begins from.
         levels: coarse to fine.
         time_budget_s: seconds that all levels may take together; 0 sets no limit.
-        callback: called after every step; raising KeyboardInterrupt in it (or pressing Ctrl-C) ends
-            the run with the best picture so far.
+        callback: called after every step; raising KeyboardInterrupt in it (or pressing Ctrl-C, see
+            `TextureResult.ctrl_c`) ends the run with the best picture so far.
         finished: levels that need not be painted again, as `on_level` received them.
         on_level: called after every level but the last.
         on_out_of_memory: called with the size of a level that ran out of memory, which is then
@@ -161,21 +164,28 @@ def paint_levels(
             raise InputError(f"finished: expected levels of sizes {sizes}, got {done}")
         began -= finished.seconds
     work = list(accumulate(v.size[0] * v.size[1] * v.steps * v.pixel_cost for v in levels))
-    interrupted = False
-    for number in range(len(history), len(levels)):
-        level, deadline = levels[number], None
-        if time_budget_s:  # shared among the levels in proportion to their work
-            deadline = began + time_budget_s * work[number] / max(1, work[-1])
-        image = resize(image, level.size) if level.start is None else level.start(image)
-        painted = _paint_level(image, levels, number, deadline, callback, on_out_of_memory)
-        image = painted.image
-        history.append(LevelHistory(level.size, painted.steps, level.side_result()))
-        if painted.interrupted:
-            interrupted = True
-            break
-        if on_level is not None and number + 1 < len(levels):
-            on_level(Finished(image, list(history), time.monotonic() - began))
-    return TextureResult(image, history, interrupted)
+    interrupted, ctrl_c = False, None
+    with noted_ctrl_c() as pressed:
+        told = None if callback is None else may_stop(callback, pressed)
+        for number in range(len(history), len(levels)):
+            level, deadline = levels[number], None
+            if time_budget_s:  # shared among the levels in proportion to their work
+                deadline = began + time_budget_s * work[number] / max(1, work[-1])
+            try:
+                first = resize(image, level.size) if level.start is None else level.start(image)
+                painted = _paint_level(first, levels, number, deadline, told, on_out_of_memory)
+                side_result = level.side_result()
+                image, interrupted, ctrl_c = painted.image, painted.interrupted, painted.ctrl_c
+                history.append(LevelHistory(level.size, painted.steps, side_result))
+                if on_level is not None and not interrupted and number + 1 < len(levels):
+                    on_level(Finished(image, list(history), time.monotonic() - began))
+            except KeyboardInterrupt as error:  # between the steps
+                if not history:
+                    raise
+                interrupted, ctrl_c = True, None if isinstance(error, StopPainting) else error
+            if interrupted:
+                break
+    return TextureResult(image, history, interrupted, ctrl_c=ctrl_c)
 
 
 def _paint_level(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from geostyle.config import check, setting
+from geostyle.device import own_world
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.descent import DescentSettings, descend
 from geostyle.texture.losses import relative_error
@@ -46,6 +47,7 @@ class ReconstructionSettings:
         return [replace(self, layer=layer) for layer in block_layers(network, self.layer)]
 
 
+@own_world
 def reconstruct(
     picture: Tensor,
     network: FeatureExtractor,

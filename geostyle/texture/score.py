@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from geostyle.device import own_world
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.losses import gram, relative_error
 
@@ -32,6 +33,7 @@ class Score:
     style_layers: dict[str, float]
 
 
+@own_world
 @torch.no_grad()
 def score(
     image: Tensor, content: Tensor | None, tex_style: Tensor, network: FeatureExtractor

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from geostyle.config import check, setting
 from geostyle.coords import Size, check_size, resize
+from geostyle.device import own_world
 from geostyle.errors import InputError
 from geostyle.features.extractor import PADDINGS, FeatureExtractor
 from geostyle.texture.descent import DescentSettings, descend
@@ -86,6 +87,7 @@ class Seam:
         return any(w > m for w, m in zip(self.wrap, self.worst, strict=True))
 
 
+@own_world
 def synthesize(
     exemplars: Tensor | Sequence[Tensor],
     network: FeatureExtractor,
@@ -169,6 +171,7 @@ def fade_weights(n_styles: int, n_pictures: int) -> list[tuple[float, ...]]:
     return [tuple(max(0.0, 1 - abs(p - style)) for style in range(n_styles)) for p in positions]
 
 
+@own_world
 @torch.no_grad()
 def gram_errors(
     image: Tensor,

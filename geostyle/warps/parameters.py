@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from geostyle.coords import Size, check_size
+from geostyle.device import own_world
 from geostyle.errors import InputError
 from geostyle.io.files import write_text
 from geostyle.warps.base import WarpFamily, check_keys
@@ -84,6 +85,7 @@ class WarpParameters:
         """The family itself."""
         return make_family(self.family, self.lattice)
 
+    @own_world
     def grid(self, size: Size | None = None, strength: float = 1.0) -> Tensor:
         """The sampling grid (1, H, W, 2) at `size` (H, W), by default the output's; never folds."""
         size = self.output_size if size is None else check_size(size)
