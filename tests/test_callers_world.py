@@ -1,4 +1,4 @@
-"""Everything that a caller may hand over is taken or refused in one line, and what is left is said."""
+"""What a caller may hand over is taken or refused in one line, and what is left is said."""
 
 from __future__ import annotations
 
