@@ -38,8 +38,7 @@ _log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib",
-    ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif",
-})  # fmt: skip
+    ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif"})  # fmt: skip
 # Files that commonly lie beside pictures and are none.
 BESIDE = frozenset({".txt", ".md", ".json", ".jsonl", ".yaml", ".yml", ".csv", ".html", ".xml",
                     ".ini", ".db", ".safetensors", ".lock"})  # fmt: skip
