@@ -172,5 +172,10 @@ def noise_pyramid(
     items = []
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
-        items.append([torch.rand(settings.noise, *s, generator=generator) for s in sizes])
+        items.append(
+            [
+                torch.rand(settings.noise, *s, generator=generator, dtype=torch.float32)
+                for s in sizes
+            ]
+        )
     return [torch.stack(maps) for maps in zip(*items, strict=True)]

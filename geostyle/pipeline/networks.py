@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
+
 from geostyle.device import resolve_device
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.features.precision import Probe, in_precision
@@ -52,7 +54,9 @@ class Networks:
         # The warp is found in float32 with max pooling, on the first network: on photographs of
         # objects its warps are as good as VGG-19's, and take a fifth of the time.
         if geometry and have.geometry is None:
-            have = replace(have, geometry=load(names[0], "max"))
+            painter = have.texture[0] if have.texture and pooling == "max" else None
+            same = painter is not None and painter.dtype == torch.float32
+            have = replace(have, geometry=painter if same else load(names[0], "max"))
         if texture and not have.texture:
             shared = have.geometry if pooling == "max" else None
             painters = [shared or load(names[0], pooling)]

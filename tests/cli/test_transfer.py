@@ -174,6 +174,8 @@ def test_a_picture_too_large_for_memory_is_refused(
     transfer: Transfer, pictures: Pictures, capsys: Capture
 ) -> None:
     message = refused(transfer, capsys, *both(pictures), "--memory-gb", 0.01)
+    assert "memory_gb: expected more than" in message
+    message = refused(transfer, capsys, *both(pictures), "--size", 32000)
     assert "size_px: expected a size that fits" in message
 
 

@@ -43,7 +43,17 @@ def argv(pictures: Path, vgg_weights: Path, tmp_path: Path) -> list[str]:
     photos, paintings = sorted(pictures.rglob("photos/*")), sorted(pictures.rglob("paintings/*"))
     files = ["--content", str(photos[0]), "--tex-style", str(paintings[0])]
     networks = ["--features", "lite+vgg19", "--weights", str(vgg_weights)]
-    steps = ["--precision", "float32", "--iterations", "3", "3", "--finish", "2"]
+    steps = [
+        "--painter",
+        "gram",
+        "--precision",
+        "float32",
+        "--iterations",
+        "3",
+        "3",
+        "--finish",
+        "2",
+    ]
     return [*files, *networks, *steps, "--size", "48", "--output", str(tmp_path / "runs")]
 
 

@@ -361,13 +361,17 @@ def test_12_bit_gray_fills_the_range(tmp_path: Path) -> None:
     assert np.allclose(array(picture.tensor), values[..., None] / 4095, atol=1e-5)
 
 
-def test_32_bits_are_refused(tmp_path: Path) -> None:
-    for kind in (np.float32, np.int32):
-        path = store(tmp_path, Image.fromarray(RGB[..., 0].astype(kind)), "a.tif")
-        with pytest.raises(
-            InputError, match="content: expected 8 or 16 bits per channel, got mode"
-        ):
-            load_picture(path)
+def test_32_bits_are_read_within_range_and_refused_beyond(tmp_path: Path) -> None:
+    beyond = Image.fromarray(RGB[..., 0].astype(np.float32))
+    with pytest.raises(InputError, match=r"content: expected values in \[0, 1\] in a float TIFF"):
+        load_picture(store(tmp_path, beyond, "beyond.tif"))
+    integers = Image.fromarray(RGB[..., 0].astype(np.int32))
+    with pytest.raises(InputError, match="content: expected"):
+        load_picture(store(tmp_path, integers, "integers.tif"))
+    within = RGB[..., 0].astype(np.float32) / 255
+    found = load_picture(store(tmp_path, Image.fromarray(within), "within.tif")).tensor
+    assert found.shape == (1, 3, *within.shape)
+    assert abs(found[0, 0].numpy() - within).max() < 1e-4
 
 
 # --- orientation
@@ -509,8 +513,8 @@ WRONG: dict[str, tuple[bytes, str]] = {
     "deep.png": (png(DEEP[..., :3], 2)[:1200], "expected a picture file, got '{}' ("),
     "lzw.tif": (compressed_tiff(), "expected a picture file, got '{}' ("),
     "cut.tif": (tiff(RGB, 2)[:900], "expected a picture file, got '{}' ("),
-    "eps.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", "(not a picture"),
-    "svg.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "(not a picture"),
+    "eps.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", "(EPS; render it to PNG"),
+    "svg.png": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "(SVG; render it to PNG"),
     "thin.png": (png(RGB[:15], 2), "expected sides of at least 16 px, got '{}' (22x15 px)"),
     "narrow.png": (png(RGB[:, :15], 2), "expected sides of at least 16 px, got '{}' (15x18 px)"),
 }
@@ -692,7 +696,7 @@ def test_as_tensor_never_shares_memory() -> None:
         ),
         (np.zeros((1, 3, 20, 20)), "got shape"),
         (np.zeros((0, 20)), "got shape"),
-        (np.zeros((20, 20), np.int64), "expected uint8, uint16 or floats, got int64"),
+        (np.zeros((20, 20), np.int64), "expected uint8, uint16, bool or floats, got int64"),
         (torch.zeros(2, 3, 20, 20), r"expected a tensor \(3, H, W\) or \(1, 3, H, W\), got \(2, 3"),
         (torch.zeros(20, 20, 3), r"got \(20, 20, 3\)"),
         (torch.zeros(3, 20, 20, dtype=torch.int64), "got torch.int64"),

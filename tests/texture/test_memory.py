@@ -118,7 +118,7 @@ def test_automatic_tiles_are_settled_once(network: FeatureExtractor) -> None:
     assert scarce.tile_px < 6000
     with pytest.raises(InputError, match="size_px"):
         settle_tiles(wanted, [network], (300, 400), more=lambda *_: 1e12)
-    with pytest.raises(InputError, match="size_px"):
+    with pytest.raises(InputError, match="memory_gb: expected more than"):
         settle_tiles(TextureSettings(iterations=(9,), memory_gb=0.01), [network], (300, 400))
     assert available_bytes(torch.device("cpu")) > 1e6
     with pytest.raises(InputError, match="tile_px"):
