@@ -26,7 +26,7 @@ from geostyle.texture.tiles import Tiling
 # Similarity at which a match counts as good, and how far below it counts as none.
 ALIKE, UNLIKE_RANGE = 0.65, 0.35
 # Similarity lost per squared normalized distance at guidance 1 and confidence 1.
-GUIDANCE_PULL = 2.0
+GUIDANCE_PULL = 36.0
 # The edge of the content is blurred over about this part of the long side.
 INSIDE_EDGE = 24
 
@@ -206,7 +206,8 @@ class MatchedLevel:
             if guide is None or not self.settings.guidance:
                 found.append(None)
                 continue
-            pull = GUIDANCE_PULL * self.settings.guidance * guide.confidence
+            # Squared: a doubtful warp must not lay the picture out like the texture.
+            pull = GUIDANCE_PULL * self.settings.guidance * guide.confidence.square()
             maps = torch.cat([guide.positions.permute(0, 3, 1, 2), pull], 1)
             found.append(F.interpolate(maps.to(self.reference), self.cells, mode="area"))
         return found
