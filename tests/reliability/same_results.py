@@ -9,7 +9,7 @@ tensor, JSON number by number. Names may differ: what has another name in AFTER 
 its spelling, then by its shape and contents. Texts, and pictures with text on them, are left out.
 
 There is one line for each file, or kind of file. Where anything differs, is missing or fails, the
-exit status is 1; a file that only AFTER has is printed and changes nothing. `--cache` keeps what
+exit status is 1; files that only AFTER has are printed and change nothing. `--cache` keeps what
 BEFORE gave for later runs, under a hash of its files, of the jobs and of the versions that compute;
 `--keep` keeps what AFTER gave.
 """
