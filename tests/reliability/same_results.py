@@ -1,6 +1,6 @@
 """Run the same small jobs in two checkouts and compare what comes out, value by value.
 
-    python tests/reliability/same_results.py BEFORE AFTER [--only JOB ...] [--cache DIR] [--keep DIR]
+    python tests/reliability/same_results.py BEFORE AFTER [--only JOB ...] [--cache DIR] [--keep D]
 
 For changes that must not change any result: moves, new names, other spellings. Every job runs in a
 process of its own on one thread of the CPU, in float32, from fixed seeds, and no timing decides
