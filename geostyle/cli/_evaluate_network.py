@@ -1,4 +1,4 @@
-"""What the benchmarks share: the network under test, dry runs, and where the figures go."""
+"""Shared parts of the benchmarks: the network under test, dry runs, and where the figures go."""
 
 from __future__ import annotations
 

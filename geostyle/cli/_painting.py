@@ -246,7 +246,7 @@ def parse_size(text: str | None) -> Size | None:
 
 @contextlib.contextmanager
 def keeping_last_good(run: RunFolder) -> Iterator[None]:
-    """Where the loss becomes NaN or infinite, save the last good picture and name its file."""
+    """Save the last good picture, and name its file, if the loss becomes NaN or infinite."""
     try:
         yield
     except NotFiniteError as error:

@@ -1,4 +1,4 @@
-"""What the commands that train share: their flags, and the preview of a feed-forward network."""
+"""Shared parts of the commands that train: flags, and previews of feed-forward networks."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ class Job:
 
     @property
     def compares_pictures(self) -> bool:
-        """Whether the geometry stage compares pictures, for a warp or to guide the painting."""
+        """Return whether pictures are compared, for a warp or to guide the painting."""
         guided = self.transfer.guided and bool(self.tex_style) and not self.preview
         return self.geo_style is not None or guided
 

@@ -38,7 +38,7 @@ def sources(
     network: FeatureExtractor,
     settings: MatchedSettings,
 ) -> dict[str, Tensor]:
-    """Where in a texture style points of the content take their paint from.
+    """Return the places in a texture style that points of the content take their paint from.
 
     Args:
         content: (1, 3, H, W), sRGB in [0, 1], at the size that is matched.

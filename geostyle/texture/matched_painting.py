@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from geostyle.coords import Size, resize, size_of
-from geostyle.device import own_world
-from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import cut_border
 from geostyle.texture.hypercolumns import CELL_PX, LAYERS, cell_size
@@ -18,8 +16,8 @@ from geostyle.texture.laplacian import PyramidSettings
 from geostyle.texture.matched_level import MatchedLevel, Scene
 from geostyle.texture.optimizer import Objective
 from geostyle.texture.painting import Painting, SourceGuide
-from geostyle.texture.pyramid import Finished, Level, Progress, TextureResult
-from geostyle.texture.schedule import Entry
+from geostyle.texture.pyramid import Level, TextureResult
+from geostyle.texture.schedule import Entry, check_stops
 from geostyle.texture.settings import TextureSettings
 
 # Seeds of neighboring levels lie this far apart.
@@ -61,25 +59,18 @@ class MatchedPainting(Painting):
         # One level at a time: its features of the texture take much memory.
         self._made: tuple[tuple[Size, str], MatchedLevel] | None = None
 
-    @own_world
-    def run(
-        self,
-        callback: Callable[[Progress], None] | None = None,
-        finished: Finished | None = None,
-        on_level: Callable[[Finished], None] | None = None,
-    ) -> TextureResult:
-        done = super().run(callback, finished, on_level)
-        source = done.history[-1].side_result if done.history else None
-        if source is not None:
-            shown = self.schedule[len(done.history) - 1].size
-            source = cut_border(source[None], cell_size(shown))[0].cpu().clone()
-            if self.options.masks is not None:
-                covered = resize(
-                    self.options.masks.sum(0, keepdim=True), size_of(source), "bilinear"
-                )
-                source[0][covered[0, 0].to(source.device) < 1e-3] = -1
+    def _completed(self, result: TextureResult) -> TextureResult:
+        """Add the source map of the last level, without border, and drop what was matched."""
         self._made = None
-        return replace(done, source_map=source)
+        source = result.history[-1].side_result
+        if source is None:
+            return result
+        shown = self.schedule[len(result.history) - 1].size
+        source = cut_border(source[None], cell_size(shown))[0].cpu().clone()
+        if self.options.masks is not None:
+            covered = resize(self.options.masks.sum(0, keepdim=True), size_of(source), "bilinear")
+            source[0][covered[0, 0].to(source.device) < 1e-3] = -1
+        return replace(result, source_map=source)
 
     def _schedule(
         self, networks: Sequence[FeatureExtractor], settings: TextureSettings
@@ -91,12 +82,7 @@ class MatchedPainting(Painting):
         levels = super()._schedule(networks, replace(settings, stop_after=()))
         if self.matched.split:
             levels.append(replace(levels[-1], steps=self.matched.split))
-        if settings.stop_after and len(settings.stop_after) != len(levels):
-            raise InputError(
-                f"stop_after: expected one number for each level, {len(levels)}, "
-                f"got {len(settings.stop_after)}"
-            )
-        return levels
+        return check_stops(levels, settings)
 
     def _more_bytes(self, network: FeatureExtractor, size: Size) -> float:
         cells = (size[0] // CELL_PX) * (size[1] // CELL_PX)

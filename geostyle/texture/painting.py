@@ -180,7 +180,11 @@ class Painting(ABC):
         if settings.time_budget_s and not done.interrupted:
             taken = tuple(len(level.steps) for level in done.history)
             settings = replace(settings, stop_after=taken, time_budget_s=0.0)
-        return replace(done, image=image, settings=settings)
+        return self._completed(replace(done, image=image, settings=settings))
+
+    def _completed(self, result: TextureResult) -> TextureResult:
+        """Return the result with what the painter adds to it."""
+        return result
 
     def _schedule(
         self, networks: Sequence[FeatureExtractor], settings: TextureSettings

@@ -104,6 +104,14 @@ def schedule(
             levels.append(replace(entry, steps=steps - last))
         if last:
             levels.append(replace(entry, steps=last, network=networks[1]))
+    return check_stops(levels, settings)
+
+
+def check_stops(levels: list[Entry], settings: TextureSettings) -> list[Entry]:
+    """Return `levels`.
+
+    Raises: InputError where `settings.stop_after` has another number of levels.
+    """
     if settings.stop_after and len(settings.stop_after) != len(levels):
         raise InputError(
             f"stop_after: expected one number for each level, {len(levels)}, "
