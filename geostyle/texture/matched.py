@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.hypercolumns import LAYERS, cell_size, mean_of_cells, to_cells
+from geostyle.texture.hypercolumns import cell_size, mean_of_cells, to_cells
 from geostyle.texture.keeping import random_positions, self_similarity_error
-from geostyle.texture.neighbors import largest
 from geostyle.texture.objective import READ_WHOLE_PX, LossSettings, TextureObjective
 from geostyle.texture.score import CONTENT_LAYER
+from geostyle.texture.splitting import Exemplars, LayerPools
 from geostyle.texture.tiles import Sums, Tiling, Window, loss_of, maps_of
 
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1")
@@ -22,24 +21,25 @@ SHAPE_LAYERS = ("relu3_1", "relu3_2", "relu3_3", "relu4_1", "relu4_2")
 # Side of the cells whose self-similarity is kept, and how many of them are compared at a step.
 SHAPE_CELL_PX = 8
 N_SHAPE = 512
-# Positions compared layer by layer at a step, of the picture and of the textures; and the pool of
-# the textures' that those are drawn from.
-N_FOUND, N_OFFERED, N_POOL = 1024, 2048, 16384
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What each cell of a level is painted after.
+    """What a level is painted after, cell by cell.
 
     Attributes:
+        content: (1, 3, H, W), the picture whose shapes are kept.
         columns: (1, C, h, w), hypercolumns of the matched cells.
         colors: (1, 3, h, w), their mean colors.
+        style: (1, 1, h, w), number of the texture that they are from.
         inside: (1, 1, h, w), 1 where there is content, 0 beyond it.
         holding: (1, 1, h, w), how much the content is held, of mean about 1.
     """
 
+    content: Tensor
     columns: Tensor
     colors: Tensor
+    style: Tensor
     inside: Tensor
     holding: Tensor
 
@@ -69,11 +69,9 @@ class MatchedObjective(nn.Module):
     Args:
         network: a frozen feature network.
         scales: of its layers in the hypercolumns; see `layer_scales`.
-        targets: at the level's size in cells.
-        tex_styles: exemplars (1, 3, h, w), for statistics and for `splitting`.
-        content: (1, 3, H, W), what is kept.
+        targets: of the level.
+        exemplars: the textures, for statistics and for `splitting`.
         weights: of the terms.
-        tex_weights, masks: of the statistics; see `TextureObjective`.
         splitting: match every layer by itself, at random positions, anew at every step, instead of
             holding to the targets' hypercolumns.
         seed: of everything random.
@@ -89,12 +87,9 @@ class MatchedObjective(nn.Module):
         network: FeatureExtractor,
         scales: dict[str, float],
         targets: Targets,
-        tex_styles: Sequence[Tensor],
-        content: Tensor,
+        exemplars: Exemplars,
         weights: Weights,
         *,
-        tex_weights: Sequence[float] | None = None,
-        masks: Sequence[Tensor] | None = None,
         splitting: bool = False,
         seed: int = 0,
         tiling: Tiling | None = None,
@@ -103,6 +98,7 @@ class MatchedObjective(nn.Module):
         self.network, self.scales, self.weights = network, scales, weights
         self.targets, self.splitting, self.tiling = targets, splitting, tiling
         self.generator = torch.Generator().manual_seed(seed)
+        content, masks = targets.content, exemplars.masks
         size = content.shape[-2], content.shape[-1]
         self.cells = cell_size(size)
         self.shape_cells = max(1, size[0] // SHAPE_CELL_PX), max(1, size[1] // SHAPE_CELL_PX)
@@ -111,9 +107,10 @@ class MatchedObjective(nn.Module):
         self.statistics: _Statistics | None = None
         if weights.gram:
             self.statistics = _Statistics(
-                network, tex_styles, None,
+                network, exemplars.pictures, None,
                 LossSettings(content_weight=0.0, style_layers=GRAM_LAYERS),
-                tex_weights=tex_weights, masks=masks, tiling=tiling,
+                tex_weights=exemplars.parts if masks is None else None,
+                masks=None if masks is None else list(masks.split(1)), tiling=tiling,
             )  # fmt: skip
         self.content_target: Tensor | None = None
         self.content_energy = 1.0
@@ -133,16 +130,15 @@ class MatchedObjective(nn.Module):
                 targets.holding * targets.inside, self.shape_cells, mode="bilinear"
             )
             self.shape_holding = holding.flatten()
-        self.pools: dict[str, Tensor] = {}
+        self.pools: LayerPools | None = None
         if splitting:
-            self.pools = self._draw_pools(tex_styles, tex_weights, reading)
+            self.pools = LayerPools(exemplars, network, targets.style, reading, self.generator)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(total, style, content) of `image` (1, 3, H, W), scalars; total carries the weights."""
-        positions = {
-            layer: random_positions(self._size_of(layer), N_FOUND, self.generator).to(image.device)
-            for layer in self.pools
-        }
+        positions = {}
+        if self.pools is not None:
+            positions = {v: self.pools.positions(v, self._size_of(v)) for v in self.scales}
         shape_at = None
         if self.shape_target is not None:
             shape_at = random_positions(self.shape_cells, N_SHAPE, self.generator).to(image.device)
@@ -151,7 +147,7 @@ class MatchedObjective(nn.Module):
             return self._measure(found, window, positions, shape_at)
 
         def loss(sums: Sums) -> tuple[Tensor, Tensor, Tensor]:
-            return self._loss(sums, shape_at)
+            return self._loss(sums, positions, shape_at)
 
         layers = list(dict.fromkeys([*self.scales, *GRAM_LAYERS, CONTENT_LAYER]))
         total, style, content = loss_of(image, self.network, layers, measure, loss, self.tiling)
@@ -215,14 +211,20 @@ class MatchedObjective(nn.Module):
         )
         return {"dot": F.pad(dot, padding), "energy": F.pad(energy, padding)}
 
-    def _loss(self, sums: Sums, shape_at: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    def _loss(
+        self, sums: Sums, positions: dict[str, Tensor], shape_at: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         zero = next(iter(sums.values())).new_zeros(())
         total, style, content = zero, zero, zero
         if "dot" in sums:
             energies = sums["energy"] + self.targets.columns.square().sum(1)
             style = (1 - 2 * sums["dot"] / energies.clamp_min(1e-6)).mean()
-        elif self.pools:
-            style = self._split_loss(sums)
+        elif self.pools is not None:
+            losses = [
+                self.pools.loss(layer, self._size_of(layer), at, sums[f"split {layer}"])
+                for layer, at in positions.items()
+            ]
+            style = torch.stack(losses).mean()
         total = total + self.weights.style * style
         if self.statistics is not None:
             total = total + self.weights.gram * self.statistics.terms(sums)
@@ -239,21 +241,6 @@ class MatchedObjective(nn.Module):
             total = total + self.weights.content * error
         return total, style, content
 
-    def _split_loss(self, sums: Sums) -> Tensor:
-        """Mean over layers of the distance to each sampled position's nearest one in the pools."""
-        losses = []
-        for layer, pool in self.pools.items():
-            found = sums[f"split {layer}"]
-            drawn = torch.randint(len(pool), (N_OFFERED,), generator=self.generator)
-            offered = pool[drawn.to(pool.device)]
-            with torch.no_grad():
-                a = F.normalize(found - found.mean(0), dim=1)
-                b = F.normalize(offered - offered.mean(0), dim=1)
-                nearest = offered[largest(a @ b.T)]
-            energies = found.square().sum(1) + nearest.square().sum(1)
-            losses.append((1 - 2 * (found * nearest).sum(1) / energies.clamp_min(1e-6)).mean())
-        return torch.stack(losses).mean()
-
     def _columns_at(self, found: dict[str, Tensor], window: Window, at: Tensor) -> Tensor:
         """(N, C) features of `found` at positions of the coarse grid, zero beyond the window."""
         step = SHAPE_CELL_PX
@@ -268,21 +255,6 @@ class MatchedObjective(nn.Module):
         height, width = self.cells[0] * 4, self.cells[1] * 4
         stride = self.network.stride(layer)
         return height // stride, width // stride
-
-    def _draw_pools(
-        self, tex_styles: Sequence[Tensor], tex_weights: Sequence[float] | None, reading: Tiling
-    ) -> dict[str, Tensor]:
-        """By layer, features (N, C) of random positions of the textures, by their weights."""
-        weights = [1.0] * len(tex_styles) if tex_weights is None else list(tex_weights)
-        pools: dict[str, list[Tensor]] = {layer: [] for layer in LAYERS}
-        for style, weight in zip(tex_styles, weights, strict=True):
-            count = max(1, round(N_POOL * weight / sum(weights)))
-            for layer in LAYERS:
-                maps = maps_of(style, self.network, [layer], reading)[layer]
-                size = maps.shape[-2], maps.shape[-1]
-                at = random_positions(size, count, self.generator).to(maps.device)
-                pools[layer].append(maps[0].flatten(1)[:, at].T.contiguous())
-        return {layer: torch.cat(parts) for layer, parts in pools.items()}
 
 
 class _Statistics(TextureObjective):

@@ -21,6 +21,7 @@ from geostyle.texture.neighbors import Match, Matcher, Queries
 from geostyle.texture.painting import SourceGuide
 from geostyle.texture.schedule import style_size
 from geostyle.texture.settings import TextureSettings
+from geostyle.texture.splitting import Exemplars
 from geostyle.texture.tiles import Tiling
 
 # Similarity at which a match counts as good, and how far below it counts as none.
@@ -86,12 +87,13 @@ class MatchedLevel:
             resize(style, style_size(style, size, tex_scale)).clamp(0, 1)
             for style in scene.tex_styles
         ]
+        self.masked, self.tex_parts = scene.masks is not None, list(scene.tex_weights)
         if scene.masks is None:
-            even = self.reference.new_tensor(list(scene.tex_weights)).view(-1, 1, 1, 1)
+            even = self.reference.new_tensor(self.tex_parts).view(-1, 1, 1, 1)
             self.masks = even.expand(-1, 1, *size)
         else:
             self.masks = resize(scene.masks, size, "bilinear")
-        self.tex_weights = None if scene.masks is not None else list(scene.tex_weights)
+            self.tex_parts = (self.masks.mean((1, 2, 3)) + 1e-6).tolist()
         self.inside = self.reference.new_ones(1, 1, *self.cells)
         if scene.inside is not None:
             # Soft, so that no edge shows between what is kept and what is invented.
@@ -156,29 +158,27 @@ class MatchedLevel:
             1.0, settings.color_weight, settings.statistics_weight,
             settings.shape_weight * hold, settings.feature_weight * hold,
         )  # fmt: skip
-        styles, tex_weights, masks = list(self.styles), self.tex_weights, self.masks
-        if self.strength < 1:
-            # What is missing of the textures is left to the content's own.
-            styles.append(self.reference)
-            if tex_weights is not None:
-                tex_weights = [
-                    *(self.strength * weight for weight in tex_weights),
-                    1 - self.strength,
-                ]
-            own = torch.full_like(masks[:1], 1 - self.strength)
-            masks = torch.cat([self.strength * masks, own])
         return MatchedObjective(
             self.network,
             self.scales,
             self._targets(self.matched),
-            styles,
-            self.reference,
+            self._exemplars(),
             weights,
-            tex_weights=tex_weights,
-            masks=None if tex_weights is not None else list(masks.split(1)),
             splitting=splitting,
             seed=self.seed + splitting,
             tiling=self.tiling,
+        )
+
+    def _exemplars(self) -> Exemplars:
+        """The textures; below strength 1 the content is one more, used everywhere."""
+        pictures, parts, masks = list(self.styles), list(self.tex_parts), self.masks
+        if self.strength < 1:
+            pictures.append(self.reference)
+            parts = [*(self.strength * part for part in parts), 1 - self.strength]
+            own = torch.full_like(masks[:1], 1 - self.strength)
+            masks = torch.cat([self.strength * masks, own])
+        return Exemplars(
+            pictures, parts, masks if self.masked else None, shared=len(pictures) - len(self.styles)
         )
 
     def _recolored(self) -> Tensor:
@@ -197,7 +197,7 @@ class MatchedLevel:
             like = torch.lerp(image, like, settings.kept * dial * inside)
         columns = hypercolumns(like, self.network, self.scales, self.tiling)
         masks = F.interpolate(self.masks, self.cells, mode="area")
-        tone = settings.tone * dial
+        tone = settings.tone * dial * self.inside
         return self.matcher.match(Queries(columns, colors, tone, masks, self._expected()))
 
     def _expected(self) -> list[Tensor | None]:
@@ -235,7 +235,8 @@ class MatchedLevel:
             own = hypercolumns(self.reference, self.network, self.scales, self.tiling)
             columns = torch.lerp(own, columns, self.strength)
             colors = torch.lerp(mean_of_cells(self.reference, self.cells), colors, self.strength)
-        return Targets(columns, colors, self.inside, holding)
+        style = match.style.view(1, 1, *self.cells).float()
+        return Targets(self.reference, columns, colors, style, self.inside, holding)
 
     def _gather(self, parts: Sequence[Tensor], match: Match) -> Tensor:
         """(1, C, h, w) of what each bank's `parts` (M, C) hold for the matched cells."""

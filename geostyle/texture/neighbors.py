@@ -44,7 +44,7 @@ class Queries:
     Attributes:
         columns: (1, C, h, w), hypercolumns.
         colors: (1, 3, h, w), mean colors in the palette of the textures.
-        tone: similarity lost per squared difference of colors.
+        tone: (1, 1, h, w), similarity lost per squared difference of colors.
         masks: (n, 1, h, w), of every texture in every cell.
         expected: by texture, (1, 3, h, w) or None: normalized (x, y) where the match is expected,
             and the similarity lost per squared normalized distance from there.
@@ -52,7 +52,7 @@ class Queries:
 
     columns: Tensor
     colors: Tensor
-    tone: float
+    tone: Tensor
     masks: Tensor
     expected: Sequence[Tensor | None]
 
@@ -66,7 +66,7 @@ class Queries:
         return Queries(
             F.avg_pool2d(self.columns, 2),
             F.avg_pool2d(self.colors, 2),
-            self.tone,
+            F.avg_pool2d(self.tone, 2),
             F.avg_pool2d(self.masks, 2),
             [None if maps is None else F.avg_pool2d(maps, 2) for maps in self.expected],
         )
@@ -137,8 +137,8 @@ class Matcher:
         plain = F.normalize(rows - rows.mean(0), dim=1) @ axes
         plain_keys = F.normalize(bank.columns - self.means[number], dim=1) @ axes
         found, keys = plain, plain_keys
-        if queries.tone:
-            pull = plain.new_tensor(queries.tone)
+        if queries.tone.any():
+            pull = queries.tone.flatten()
             found, keys = _nearer(found, keys, rows_of(queries.colors), bank.colors, pull)
         goal = queries.expected[number]
         if goal is not None:
@@ -212,9 +212,9 @@ def _nearer(
 ) -> tuple[Tensor, Tensor]:
     """Queries and keys whose products are less by pull · |wanted − offered|², up to a constant.
 
-    Args: queries (N, C), keys (M, C), wanted (N, d), offered (M, d), pull (N,) or a scalar.
+    Args: queries (N, C), keys (M, C), wanted (N, d), offered (M, d), pull (N,).
     """
-    pull = pull.expand(len(queries))[:, None]
+    pull = pull[:, None]
     queries = torch.cat([queries, 2 * pull * wanted, -pull], 1)
     return queries, torch.cat([keys, offered, offered.square().sum(1, keepdim=True)], 1)
 

@@ -43,7 +43,13 @@ def picture(seed: int, height: int = 64, width: int = 64) -> Tensor:
 def queries(image: Tensor, lite: FeatureExtractor, scales: dict[str, float]) -> Queries:
     size = cell_size((image.shape[-2], image.shape[-1]))
     columns = hypercolumns(image, lite, scales)
-    return Queries(columns, mean_of_cells(image, size), 0.0, torch.ones(1, 1, *size), [None])
+    return Queries(
+        columns,
+        mean_of_cells(image, size),
+        torch.zeros(1, 1, *size),
+        torch.ones(1, 1, *size),
+        [None],
+    )
 
 
 def test_hypercolumns_have_a_mean_square_of_one(lite: FeatureExtractor) -> None:
