@@ -41,6 +41,7 @@ def rows() -> list[list[tuple[str, dict[str, Any]]]]:
     two: dict[str, Any] = {"content": CAT, "tex_style": [GLASS, WOODCUT]}
     return [
         [(f"strength {s}", {**night, "tex_strength": s}) for s in (0.0, 0.25, 0.5, 1.0, 2.0)],
+        [(f"content {w}", {**night, "content_weight": w}) for w in (0.0, 0.3, 1.0, 4.0, 16.0)],
         [
             *((f"scale {s}", {"content": CAT, "tex_style": MOSAIC, "tex_scale": s})
               for s in (0.5, 1.0, 2.0)),
@@ -67,7 +68,7 @@ def main() -> int:
         [
             Panel(
                 title,
-                to_uint8(geostyle.transfer(size_px=args.size, painter="gram", **arguments).tensor),
+                to_uint8(geostyle.transfer(size_px=args.size, **arguments).tensor),
             )
             for title, arguments in tqdm(row, desc=f"row {number}", file=sys.stderr)
         ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from geostyle.coords import resize
@@ -13,6 +14,9 @@ PRESERVE_COLORS = ("off", "lab", "histogram")
 GRAY_LEVELS = 2  # by which the channels of a gray picture may differ
 # Least variance of a color axis; a gray picture has none.
 MIN_VARIANCE = 1e-5
+# Of `within_palette`: cells along the long side, about how many colors of the texture are taken,
+# and the distance in sRGB over which they are averaged.
+PALETTE_CELLS, PALETTE_COLORS, PALETTE_SOFTNESS = 128, 2048, 0.05
 
 
 def before_transfer(
@@ -57,7 +61,7 @@ def after_transfer(image: Tensor, content: Tensor, how: str) -> Tensor:
 
 
 def is_gray(image: Tensor) -> bool:
-    """Whether a picture (…, 3, H, W) has no colors beyond rounding."""
+    """Return True for a picture (…, 3, H, W) without colors beyond rounding."""
     return float((image.amax(-3) - image.amin(-3)).max()) <= GRAY_LEVELS / 255
 
 
@@ -72,6 +76,26 @@ def match_colors(style: Tensor, content: Tensor, weights: Tensor | None = None) 
     `weights` (1, 1, H, W) say which pixels of the content count. Clamped to [0, 1].
     """
     return _match(style, content, weights).clamp(0, 1)
+
+
+def within_palette(image: Tensor, style: Tensor) -> Tensor:
+    """`image` with the colors of its cells moved to like colors of a texture.
+
+    A map between Gaussians takes some colors beyond all of the texture's, such as the red of one
+    flower under a pencil drawing. Each cell's mean moves to the mean of the texture's colors around
+    it, weighted by distance; the detail within cells stays.
+
+    Args: image (1, 3, H, W), style (1, 3, h, w), sRGB in [0, 1]. Returns: (1, 3, H, W) in [0, 1].
+    """
+    size = (image.shape[-2], image.shape[-1])
+    cell_px = max(1, max(size) // PALETTE_CELLS)
+    palette = F.avg_pool2d(style, cell_px, ceil_mode=True)[0].flatten(1).T
+    palette = palette[:: max(1, len(palette) // PALETTE_COLORS)]
+    cells = F.avg_pool2d(image, cell_px, ceil_mode=True)
+    colors = cells[0].flatten(1).T
+    nearness = -(torch.cdist(colors, palette) / PALETTE_SOFTNESS).square()
+    moved = (nearness.softmax(1) @ palette - colors).T.view_as(cells)
+    return (image + F.interpolate(moved, size, mode="bilinear", align_corners=False)).clamp(0, 1)
 
 
 def _match(style: Tensor, content: Tensor, weights: Tensor | None) -> Tensor:

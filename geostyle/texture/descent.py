@@ -18,7 +18,7 @@ __all__ = ["DescentSettings", "Level", "descend", "resize_tile", "white_noise"]
 
 @dataclass(frozen=True)
 class DescentSettings(OptimizerSettings):
-    """How the optimizer is run."""
+    """Settings of the optimizer of one picture."""
 
     history: int = setting(30, help="vector pairs that L-BFGS stores", min=1, max=200)
 

@@ -31,7 +31,7 @@ def _distances(features: Tensor) -> Tensor:
 
 
 def structure(content: Tensor, size: Size) -> Tensor:
-    """Where the content has fine structure that stands out: (1, 1, H, W) in [0, 1].
+    """Map of the content's fine structure that stands out, (1, 1, H, W) in [0, 1].
 
     Eyes, faces, the heads of animals and text are dense in contrast at a fine scale and stand in
     calmer surroundings; foliage and gravel are dense everywhere, a sky nowhere.

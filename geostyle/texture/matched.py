@@ -1,4 +1,4 @@
-"""What matched painting minimizes at one level: distance to the matched features of a texture."""
+"""The loss of matched painting at one level: distance to the matched features of a texture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ N_SHAPE = 512
 
 @dataclass(frozen=True)
 class Targets:
-    """What a level is painted after, cell by cell.
+    """Targets of a level, cell by cell.
 
     Attributes:
         content: (1, 3, H, W), the picture whose shapes are kept.

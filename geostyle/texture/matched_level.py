@@ -12,7 +12,7 @@ from torch import Tensor
 from geostyle.coords import Size, resize
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.cells import Bank, make_bank
-from geostyle.texture.colors import match_colors
+from geostyle.texture.colors import match_colors, within_palette
 from geostyle.texture.hypercolumns import cell_size, hypercolumns, layer_scales, mean_of_cells
 from geostyle.texture.keeping import blurred, structure
 from geostyle.texture.matched import MatchedObjective, Targets, Weights
@@ -112,7 +112,7 @@ class MatchedLevel:
 
     @property
     def strength(self) -> float:
-        """How far the picture goes from the content to the matched paint, 0 to 1."""
+        """Part of the way from the content to the matched paint, 0 to 1."""
         # Beyond its default, the content's weight takes paint off.
         held = max(1.0, self.content_weight) ** -0.25
         return min(1.0, self.tex_strength) * held
@@ -122,9 +122,9 @@ class MatchedLevel:
         targets = self._targets(self._match())
         smooth, own = (
             F.interpolate(maps, self.size, mode="bilinear", align_corners=False)
-            for maps in (targets.colors, mean_of_cells(self.reference, self.cells))
+            for maps in (targets.colors, mean_of_cells(self.recolored, self.cells))
         )
-        return (smooth + self.reference - own).clamp(0, 1)
+        return (smooth + self.recolored - own).clamp(0, 1)
 
     def enlarged(self, image: Tensor) -> Tensor:
         """`image`, from a coarser level, at this one's size."""
@@ -150,7 +150,7 @@ class MatchedLevel:
         return torch.cat([rows[0].to(positions), positions, rows[1]])
 
     def objective(self, *, splitting: bool = False) -> MatchedObjective:
-        """What is minimized from the last `match` on, or in the last stage."""
+        """The loss for the last `match`; `splitting` for the last stage's."""
         assert self.matched is not None
         settings = self.settings
         hold = self.content_weight / max(1.0, self.tex_strength) ** 2
@@ -183,7 +183,9 @@ class MatchedLevel:
 
     def _recolored(self) -> Tensor:
         """The content in the textures' palettes, so that like is compared with like."""
-        parts = [match_colors(self.reference, style) for style in self.styles]
+        parts = [
+            within_palette(match_colors(self.reference, style), style) for style in self.styles
+        ]
         parts_of = self.masks / self.masks.sum(0, keepdim=True).clamp_min(1e-4)
         return (torch.cat(parts) * parts_of).sum(0, keepdim=True)
 

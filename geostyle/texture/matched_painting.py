@@ -24,6 +24,8 @@ from geostyle.texture.settings import TextureSettings
 SEEDS_PER_LEVEL = 1000
 # Maps of hypercolumns that live together beside the turned copies of the texture.
 COLUMN_MAPS = 4
+# What matching itself takes, measured at 256 to 1024 px: up to this much for so many cells.
+MATCHING_BYTES, MATCHING_CELLS = 0.3e9, 16384
 
 
 class MatchedPainting(Painting):
@@ -88,7 +90,7 @@ class MatchedPainting(Painting):
         cells = (size[0] // CELL_PX) * (size[1] // CELL_PX)
         channels = sum(network.channels(layer) for layer in LAYERS)
         maps = COLUMN_MAPS + self.matched.turns * len(self.tex_styles)
-        return 4.0 * channels * cells * maps
+        return 4.0 * channels * cells * maps + MATCHING_BYTES * min(1, cells / MATCHING_CELLS)
 
     def _start(self) -> Tensor:
         start = self._given_start()

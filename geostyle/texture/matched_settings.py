@@ -12,17 +12,17 @@ QUICK_STEPS = 3 / 8
 
 @dataclass(frozen=True)
 class MatchedSettings:
-    """How matched painting is done, beside `TextureSettings`."""
+    """Settings of matched painting beside `TextureSettings`."""
 
     guidance: float = setting(
         0.5, min=0.0, max=1.0, help="how strongly matches keep to the place that the warp points to"
     )
     quick: bool = setting(False, help="paint in about a third of the time, with softer strokes")
     split: int = setting(
-        30, min=0, help="last steps, which match the texture layer by layer, anew in every step"
+        45, min=0, help="last steps, which match the texture layer by layer, anew in every step"
     )
     step_size: float = setting(0.01, min=0.0, help="first step size of matched painting")
-    split_step_size: float = setting(0.5, min=0.0, help="step size of the last steps, relative")
+    split_step_size: float = setting(0.7, min=0.0, help="step size of the last steps, relative")
     kept: float = setting(
         0.6,
         min=0.0,
@@ -51,7 +51,7 @@ class MatchedSettings:
     )
     color_weight: float = setting(1.0, min=0.0, help="weight of the matched colors")
     statistics_weight: float = setting(
-        3.0, min=0.0, help="weight of the texture's Gram matrices in matched painting"
+        1.5, min=0.0, help="weight of the texture's Gram matrices in matched painting"
     )
     shape_weight: float = setting(0.25, min=0.0, help="weight of the content's self-similarity")
     feature_weight: float = setting(

@@ -201,7 +201,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """How the pixels of a picture are optimized, level by level.
+    """Settings of the optimization of a picture's pixels, level by level.
 
     Subclasses may optimize another parametrization of the picture: they override `stepper`.
     """

@@ -235,7 +235,7 @@ class Painting(ABC):
 
     @property
     def tiling(self) -> Tiling:
-        """How pictures are cut now; memory may run short between levels."""
+        """The tiles of pictures now; memory may run short between levels."""
         return Tiling(self.settings.tile_px, self.settings.tile_blocks)
 
     def _seen(self, entry: Entry, picture: Tensor, mode: str = "bicubic") -> Tensor:

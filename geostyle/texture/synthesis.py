@@ -83,7 +83,7 @@ class Seam:
 
     @property
     def visible(self) -> bool:
-        """Whether the wrap is a larger step than any other in the picture."""
+        """True where the wrap is a larger step than any other in the picture."""
         return any(w > m for w, m in zip(self.wrap, self.worst, strict=True))
 
 

@@ -71,7 +71,7 @@ Loss = Callable[[Sums], Terms]
 
 @dataclass(frozen=True)
 class Tiling:
-    """How large pictures are cut.
+    """The cut of large pictures into tiles.
 
     Attributes:
         tile_px: longest side of a tile; pictures no longer than this are not cut.

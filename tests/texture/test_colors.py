@@ -7,7 +7,7 @@ import skimage.color
 import torch
 from torch import Tensor
 
-from geostyle.texture.colors import after_transfer, before_transfer, match_colors
+from geostyle.texture.colors import after_transfer, before_transfer, match_colors, within_palette
 
 
 def picture(seed: int, mixing: float = 0.3, center: float = 0.5) -> Tensor:
@@ -82,3 +82,29 @@ def test_off_changes_nothing() -> None:
     content, style = picture(1), picture(2)
     same, (also,) = before_transfer(content, [style], "off")
     assert same is content and also is style and after_transfer(style, content, "off") is style
+
+
+def test_colors_beyond_a_palette_come_into_it() -> None:
+    level = torch.linspace(0.2, 0.9, 64).view(1, 1, 1, 64)
+    paper = torch.cat([level, level, 0.9 * level], 1).expand(1, 3, 48, 64).contiguous()
+    content = torch.full((1, 3, 32, 32), 0.5)
+    content[:, 1:, 8:24, 8:24] = 0.1  # a red flower
+    moved = within_palette(content, paper)
+    red, green, blue = moved[0, :, 10:22, 10:22]
+    torch.testing.assert_close(green, red, atol=0.01, rtol=0)
+    torch.testing.assert_close(blue, 0.9 * red, atol=0.01, rtol=0)
+
+
+def test_colors_of_a_palette_stay() -> None:
+    noise = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    assert float((within_palette(noise, noise) - noise).abs().mean()) < 0.02
+
+
+def test_detail_within_cells_outlives_the_palette() -> None:
+    generator = torch.Generator().manual_seed(0)
+    fine = 0.4 + 0.2 * torch.rand(1, 3, 512, 512, generator=generator)
+    gray = torch.linspace(0.2, 0.9, 512).view(1, 1, 1, 512).expand(1, 3, 64, 512).contiguous()
+    change = within_palette(fine, gray) - fine
+    across = (change[..., 1:] - change[..., :-1]).abs().mean()
+    own = (fine[..., 1:] - fine[..., :-1]).abs().mean()
+    assert float(across) < 0.2 * float(own)
