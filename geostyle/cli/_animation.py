@@ -93,7 +93,9 @@ class Animation:
         for part in self.settings.animate:
             if part == "geometry" and run.file("theta.json").is_file():
                 theta = WarpParameters.load(run.file("theta.json"))
-                frames += geometry_frames(content, theta, size, n_frames, pipe.settings.extend)
+                # Patches would be other ones in every frame.
+                extend = pipe.settings.extend.replace("patches", "inpaint")
+                frames += geometry_frames(content, theta, size, n_frames, extend)
             elif part == "texture" and result.texture is not None:
                 frames += texture_frames(pipe, result, tex_styles, options, size, n_frames)
             elif part == "painting" and self.recorder.frames:

@@ -18,8 +18,7 @@ from geostyle.pipeline.settings import TransferSettings
 from geostyle.texture import normalized_masks
 from geostyle.texture.memory import check_warp_fits
 from geostyle.warps import WarpParameters, fold_guard, make_family, sampling_grid, warp_image
-
-EXTENDS = ("inpaint", "mirror", "border")
+from geostyle.warps.grid import EXTENDS
 
 
 @own_world
@@ -38,7 +37,7 @@ def warp(
         theta: an estimate, its parameters, or the path of a ``theta.json``.
         strength: 0 gives no warp, 1 the warp as it is, above 1 exaggerates; never folds.
         size_px: long side of the result; default the canvas at the content's own scale.
-        extend: how the picture is filled beyond the content: "mirror", "inpaint" or "border".
+        extend: how the picture is filled beyond the content, see `geostyle.warps.warp_image`.
     """
     picture, warp_ = as_picture(content, "content", keeps_alpha=True), as_theta(theta)
     if warp_ is None:

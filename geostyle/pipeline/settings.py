@@ -14,6 +14,7 @@ from geostyle.texture import PAINTERS
 from geostyle.texture.colors import PRESERVE_COLORS
 from geostyle.texture.matched_settings import MatchedSettings
 from geostyle.texture.settings import TextureSettings
+from geostyle.warps.grid import EXTENDS
 
 DEFAULT_TEXTURE_PX = 512
 # Settings of texture in a file that a run of an earlier version has written.
@@ -39,9 +40,10 @@ class TransferSettings:
         help="strength of the warp: 0 none, 1 as estimated, above 1 exaggerated",
     )
     extend: str = setting(
-        "inpaint",
-        choices=("inpaint", "mirror", "border"),
-        help="how the picture is filled where the warp reaches beyond the content",
+        "patches",
+        choices=EXTENDS,
+        help="how the picture is filled where the warp reaches beyond the content: patches of it, "
+        "a smooth fill, its mirror image or its outermost pixels",
     )
     preserve_color: str = setting(
         "off",

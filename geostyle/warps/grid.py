@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from geostyle.coords import (
@@ -24,6 +23,8 @@ from geostyle.coords import (
 )
 from geostyle.errors import InputError
 from geostyle.warps.base import WarpFamily
+from geostyle.warps.completion import complete
+from geostyle.warps.filling import push_pull
 
 
 def check_theta(family: WarpFamily, theta: Tensor) -> Tensor:
@@ -54,11 +55,11 @@ def sampling_grid(family: WarpFamily, theta: Tensor, size: Size) -> Tensor:
 
 
 # Distance from the edge over which the mirror image fades, as a share of the shorter side.
-REACH = {"mirror": 0.5, "inpaint": 0.05}
+REACH = {"patches": 0.05, "inpaint": 0.05, "mirror": 0.5}
+EXTENDS = (*REACH, "border")
 SOFTENING = 0.15  # radius of the mirror image's blur, as a share of the distance from the edge
 SHRINKS = 1.01  # least stretch, output → content pixels, that needs more than one sample
 TILE = 256  # pixels per side
-SMOOTHINGS = 4  # per level of the fill
 RIM = 0.02  # share of the shorter side that counts as outside: many photographs have a dark rim
 
 
@@ -70,15 +71,16 @@ def warp_image(image: Tensor, grid: Tensor, *, extend: str = "mirror") -> Tensor
         grid: (B, h, w, 2), normalized content points (x, y).
         extend: values where the grid leaves the picture. "mirror" reflects about the edges, softer
             and fainter with the distance, over a smooth fill; "inpaint" is the fill with a narrow
-            transition; "border" repeats the outermost pixels. For the first two, the picture's
-            outermost fiftieth counts as outside if the grid leaves the picture anywhere.
+            transition; "patches" gives that the texture of patches of the picture, see `complete`;
+            "border" repeats the outermost pixels. For all but that, the picture's outermost
+            fiftieth counts as outside if the grid leaves the picture anywhere.
 
     Returns: (B, C, h, w) within each channel's range; `image` bit for bit on its own base grid.
     Raises: InputError for wrong shapes or an unknown `extend`.
     """
     check_image(image)
-    if extend not in (*REACH, "border"):
-        raise InputError(f"extend: expected mirror, inpaint or border, got {extend!r}")
+    if extend not in EXTENDS:
+        raise InputError(f"extend: expected {', '.join(EXTENDS)}, got {extend!r}")
     height, width = check_grid(grid).shape[1:3]
     if not bool(grid.isfinite().all()) or min(height, width) < 2:
         raise InputError("grid: expected finite points, at least 2×2 of them")
@@ -96,7 +98,12 @@ def warp_image(image: Tensor, grid: Tensor, *, extend: str = "mirror") -> Tensor
     result = _filtered(image, grid - 2 * grid.sign() * beyond, half, outside * SOFTENING)
     mean = image.mean((2, 3), keepdim=True)
     fill = mean + push_pull(result - mean, (outside == 0)[:, None].to(result.dtype))
-    return torch.lerp(fill, result, (-outside / (REACH[extend] * short)).exp()[:, None])
+    filled = torch.lerp(fill, result, (-outside / (REACH[extend] * short)).exp()[:, None])
+    if extend != "patches":
+        return filled
+    known = (outside == 0)[:, None]
+    pairs = zip(filled.split(1), known.split(1), strict=True)
+    return within_range_of(image, torch.cat([complete(*pair) for pair in pairs]))
 
 
 def _filtered(
@@ -151,28 +158,3 @@ def _tile(
         weight = (1 - (level - k).abs()).clamp_min(0)
         result = result + weight[:, None] * (sum(reads) / len(reads))
     return result
-
-
-def push_pull(values: Tensor, known: Tensor) -> Tensor:
-    """Fill holes smoothly, by averaging known values to coarser levels and reading them back.
-
-    Args:
-        values: (B, C, H, W).
-        known: (B, 1, H, W) in [0, 1]; values are kept at 1, filled at 0, blended between.
-
-    Returns: (B, C, H, W); zeros where nothing is known.
-    Source: Gortler et al. 1996, "The Lumigraph", section 3.4 (pull-push).
-    Differs: each level is relaxed towards a harmonic fill, so that colors continue from the nearest
-        edge instead of fading into the mean.
-    """
-    height, width = values.shape[-2:]
-    if height * width == 1:
-        return values * known
-    pulled = F.avg_pool2d(known, 2, ceil_mode=True, count_include_pad=False)
-    mean = F.avg_pool2d(values * known, 2, ceil_mode=True, count_include_pad=False)
-    coarse = push_pull(mean / pulled.clamp_min(1e-12), (4 * pulled).clamp_max(1))
-    filled = known * values + (1 - known) * resize(coarse, (height, width), "bilinear")
-    for _ in range(SMOOTHINGS):
-        around = F.avg_pool2d(filled, 3, 1, 1, count_include_pad=False)
-        filled = known * values + (1 - known) * around
-    return filled

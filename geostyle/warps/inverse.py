@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from geostyle.coords import Size, base_grid, check_grid, check_size, normalized_to_pixel, sample
-from geostyle.warps.grid import push_pull
+from geostyle.warps.filling import push_pull
 
 NEWTON_STEPS = 20
 

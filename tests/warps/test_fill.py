@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from geostyle.coords import base_grid
-from geostyle.warps.grid import push_pull
+from geostyle.warps.filling import push_pull
 
 
 def test_known_values_stay_and_constants_spread() -> None:
