@@ -11,7 +11,6 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,17 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from geostyle.coords import resize, size_of
+from geostyle.data.crops import bundled_pictures
 from geostyle.device import resolve_device, resolve_precision
 from geostyle.errors import InputError
 from geostyle.evaluation import pck
 from geostyle.evaluation.keypoints import read_pf_willow
-from geostyle.features.extractor import CONVS_PER_BLOCK, LITE_FILE, FeatureExtractor, load_features
+from geostyle.features.extractor import (
+    BUNDLED_LITE,
+    CONVS_PER_BLOCK,
+    FeatureExtractor,
+    load_features,
+)
 from geostyle.io.images import fit_size, is_validation, list_pictures, load_picture
 from geostyle.matching import GeometrySettings
 from geostyle.texture import Score, TextureSettings, score, transfer_texture
@@ -32,7 +37,6 @@ from geostyle.texture.objective import TextureObjective
 from geostyle.texture.schedule import style_size
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 
-ASSETS = Path(str(resources.files("geostyle") / "assets"))
 GEOMETRY_LAYER = "pool4"
 DEEPEST = "relu5_1"
 LAYERS = (*STYLE_LAYERS, CONTENT_LAYER, GEOMETRY_LAYER)
@@ -80,7 +84,7 @@ def held_out_pairs(images: Path | None, styles: Path | None, count: int) -> list
     chosen = []
     for folder, name, bundled in ((images, "images", "content"), (styles, "styles", "styles")):
         if folder is None:
-            found = list_pictures(ASSETS / "pictures" / bundled)
+            found = bundled_pictures(bundled)
         else:
             found = list_pictures(folder, recursive=True, name=name)
             found = [path for path in found if is_validation(path)]
@@ -196,7 +200,7 @@ def load_networks(
     began = time.monotonic()
     student = load_features("lite", weights=weights, device=where)
     figures = {
-        "megabytes": (weights or ASSETS / LITE_FILE).stat().st_size / 1e6,
+        "megabytes": (weights or BUNDLED_LITE).stat().st_size / 1e6,
         "load_s": time.monotonic() - began,
     }
     networks = {

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from geostyle.config import check, setting
 from geostyle.device import own_precision
 from geostyle.errors import InputError
-from geostyle.feedforward.normalization import InstanceNorm
-from geostyle.feedforward.resize_convolution import ResizeConvolution
+from geostyle.feedforward.layers import InstanceNorm, ResizeConvolution
 
 NOISE_OCTAVES, NOISE_SIDE = 5, 128  # side in places of the smallest maps
 

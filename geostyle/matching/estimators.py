@@ -266,17 +266,18 @@ def _similar(guide: PointPairs, frame: Frame, spread: Tensor) -> Tensor:
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point
         patterns", without mirroring; a single point gives a shift.
     """
-    # In content pixels, where shapes keep their proportions.
+    # Complex numbers x + iy in content pixels, where shapes keep their proportions: a similarity
+    # is a product and a sum.
     half = torch.tensor([frame.content_size[1], frame.content_size[0]]).double() / 2
     unit = frame.neutral * half
-    p, q = guide.outputs * unit, guide.contents * half
-    p0, q0 = p.mean(0), q.mean(0)
-    (px, py), (qx, qy) = (p - p0).T, (q - q0).T
-    size = float((px.square() + py.square()).sum())
-    a, b = 1.0, 0.0
-    if size > 1e-6:
-        a, b = float((px * qx + py * qy).sum()) / size, float((px * qy - py * qx).sum()) / size
-    if math.hypot(a, b) < 0.05:  # points that fall together in the content do not define a scale
-        a, b = 1.0, 0.0
-    turn = torch.tensor([[a, -b], [b, a]], dtype=torch.float64)
-    return ((spread * unit - p0) @ turn.mT + q0) / half
+    p, q, points = (
+        torch.view_as_complex(x)
+        for x in (guide.outputs * unit, guide.contents * half, spread * unit)
+    )
+    p0, q0 = p.mean(), q.mean()
+    size = (p - p0).abs().square().sum()
+    turn = torch.vdot(p - p0, q - q0) / size
+    # Points that fall together in either picture do not define a scale.
+    if size <= 1e-6 or turn.abs() < 0.05:
+        turn = torch.ones_like(turn)
+    return torch.view_as_real((points - p0) * turn + q0) / half

@@ -171,15 +171,6 @@ def _read_json(text: str) -> tuple[Any, Any]:
     document = json.loads(text)
     if not isinstance(document, dict) or set(document) != {"content", "geo_style"}:
         raise InputError('expected the keys "content" and "geo_style", each a list of [x, y]')
-    for points in document.values():
-        if not isinstance(points, list) or not all(
-            isinstance(p, list) and len(p) == 2 for p in points
-        ):
-            raise InputError("expected lists of [x, y]")
-        if not all(
-            isinstance(v, int | float) and not isinstance(v, bool) for p in points for v in p
-        ):
-            raise InputError("expected numbers")
     return document["content"], document["geo_style"]
 
 

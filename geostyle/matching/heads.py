@@ -207,13 +207,10 @@ class _Block(nn.Module):
 
 def _by_displacement(cells: int, reach: float) -> Tensor:
     """Flat source positions (D, n²) at each displacement from each target; n² where outside."""
-    most = round(reach * cells / 2)
-    steps = torch.arange(-most, most + 1)
-    axis = torch.arange(cells)
-    y = steps.view(-1, 1, 1, 1) + axis.view(1, 1, -1, 1)
-    x = steps.view(1, -1, 1, 1) + axis.view(1, 1, 1, -1)
-    inside = (y >= 0) & (y < cells) & (x >= 0) & (x < cells)
-    return torch.where(inside, y * cells + x, cells**2).flatten(0, 1).flatten(1)
+    most, outside = round(reach * cells / 2), cells**2
+    positions = torch.arange(float(outside)).view(1, 1, cells, cells)
+    around = F.pad(positions, (most,) * 4, value=outside)
+    return F.unfold(around, 2 * most + 1)[0].long()
 
 
 def _through_inverse(affine: Tensor, points: Tensor) -> Tensor:

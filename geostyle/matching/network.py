@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from torch import Tensor, nn
 from geostyle.config import check, setting, to_dict
 from geostyle.coords import base_grid, resize
 from geostyle.device import own_draws, own_world
-from geostyle.errors import InputError
+from geostyle.errors import InputError, expecting
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
+from geostyle.io.files import ASSETS
 from geostyle.matching.correlation import mutual_probability, normalize_correlation
 from geostyle.matching.heads import GROUPS, FitHead, LinearHead, NetworkOutput
 from geostyle.warps import make_family
@@ -164,16 +164,12 @@ def load_geometry_network(path: Path) -> LoadedNetwork:
 @own_world
 def _load(path: Path, changed_ns: int) -> LoadedNetwork:
     tensors, stored = load_checkpoint(path, KIND, name="geonet")
-    try:
-        own = stored["network"]
+    with expecting(f"geonet: expected a network in {str(path)!r}"):
         with own_draws():
-            network = GeometryNetwork(NetworkSettings(**own), stored["cells"])
+            network = GeometryNetwork(NetworkSettings(**stored["network"]), stored["cells"])
         network.load_state_dict(tensors, strict=True)
         features = stored["features"]
         name, weights_hash = str(features["name"]), str(features["hash"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(f"geonet: expected a network in {str(path)!r}, got: {reason}") from error
     return LoadedNetwork(network.eval().requires_grad_(False), name, weights_hash)
 
 
@@ -207,8 +203,7 @@ def load_networks(paths: Sequence[Path], features: FeatureExtractor) -> list[Loa
 
 def bundled(features: FeatureExtractor) -> list[Path]:
     """Files of the bundled cascade for exactly these features; empty where there is none."""
-    folder = Path(str(resources.files("geostyle") / "assets"))
-    stages = (folder / f"geonet-{features.name}{k}.safetensors" for k in ("", "-second"))
+    stages = (ASSETS / f"geonet-{features.name}{k}.safetensors" for k in ("", "-second"))
     return [
         path
         for path in stages

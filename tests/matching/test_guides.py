@@ -118,7 +118,7 @@ def test_files_of_points(tmp_path: Path) -> None:
         ("a.json", "{}", "expected the keys"),
         ("a.json", '{"content": [], "geo_style": []}', "expected \\[x, y\\] pairs"),
         ("a.json", '{"content": [[1, 2]], "geo_style": [[1, 2], [3, 4]]}', "as many in both"),
-        ("a.json", '{"content": [[1, "2"]], "geo_style": [[1, 2]]}', "expected numbers"),
+        ("a.json", '{"content": [[1, "2"]], "geo_style": [[1, 2]]}', "pairs for content, got"),
         ("a.json", '{"content": [[1, NaN]], "geo_style": [[1, 2]]}', "expected finite"),
         ("a.json", "[" * 10000, "points: file"),
         ("a.csv", "content_x,content_y\n1,2\n", "columns content_x"),

@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from geostyle.data.crops import bundled_pictures, hold_out
-from geostyle.data.photographs import Photographs
+from geostyle.data.crops import Photographs, bundled_pictures, hold_out
 from geostyle.errors import InputError
 from geostyle.feedforward.fast_network import FastNetworkSettings
 from geostyle.feedforward.files import FAST, TEXTURE, load_network
 from geostyle.feedforward.texture_network import TextureNetworkSettings
-from geostyle.training.fast_network import FastLearner, FastTrainSettings
-from geostyle.training.feedforward import FeedForwardLearner
-from geostyle.training.texture_network import TextureLearner, TextureTrainSettings
+from geostyle.training.feedforward import (
+    FastLearner,
+    FastTrainSettings,
+    FeedForwardLearner,
+    TextureLearner,
+    TextureTrainSettings,
+)
 
 SMALL: dict[str, Any] = {
     "style_px": 48,
