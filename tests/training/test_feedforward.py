@@ -81,7 +81,7 @@ def test_a_resumed_run_is_the_same_run(make: Any, common: dict[str, Any], tmp_pa
     assert any(not torch.equal(v, own[k]) for k, v in make(common).network.state_dict().items())
 
 
-@pytest.mark.parametrize(("make", "steps", "share"), [(fast, 40, 0.8), (texture, 40, 0.3)])
+@pytest.mark.parametrize(("make", "steps", "share"), [(fast, 12, 0.8), (texture, 12, 0.3)])
 def test_it_learns(make: Any, steps: int, share: float, common: dict[str, Any]) -> None:
     trainer = make({**common, "weights": None, "ema": 0.8, "lr": 0.01}, steps=steps)
     before = trainer.validate()
