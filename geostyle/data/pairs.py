@@ -309,7 +309,7 @@ def _turn(values: Tensor, which: int, dims: tuple[int, int]) -> Tensor:
 
 
 def _turn_points(points: Tensor, which: int) -> Tensor:
-    """S of points (..., 2) as (x, y)."""
+    """Flip and swap the coordinates (x, y) of points (..., 2)."""
     signs = points.new_tensor([-1 if which & 1 else 1, -1 if which & 2 else 1])
     points = points * signs
     return points.flip(-1) if which & 4 else points

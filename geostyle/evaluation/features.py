@@ -62,18 +62,18 @@ class PaintedPair:
 
     @property
     def fall(self) -> float:
-        """The fall of the total score under the student as a share of that under the reference."""
+        """Fall of the total score under the student, as a share of that under the reference."""
         falls = {k: self.start.total - s.total for k, s in self.scores.items()}
         return falls["student"] / falls["reference"]
 
     @property
     def style_ratio(self) -> float:
-        """The remaining style score under the student over that under the reference."""
+        """Style score of the student's result over that of the reference's."""
         return self.scores["student"].style / self.scores["reference"].style
 
 
 def held_out_pairs(images: Path | None, styles: Path | None, count: int) -> list[tuple[Path, Path]]:
-    """`count` pairs of pictures that no training reads: a tenth of each folder (`is_validation`).
+    """Return pairs of pictures that no training reads: a tenth of each folder (`is_validation`).
 
     Args:
         images, styles: folders; None takes the bundled pictures, none of which a training reads.
@@ -117,7 +117,7 @@ def paint_pair(
 def product_similarity(
     image: Tensor, student: FeatureExtractor, reference: FeatureExtractor
 ) -> dict[str, float]:
-    """Cosine between the two networks' tables of inner products of all positions, by layer.
+    """Return the cosine between two networks' tables of inner products of all positions, by layer.
 
     Gram losses and correlations depend on features through these products only; 1 means equal up to
     scale. At pool4 the products are those of centered unit vectors, as matching uses them.
@@ -137,7 +137,7 @@ def product_similarity(
 
 
 def multiply_adds(network: FeatureExtractor, layers: Sequence[str] = LAYERS) -> float:
-    """Multiply-adds per pixel of the picture through relu5_1, the taps of `layers` included."""
+    """Return multiply-adds per pixel of the picture through relu5_1, taps of `layers` included."""
     total = 0.0
     for block, n_convs in enumerate(CONVS_PER_BLOCK[network.name], start=1):
         for i in range(1, n_convs + 1):
@@ -154,7 +154,7 @@ def multiply_adds(network: FeatureExtractor, layers: Sequence[str] = LAYERS) -> 
 def step_seconds(
     painters: dict[str, FeatureExtractor], content: Tensor, tex_style: Tensor
 ) -> dict[str, float]:
-    """Median seconds of one loss and gradient under each network, taken in turns."""
+    """Return the median seconds of one loss and gradient under each network, taken in turns."""
     objectives = {k: TextureObjective(p, [tex_style], content) for k, p in painters.items()}
     taken: dict[str, list[float]] = {k: [] for k in painters}
     for number in range(STEP_ROUNDS + 1):
@@ -168,7 +168,7 @@ def step_seconds(
 
 
 def keypoint_scores(root: Path, networks: dict[str, FeatureExtractor]) -> dict[str, float]:
-    """PCK@0.1 in per cent of the robust estimator on the pairs of `root`, under each network."""
+    """Return PCK@0.1 in per cent of the robust estimator on the pairs of `root`, by network."""
     pairs = read_pf_willow(root)
     found = {}
     for name, network in networks.items():
@@ -302,7 +302,7 @@ def _step_figures(
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The figures as text, one per line."""
+    """Return the figures as text, one per line."""
     lines = []
     for section, values in figures.items():
         lines += [f"{section}.{name}".ljust(44) + f"{value:.4g}" for name, value in values.items()]

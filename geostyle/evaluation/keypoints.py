@@ -49,14 +49,14 @@ class KeypointPair:
     unit: str | float = "keypoints"
 
     def unit_px(self, source_size: Size) -> float | None:
-        """The unit in pixels of a source of size (H, W); None for that of the keypoints."""
+        """Return the unit in pixels of a source of size (H, W); None for that of the keypoints."""
         if self.unit == "keypoints":
             return None
         return float(max(source_size)) if self.unit == "picture" else float(self.unit)
 
 
 def read_pf_willow(root: Path) -> list[KeypointPair]:
-    """The pairs listed in ``root/pairs.csv``, or the authors' ``test_pairs_pf.csv``.
+    """Read the pairs listed in ``root/pairs.csv``, or the authors' ``test_pairs_pf.csv``.
 
     Columns: source_image, target_image, class (may be missing: the picture's folder), XA, YA, XB,
     YB; the last four hold ";"-joined keypoints in pixels counted from 1 (A = source, B = target).
@@ -75,7 +75,7 @@ def read_pf_willow(root: Path) -> list[KeypointPair]:
 
 
 def read_pf_pascal(root: Path) -> list[KeypointPair]:
-    """The pairs of PF-PASCAL's test list.
+    """Read the pairs of PF-PASCAL's test list.
 
     ``root`` holds test_pairs_pf_pascal.csv (or test_pairs.csv) with the columns of
     `read_pf_willow`, class being a number from 1 or a name. Where XA … YB are missing, keypoints
@@ -103,7 +103,7 @@ def read_pf_pascal(root: Path) -> list[KeypointPair]:
 
 
 def read_spair(root: Path, split: str = "test") -> list[KeypointPair]:
-    """The pairs of SPair-71k, from ``root/Layout/large/SPLIT.txt`` and PairAnnotation/SPLIT.
+    """Read the pairs of SPair-71k, from ``root/Layout/large/SPLIT.txt`` and PairAnnotation/SPLIT.
 
     The set's task is to map keypoints of its source picture to its target, so its target is our
     source (the content), and errors are in units of that picture's object box (long side).

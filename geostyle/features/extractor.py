@@ -122,18 +122,18 @@ class FeatureExtractor(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision the convolutions run in."""
+        """Type that the convolutions run in."""
         return self._first.dtype
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """The layout of weights and feature maps."""
+        """Memory layout of weights and feature maps."""
         last = self._first.is_contiguous(memory_format=torch.channels_last)
         return torch.channels_last if last else torch.contiguous_format
 
     @cached_property
     def weights_hash(self) -> str:
-        """A short hash of the weights on first use, the same in float32 and bfloat16."""
+        """Hash of the weights at first use, 16 digits, the same in float32 and bfloat16."""
         state = {key: value.bfloat16().cpu() for key, value in self.state_dict().items()}
         return tensor_hash(state)[:16]
 
@@ -293,7 +293,7 @@ def build_lite(
 
 
 def _is_known(path: Path, network: FeatureExtractor) -> bool:
-    """Whether weights are torchvision's, by the hash in their file's name, or others known."""
+    """Return True for torchvision's weights and others that are known, by their hash."""
     if tensor_hash(network.convs.state_dict())[:16] in KNOWN_TENSORS:
         return True
     with path.open("rb") as file:

@@ -94,7 +94,7 @@ class ResizeConvolution(nn.Module):
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n_in, H, W) → (B, n_out, 2H, 2W), channels last in memory."""
+        """Map (B, n_in, H, W) to (B, n_out, 2H, 2W), channels last in memory."""
         fold = torch.tensor(_FOLD, dtype=x.dtype, device=x.device)
         kernels = torch.einsum("ast,bqr,oitr->aboisq", fold, fold, self.weight.to(x.dtype))
         kernels = kernels.flatten(0, 2).contiguous(memory_format=torch.channels_last)

@@ -30,12 +30,15 @@ class PointPairs:
     contents: Tensor
 
     def mirrored(self) -> PointPairs:
-        """The same points for the content mirrored left for right."""
+        """Return the same points for the content mirrored left for right."""
         return PointPairs(self.outputs, self.contents * self.contents.new_tensor([-1.0, 1.0]))
 
     def errors(self, mapped: Tensor, size: Size) -> Tensor:
-        """Distances (N,) of `mapped` (N, 2), the mapped outputs, from the contents, a picture of
-        `size` (H, W), in half long sides.
+        """Return the distances (N,) of the mapped outputs from the contents, in half long sides.
+
+        Args:
+            mapped: (N, 2), the outputs mapped by a warp.
+            size: (H, W) of the content.
         """
         return square_units(mapped - self.contents, size).norm(dim=1)
 
@@ -85,7 +88,7 @@ class Correspondences:
 
     @classmethod
     def of(cls, points: Any) -> Correspondences | None:
-        """Points of any kind: these, their file, or the mapping that such a file holds; or None.
+        """Return points given as an object, a file, or the mapping that such a file holds; or None.
 
         Raises: InputError for anything else.
         """
@@ -121,7 +124,7 @@ class Correspondences:
             raise InputError(f"points: file {str(path)!r}: {reason or 'unreadable'}") from None
 
     def within(self, frame: Frame, content: Size, geo_style: Size) -> PointPairs:
-        """The points in the output frame and in the content, normalized.
+        """Return the points in the output frame and in the content, normalized.
 
         Args:
             frame: placement of the geometry style in the output.

@@ -111,7 +111,10 @@ class GeometryNetwork(nn.Module):
         return self.head(normalized, matches)
 
     def soft_matches(self, correlation: Tensor) -> list[Tensor]:
-        """(B, 3, n, n) per temperature: displacement (x, y) to the mean match, root of its mass."""
+        """Return soft matches (B, 3, n, n), one for each temperature of the settings.
+
+        Channels: displacement (x, y) to the mean match, and the root of its mass.
+        """
         points = self.positions.flatten(0, 1)  # (n², 2)
         found = []
         for temperature in self.settings.soft_matches:
@@ -124,13 +127,13 @@ class GeometryNetwork(nn.Module):
 
 
 def cells_per_side(settings: NetworkSettings, features: FeatureExtractor) -> int:
-    """Positions per side of the feature maps that a network of `settings` correlates."""
+    """Return the positions per side of the feature maps that a network of `settings` correlates."""
     return settings.match_px // features.stride(settings.layer)
 
 
 @torch.no_grad()
 def square_features(image: Tensor, features: FeatureExtractor, settings: NetworkSettings) -> Tensor:
-    """Features (B, C, n, n) of `image` (B, 3, H, W), squeezed into the network's square."""
+    """Return features (B, C, n, n) of `image` (B, 3, H, W), squeezed into the network's square."""
     square = resize(image.to(features.mean.device), (settings.match_px, settings.match_px))
     return features(square.clamp(0, 1), [settings.layer])[settings.layer].float()
 
@@ -202,7 +205,7 @@ def load_networks(paths: Sequence[Path], features: FeatureExtractor) -> list[Loa
 
 
 def bundled(features: FeatureExtractor) -> list[Path]:
-    """Files of the bundled cascade for exactly these features; empty where there is none."""
+    """Return the files of the bundled cascade for exactly these features; empty without one."""
     stages = (ASSETS / f"geonet-{features.name}{k}.safetensors" for k in ("", "-second"))
     return [
         path

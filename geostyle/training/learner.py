@@ -1,4 +1,4 @@
-"""A network in training: its step, averaged weights and saved state, and what each kind decides.
+"""Base class of all trainings: a step, the averaged weights, and the saved state.
 
 What a step reads must follow from (seed, step) alone. Then the state saved here is all of a run:
 a run that was cut short and resumed ends with the same weights as one that was not.
@@ -56,7 +56,7 @@ class LoopSettings:
 
 
 class Learner(ABC):
-    """A network, the moving average of its weights, and what a kind of training decides.
+    """Base class of all trainings: a network, its optimizer and the moving average of its weights.
 
     Args:
         settings: of the training.
@@ -144,7 +144,7 @@ class Learner(ABC):
 
     @property
     def done(self) -> bool:
-        """Whether all steps are taken."""
+        """True once all steps are taken."""
         return bool(self.step >= self.settings.steps)
 
     def start_average(self) -> None:
