@@ -163,9 +163,3 @@ def within_range_of(image: Tensor, result: Tensor) -> Tensor:
 def inside_mask(grid: Tensor) -> Tensor:
     """Return where `grid` (B, H, W, 2) is inside the picture, edges included: (B, H, W), bool."""
     return (check_grid(grid).abs() <= 1).all(-1)
-
-
-def displacement(grid: Tensor) -> Tensor:
-    """Return `grid` (B, H, W, 2) minus the base grid of its own size, in normalized units."""
-    size = check_grid(grid).shape[1:3]
-    return grid - base_grid((size[0], size[1]), dtype=grid.dtype, device=grid.device)

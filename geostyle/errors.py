@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 import re
 import reprlib
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -25,6 +27,24 @@ def brief(value: Any) -> str:
         return re.sub(r"\s+", " ", short.repr(value))
     except ValueError:  # Python refuses to print integers of thousands of digits
         return "a huge number"
+
+
+def one_line(error: BaseException, limit: int = 120) -> str:
+    """Return the text of an error on one line of at most `limit` characters, or its type's name."""
+    text = f"no {error}" if isinstance(error, KeyError) else str(error)
+    return " ".join(text.split())[:limit] or type(error).__name__
+
+
+@contextlib.contextmanager
+def expecting(what: str) -> Iterator[None]:
+    """Raise any error of the block, such as that of a damaged file, as an InputError.
+
+    Args: what, the argument's name and what was expected; the error's text follows as what came.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise InputError(f"{what}, got: {one_line(error)}") from error
 
 
 def is_number(value: Any) -> bool:

@@ -11,7 +11,6 @@ from geostyle.coords import (
     base_grid,
     check_shape,
     check_size,
-    displacement,
     inside_mask,
     normalized_to_pixel,
     pixel_to_normalized,
@@ -44,10 +43,6 @@ def test_dtype_and_device_are_those_of_what_came() -> None:
         assert convert(points.to("meta"), (4, 8)).device.type == "meta"
         half = convert(points.half(), (4, 8))
         assert half.dtype == torch.float16
-    # Rounded once, to float64 and not by way of float32.
-    assert torch.equal(displacement(points), points - base_grid((3, 3), dtype=torch.float64))
-    assert displacement(points.half()).dtype == torch.float16
-    assert displacement(points.to("meta")).device.type == "meta"
     assert base_grid((2, 2), device="meta").device.type == "meta"
 
 
@@ -126,11 +121,6 @@ def test_range_is_kept_per_item_and_channel() -> None:
 def test_inside_includes_the_edges() -> None:
     grid = torch.tensor([[[[1.0, -1.0], [1.001, 0.0], [0.0, -1.001], [0.2, 0.3]]]])
     assert inside_mask(grid).tolist() == [[[True, False, False, True]]]
-
-
-def test_displacement_is_measured_from_the_base_grid() -> None:
-    grid = base_grid((4, 8))[None] + torch.tensor([0.5, -0.25])
-    assert torch.allclose(displacement(grid), torch.tensor([0.5, -0.25]).expand(1, 4, 8, 2))
 
 
 def test_a_resized_grid_reads_the_same_affine_map() -> None:

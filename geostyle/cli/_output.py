@@ -18,7 +18,7 @@ DEEP = ("png", "tiff")
 
 @dataclass(frozen=True)
 class OutputSettings:
-    """How results are written."""
+    """Settings of the files that results are written to."""
 
     format: str = setting("png", choices=tuple(SUFFIXES), help="file format of the result")
     quality: int | None = setting(

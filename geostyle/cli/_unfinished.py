@@ -26,7 +26,7 @@ CANVAS_KIND, LEVELS_KIND = "canvas", "texture-levels"
 
 
 def is_complete(run: RunFolder) -> bool:
-    """Whether nothing is left to be done."""
+    """Return True where nothing is left to be done."""
     made = any(run.file(name).is_file() for name in ("report.html", *RESULT_FILES))
     return made and not run.file(FOLDER).exists()
 

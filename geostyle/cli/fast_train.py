@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from geostyle.cli._training import save_preview, train_command
-from geostyle.training.fast_network import FastLearner, FastTrainSettings
+from geostyle.training.feedforward import FastLearner, FastTrainSettings
 
 
 def main(argv: Sequence[str]) -> int:

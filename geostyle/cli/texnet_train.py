@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from geostyle.cli._training import save_preview, train_command
-from geostyle.training.texture_network import TextureLearner, TextureTrainSettings
+from geostyle.training.feedforward import TextureLearner, TextureTrainSettings
 
 
 def main(argv: Sequence[str]) -> int:

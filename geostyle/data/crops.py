@@ -1,4 +1,4 @@
-"""Random square crops of a set of pictures, each drawn from (seed, index) alone."""
+"""Random square crops of pictures, each drawn from (seed, index) alone, and what is held out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,18 +15,23 @@ from torch import Tensor
 
 from geostyle.coords import resize
 from geostyle.errors import InputError
+from geostyle.io.files import ASSETS
 from geostyle.io.images import is_validation, list_pictures, load_picture
 
 P = TypeVar("P", str, Path)
 ATTEMPTS = 20  # pictures tried before a crop is given up
 NOISE_SHARE = 0.15
 CACHE_BYTES = 2_000_000_000
+VALIDATION_SEED = 1_000_003
 
 
-def bundled_pictures() -> list[Path]:
-    """Return the photographs and scenes that come with the package."""
-    folder = Path(str(resources.files("geostyle") / "assets" / "pictures"))
-    return [path for kind in ("content", "scenes") for path in list_pictures(folder / kind)]
+def bundled_pictures(*kinds: str) -> list[Path]:
+    """Return the pictures of some kinds that come with the package; by default, the photographs.
+
+    Args: kinds, folders of ``assets/pictures``: "content", "scenes", "geo" or "styles".
+    """
+    folders = [ASSETS / "pictures" / kind for kind in kinds or ("content", "scenes")]
+    return [path for folder in folders for path in list_pictures(folder)]
 
 
 def hold_out(
@@ -132,3 +136,49 @@ class CropSource:
             while self._bytes > self._cache_bytes and len(self._cache) > 1:
                 self._bytes -= self._cache.popitem(last=False)[1].numel()
         return picture
+
+
+class Photographs:
+    """Crops of a folder's photographs.
+
+    Args:
+        folder: searched with all folders within; None takes the bundled pictures.
+        crop_px: side of a crop.
+        seed: of the training crops.
+    """
+
+    def __init__(self, folder: Path | None, crop_px: int, seed: int) -> None:
+        self.bundled = folder is None
+        found = bundled_pictures()
+        if folder is not None:
+            found = list_pictures(folder, recursive=True, name="images")
+        self.known, self.held_out = hold_out(found)
+        self.source = CropSource(self.known, crop_px, seed, noise=0.0)
+        self._held_source = CropSource(self.held_out, crop_px, VALIDATION_SEED, noise=0.0)
+
+    def batch(self, start: int, count: int) -> Tensor:
+        """Return `count` training crops from number `start` on: (count, 3, crop_px, crop_px)."""
+        return self.source.batch(start, count)
+
+    def validation(self, count: int) -> Tensor:
+        """Return crops that training does not see, (count, 3, crop_px, crop_px).
+
+        Where none of the few pictures held out can be read, they are crops of the others.
+        """
+        try:
+            return self._held_source.batch(0, count)
+        except InputError:
+            self.source.skipped |= self._held_source.skipped
+            return self.source.batch(10**12, count)
+
+    @property
+    def notes(self) -> list[str]:
+        """Lines to print before training."""
+        bundled = ["images: none given, taking the bundled ones; a large folder generalizes better"]
+        counts = f"{len(self.known)} pictures to train on, {len(self.held_out)} held out"
+        return [*(bundled if self.bundled else []), counts]
+
+    @property
+    def skipped(self) -> dict[Path, str]:
+        """Unreadable pictures, with the reason."""
+        return self._held_source.skipped | self.source.skipped

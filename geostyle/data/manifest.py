@@ -26,7 +26,7 @@ from pathlib import Path
 
 from geostyle.config import check, setting
 from geostyle.config.settings import current_name
-from geostyle.errors import InputError
+from geostyle.errors import InputError, expecting
 from geostyle.io.files import write_text
 
 FORMAT = "geostyle-pairs-1"
@@ -171,7 +171,5 @@ def read_record(folder: Path, split: str, index: int) -> Pair:
 
 
 def _text(path: Path) -> str:
-    try:
+    with expecting(f"data: expected UTF-8 text in {str(path)!r}"):
         return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"data: expected UTF-8 text in {str(path)!r}, got: {error}") from error

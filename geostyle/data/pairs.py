@@ -13,7 +13,7 @@ from torch import Tensor
 
 from geostyle.coords import Size, base_grid, resize, size_of
 from geostyle.data.manifest import SPLITS, Pair, fingerprint, read_manifest
-from geostyle.errors import InputError
+from geostyle.errors import InputError, expecting
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.checkpoint import tensor_hash
 from geostyle.io.files import atomic_path
@@ -215,15 +215,11 @@ class CorrelationCache:
     def _block(self, number: int) -> np.ndarray:
         if number not in self._open:
             rows, path = self.blocks[number]
-            try:
+            with expecting(f"data: expected correlations in {str(path)!r} (delete a damaged file)"):
                 block = np.load(path, mmap_mode="r")
                 shape = (len(rows), len(self.pairs.targets))
                 if block.dtype != np.float16 or block.shape[:2] != shape:
                     raise ValueError(f"{block.dtype} of shape {block.shape}")
-            except Exception as error:  # numpy raises whatever its parser does
-                raise InputError(
-                    f"data: expected correlations in {str(path)!r}, got a damaged file; delete it"
-                ) from error
             self._open[number] = block
         return self._open[number]
 
@@ -290,7 +286,7 @@ def symmetric(batch: Batch, which: Sequence[int]) -> Batch:
 
     which: a number (0 to 7) per item; bit 1 flips x, 2 flips y, 4 swaps x and y (last).
 
-    With S the symmetry, the true map f becomes S∘f∘S⁻¹; `transform_theta` does it to theta.
+    With S the symmetry, the true map f becomes S∘f∘S⁻¹.
     """
     n = batch.correlation.shape[-1]
     out: dict[str, list[Tensor]] = {"correlation": [], "truth": [], "content": [], "target": []}
@@ -305,24 +301,6 @@ def symmetric(batch: Batch, which: Sequence[int]) -> Batch:
     return Batch(**{name: torch.stack(items) for name, items in out.items() if items})
 
 
-def transform_theta(family_name: str, lattice: int, theta: Tensor, which: int) -> Tensor:
-    """Return theta (B, P) of S∘f∘S⁻¹, the warp of the flipped or transposed pair."""
-    family = make_family(family_name, lattice)
-    parts = []
-    for part, columns in family.parts():
-        values = theta[:, columns]
-        if part.name == "affine":
-            # Columns act on (x, y, 1), rows give (x, y): both sides are turned.
-            matrix = values.unflatten(1, (2, 3))
-            turned = _turn_points(matrix.mT, which).mT
-            linear = _turn_points(turned[..., :2], which)
-            parts.append(torch.cat((linear, turned[..., 2:]), -1).flatten(1))
-        else:
-            offsets = values.unflatten(1, (lattice, lattice, 2))
-            parts.append(_turn_points(_turn(offsets, which, (1, 2)), which).flatten(1))
-    return torch.cat(parts, 1)
-
-
 def _turn(values: Tensor, which: int, dims: tuple[int, int]) -> Tensor:
     """Flip and transpose the axes `dims` (y, x) of `values`."""
     flipped = [dim for bit, dim in ((1, dims[1]), (2, dims[0])) if which & bit]
@@ -331,7 +309,7 @@ def _turn(values: Tensor, which: int, dims: tuple[int, int]) -> Tensor:
 
 
 def _turn_points(points: Tensor, which: int) -> Tensor:
-    """S of points (..., 2) as (x, y)."""
+    """Flip and swap the coordinates (x, y) of points (..., 2)."""
     signs = points.new_tensor([-1 if which & 1 else 1, -1 if which & 2 else 1])
     points = points * signs
     return points.flip(-1) if which & 4 else points

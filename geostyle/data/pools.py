@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from geostyle.data.crops import hold_out
+from geostyle.data.crops import bundled_pictures, hold_out
 from geostyle.data.make_settings import MakeSettings
-from geostyle.errors import InputError
+from geostyle.errors import InputError, one_line
 from geostyle.feedforward.files import FAST, SUFFIX, bundled
 from geostyle.io.images import list_pictures
 
@@ -58,12 +57,14 @@ def photographs(settings: MakeSettings) -> dict[str, Path]:
 
     samples = Path(str(skimage.data.data_dir))
     found = {name: samples / name for name in SAMPLES if (samples / name).is_file()}
-    return _bundled("content") | _bundled("scenes") | found
+    return {path.name: path for path in bundled_pictures()} | found
 
 
 def paintings(settings: MakeSettings) -> dict[str, Path]:
     """Return the paintings to repaint with, by name."""
-    return _bundled("styles") if settings.styles is None else _named(settings.styles, "styles")
+    if settings.styles is not None:
+        return _named(settings.styles, "styles")
+    return {path.name: path for path in bundled_pictures("styles")}
 
 
 def networks(settings: MakeSettings) -> dict[str, Path]:
@@ -96,11 +97,6 @@ def _named(folder: Path, name: str) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
-def _bundled(kind: str) -> dict[str, Path]:
-    folder = Path(str(resources.files("geostyle") / "assets" / "pictures" / kind))
-    return {path.name: path for path in list_pictures(folder)} if folder.is_dir() else {}
-
-
 def _voc2012(root: Path) -> Path:
     """Return the folder of the photographs of PASCAL VOC 2012, fetched once by torchvision."""
     folder = root / "VOCdevkit" / "VOC2012" / "JPEGImages"
@@ -111,7 +107,7 @@ def _voc2012(root: Path) -> Path:
             VOCSegmentation(str(root), year="2012", image_set="trainval", download=True)
         except Exception as error:  # URLError, RuntimeError of a wrong hash, a full disk
             raise InputError(
-                f"source: VOC 2012 could not be fetched ({' '.join(str(error).split())[:120]}); "
+                f"source: VOC 2012 could not be fetched ({one_line(error)}); "
                 "give a folder of photographs with --images DIR"
             ) from error
     return folder

@@ -11,7 +11,6 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,17 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from geostyle.coords import resize, size_of
+from geostyle.data.crops import bundled_pictures
 from geostyle.device import resolve_device, resolve_precision
 from geostyle.errors import InputError
 from geostyle.evaluation import pck
 from geostyle.evaluation.keypoints import read_pf_willow
-from geostyle.features.extractor import CONVS_PER_BLOCK, LITE_FILE, FeatureExtractor, load_features
+from geostyle.features.extractor import (
+    BUNDLED_LITE,
+    CONVS_PER_BLOCK,
+    FeatureExtractor,
+    load_features,
+)
 from geostyle.io.images import fit_size, is_validation, list_pictures, load_picture
 from geostyle.matching import GeometrySettings
 from geostyle.texture import Score, TextureSettings, score, transfer_texture
@@ -32,7 +37,6 @@ from geostyle.texture.objective import TextureObjective
 from geostyle.texture.schedule import style_size
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 
-ASSETS = Path(str(resources.files("geostyle") / "assets"))
 GEOMETRY_LAYER = "pool4"
 DEEPEST = "relu5_1"
 LAYERS = (*STYLE_LAYERS, CONTENT_LAYER, GEOMETRY_LAYER)
@@ -58,18 +62,18 @@ class PaintedPair:
 
     @property
     def fall(self) -> float:
-        """The fall of the total score under the student as a share of that under the reference."""
+        """Fall of the total score under the student, as a share of that under the reference."""
         falls = {k: self.start.total - s.total for k, s in self.scores.items()}
         return falls["student"] / falls["reference"]
 
     @property
     def style_ratio(self) -> float:
-        """The remaining style score under the student over that under the reference."""
+        """Style score of the student's result over that of the reference's."""
         return self.scores["student"].style / self.scores["reference"].style
 
 
 def held_out_pairs(images: Path | None, styles: Path | None, count: int) -> list[tuple[Path, Path]]:
-    """`count` pairs of pictures that no training reads: a tenth of each folder (`is_validation`).
+    """Return pairs of pictures that no training reads: a tenth of each folder (`is_validation`).
 
     Args:
         images, styles: folders; None takes the bundled pictures, none of which a training reads.
@@ -80,7 +84,7 @@ def held_out_pairs(images: Path | None, styles: Path | None, count: int) -> list
     chosen = []
     for folder, name, bundled in ((images, "images", "content"), (styles, "styles", "styles")):
         if folder is None:
-            found = list_pictures(ASSETS / "pictures" / bundled)
+            found = bundled_pictures(bundled)
         else:
             found = list_pictures(folder, recursive=True, name=name)
             found = [path for path in found if is_validation(path)]
@@ -113,7 +117,7 @@ def paint_pair(
 def product_similarity(
     image: Tensor, student: FeatureExtractor, reference: FeatureExtractor
 ) -> dict[str, float]:
-    """Cosine between the two networks' tables of inner products of all positions, by layer.
+    """Return the cosine between two networks' tables of inner products of all positions, by layer.
 
     Gram losses and correlations depend on features through these products only; 1 means equal up to
     scale. At pool4 the products are those of centered unit vectors, as matching uses them.
@@ -133,7 +137,7 @@ def product_similarity(
 
 
 def multiply_adds(network: FeatureExtractor, layers: Sequence[str] = LAYERS) -> float:
-    """Multiply-adds per pixel of the picture through relu5_1, the taps of `layers` included."""
+    """Return multiply-adds per pixel of the picture through relu5_1, taps of `layers` included."""
     total = 0.0
     for block, n_convs in enumerate(CONVS_PER_BLOCK[network.name], start=1):
         for i in range(1, n_convs + 1):
@@ -150,7 +154,7 @@ def multiply_adds(network: FeatureExtractor, layers: Sequence[str] = LAYERS) -> 
 def step_seconds(
     painters: dict[str, FeatureExtractor], content: Tensor, tex_style: Tensor
 ) -> dict[str, float]:
-    """Median seconds of one loss and gradient under each network, taken in turns."""
+    """Return the median seconds of one loss and gradient under each network, taken in turns."""
     objectives = {k: TextureObjective(p, [tex_style], content) for k, p in painters.items()}
     taken: dict[str, list[float]] = {k: [] for k in painters}
     for number in range(STEP_ROUNDS + 1):
@@ -164,7 +168,7 @@ def step_seconds(
 
 
 def keypoint_scores(root: Path, networks: dict[str, FeatureExtractor]) -> dict[str, float]:
-    """PCK@0.1 in per cent of the robust estimator on the pairs of `root`, under each network."""
+    """Return PCK@0.1 in per cent of the robust estimator on the pairs of `root`, by network."""
     pairs = read_pf_willow(root)
     found = {}
     for name, network in networks.items():
@@ -196,7 +200,7 @@ def load_networks(
     began = time.monotonic()
     student = load_features("lite", weights=weights, device=where)
     figures = {
-        "megabytes": (weights or ASSETS / LITE_FILE).stat().st_size / 1e6,
+        "megabytes": (weights or BUNDLED_LITE).stat().st_size / 1e6,
         "load_s": time.monotonic() - began,
     }
     networks = {
@@ -298,7 +302,7 @@ def _step_figures(
 
 
 def table(figures: dict[str, Any]) -> str:
-    """The figures as text, one per line."""
+    """Return the figures as text, one per line."""
     lines = []
     for section, values in figures.items():
         lines += [f"{section}.{name}".ljust(44) + f"{value:.4g}" for name, value in values.items()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from geostyle.coords import Size
-from geostyle.errors import InputError
+from geostyle.errors import InputError, expecting
 from geostyle.evaluation.metrics import Array
 
 PF_PASCAL_LISTS = ("test_pairs_pf_pascal.csv", "test_pairs.csv")
@@ -48,14 +49,14 @@ class KeypointPair:
     unit: str | float = "keypoints"
 
     def unit_px(self, source_size: Size) -> float | None:
-        """The unit in pixels of a source of size (H, W); None for that of the keypoints."""
+        """Return the unit in pixels of a source of size (H, W); None for that of the keypoints."""
         if self.unit == "keypoints":
             return None
         return float(max(source_size)) if self.unit == "picture" else float(self.unit)
 
 
 def read_pf_willow(root: Path) -> list[KeypointPair]:
-    """The pairs listed in ``root/pairs.csv``, or the authors' ``test_pairs_pf.csv``.
+    """Read the pairs listed in ``root/pairs.csv``, or the authors' ``test_pairs_pf.csv``.
 
     Columns: source_image, target_image, class (may be missing: the picture's folder), XA, YA, XB,
     YB; the last four hold ";"-joined keypoints in pixels counted from 1 (A = source, B = target).
@@ -74,7 +75,7 @@ def read_pf_willow(root: Path) -> list[KeypointPair]:
 
 
 def read_pf_pascal(root: Path) -> list[KeypointPair]:
-    """The pairs of PF-PASCAL's test list.
+    """Read the pairs of PF-PASCAL's test list.
 
     ``root`` holds test_pairs_pf_pascal.csv (or test_pairs.csv) with the columns of
     `read_pf_willow`, class being a number from 1 or a name. Where XA … YB are missing, keypoints
@@ -94,15 +95,15 @@ def read_pf_pascal(root: Path) -> list[KeypointPair]:
             a, b = _listed_points(row, table, number)
         else:
             a, b = (_annotated_points(root, kind, path) for path in pair)
-        if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2:
-            raise InputError(f"root: line {number} of {str(table)!r} has unequal keypoints")
+            with _expecting_pair(table, number):
+                _check_points(a, b)
         visible = np.isfinite(a).all(1) & np.isfinite(b).all(1)
         pairs.append(KeypointPair(pair[0], pair[1], kind, a[visible], b[visible], "picture"))
     return _some(pairs, table)
 
 
 def read_spair(root: Path, split: str = "test") -> list[KeypointPair]:
-    """The pairs of SPair-71k, from ``root/Layout/large/SPLIT.txt`` and PairAnnotation/SPLIT.
+    """Read the pairs of SPair-71k, from ``root/Layout/large/SPLIT.txt`` and PairAnnotation/SPLIT.
 
     The set's task is to map keypoints of its source picture to its target, so its target is our
     source (the content), and errors are in units of that picture's object box (long side).
@@ -110,16 +111,14 @@ def read_spair(root: Path, split: str = "test") -> list[KeypointPair]:
     Raises: InputError where a file is missing, or is not of that form.
     """
     layout = _first(root, (f"Layout/large/{split}.txt", f"Layout/small/{split}.txt"))
-    try:
+    with expecting(f"root: expected names in {str(layout)!r}"):
         names = layout.read_text("utf-8").split()
-    except (OSError, ValueError) as error:
-        raise InputError(f"root: expected names in {str(layout)!r} ({error})") from error
     pairs = []
     for name in names:
         path = root / "PairAnnotation" / split / f"{name}.json"
         if not path.is_file():
             path = path.with_name(f"{name.replace(':', '_')}.json")  # unpacked where : is no name
-        try:
+        with expecting(f"root: expected an annotation in {str(path)!r}"):
             note: dict[str, Any] = json.loads(path.read_text("utf-8"))
             kind = str(note["category"])
             pictures = [
@@ -129,10 +128,7 @@ def read_spair(root: Path, split: str = "test") -> list[KeypointPair]:
             a, b = (np.asarray(note[f"{k}_kps"], dtype=np.float64) for k in ("trg", "src"))
             left, top, right, bottom = (float(v) for v in note["trg_bndbox"])
             unit = max(right - left, bottom - top)
-        except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
-            raise InputError(f"root: expected an annotation in {str(path)!r} ({error})") from error
-        if a.ndim != 2 or a.shape[1] != 2 or a.shape != b.shape or not np.isfinite((a, b)).all():
-            raise InputError(f"root: expected equal keypoints in {str(path)!r}")
+            _check_points(a, b, finite=True)
         pairs.append(KeypointPair(pictures[0], pictures[1], kind, a, b, unit))
     return _some(pairs, layout)
 
@@ -145,18 +141,18 @@ def _first(root: Path, names: Sequence[str]) -> Path:
 
 
 def _rows(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    try:
+    with expecting(f"root: expected CSV in {str(table)!r}"):
         rows = list(csv.DictReader(table.read_text("utf-8-sig").splitlines()))
-    except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"root: expected CSV in {str(table)!r}, got: {error}") from error
     yield from enumerate(rows, start=2)
 
 
 def _picture_paths(root: Path, row: dict[str, str], table: Path, number: int) -> list[Path]:
+    with _expecting_pair(table, number):
+        names = [row["source_image"], row["target_image"]]
+        if not all(names):
+            raise ValueError("no name of a picture")
     found = []
-    for key in ("source_image", "target_image"):
-        if not (name := row.get(key)):
-            raise _bad(table, number, KeyError("source_image, target_image"))
+    for name in names:
         # The lists name the set's own folder first, which may itself be the root.
         inside, beside = root / name, root.parent / name
         found.append(beside if not inside.exists() and beside.exists() else inside)
@@ -164,13 +160,17 @@ def _picture_paths(root: Path, row: dict[str, str], table: Path, number: int) ->
 
 
 def _listed_points(row: dict[str, str], table: Path, number: int) -> tuple[Array, Array]:
-    try:
+    with _expecting_pair(table, number):
         a, b = (np.stack([_numbers(row["X" + k]), _numbers(row["Y" + k])], 1) - 1 for k in "AB")
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise _bad(table, number, error) from error
-    if a.shape != b.shape or not np.isfinite((a, b)).all():
-        raise InputError(f"root: line {number} of {str(table)!r} has unequal keypoints")
+        _check_points(a, b, finite=True)
     return a, b
+
+
+def _check_points(a: Array, b: Array, *, finite: bool = False) -> None:
+    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2:
+        raise ValueError(f"keypoints of shapes {a.shape} and {b.shape}")
+    if finite and not np.isfinite((a, b)).all():
+        raise ValueError("keypoints that are not finite")
 
 
 def _numbers(text: str) -> Array:
@@ -181,15 +181,13 @@ def _annotated_points(root: Path, kind: str, picture: Path) -> Array:
     from scipy.io import loadmat  # comes with scikit-image
 
     path = root / "Annotations" / kind / f"{picture.stem}.mat"
-    try:
+    with expecting(f"root: expected keypoints in {str(path)!r}"):
         points: Array = np.asarray(loadmat(path)["kps"], dtype=np.float64)
-    except Exception as error:  # loadmat raises whatever a damaged file makes it
-        raise InputError(f"root: expected keypoints in {str(path)!r} ({error})") from error
     return points - 1
 
 
-def _bad(table: Path, number: int, error: Exception) -> InputError:
-    return InputError(f"root: line {number} of {str(table)!r} is not a keypoint pair ({error})")
+def _expecting_pair(table: Path, number: int) -> AbstractContextManager[None]:
+    return expecting(f"root: expected a keypoint pair in line {number} of {str(table)!r}")
 
 
 def _some(pairs: list[KeypointPair], table: Path) -> list[KeypointPair]:

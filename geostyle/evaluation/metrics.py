@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 
 
 def keypoint_errors(found: Array, truth: Array, unit_px: float | None = None) -> Array:
-    """Distance of every mapped keypoint from its true position, in units of the keypoint box.
+    """Return the distance of every mapped keypoint from its true position.
 
     Args:
         found, truth: (K, 2) pixels (x, y) in the source picture: the target's keypoints mapped to
@@ -31,7 +31,7 @@ def keypoint_errors(found: Array, truth: Array, unit_px: float | None = None) ->
 
 
 def pck(errors: Sequence[Array], alpha: float) -> float:
-    """Percentage of correct keypoints at `alpha`: the mean over pairs of each pair's own share.
+    """Return the percentage of correct keypoints at `alpha`, a mean of each pair's own share.
 
     Args:
         errors: one (K,) array per pair, as `keypoint_errors` returns them.
@@ -47,7 +47,7 @@ def bootstrap_over_pictures(
     draws: int = 1000,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """95 % interval of the mean of per-pair `values`, by a bootstrap over pictures, not pairs.
+    """Return the 95 % interval of the mean of `values`, by a bootstrap over pictures, not pairs.
 
     Pairs that share a picture are not independent: drawing pairs would make the interval far too
     narrow. Every draw takes as many pictures as there are, with replacement; a pair counts as often
@@ -127,7 +127,7 @@ def reliability(
 
 
 def reliability_table(found: Reliability) -> str:
-    """The bins as text, one per line, each with the figures at or above its lower edge."""
+    """Return the bins as text, one per line, each with the figures at or above its lower edge."""
     above = {low: (pairs, right) for low, pairs, right in found.above}
     lines = ["confidence   pairs   mean   right   at or above   right"]
     for low, high, pairs, mean, right in found.bins:

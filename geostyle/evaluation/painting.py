@@ -1,4 +1,4 @@
-"""Scores of paintings, whoever made them: statistics, use of the style, structure, color."""
+"""Scores of paintings by any method: statistics, use of the style, structure, color."""
 
 from __future__ import annotations
 
@@ -114,13 +114,13 @@ def score_painting(
 
 
 def relaxed_earth_movers_distance(a: Tensor, b: Tensor) -> float:
-    """max(mean_i min_j C_ij, mean_j min_i C_ij) of the cosine distances of (N, C) and (M, C)."""
+    """Return max(mean_i min_j C_ij, mean_j min_i C_ij) of the cosine distances of rows."""
     distances = 1 - F.normalize(a, dim=1) @ F.normalize(b, dim=1).T
     return max(float(distances.amin(1).mean()), float(distances.amin(0).mean()))
 
 
 def read_list(path: Path, argument: str = "list") -> Iterator[Painting]:
-    """Paintings of a CSV file with the columns content, tex_style and result.
+    """Yield the paintings of a CSV file with the columns content, tex_style and result.
 
     Paths are relative to the file; lines that begin with # are skipped.
 
@@ -153,7 +153,7 @@ def read_list(path: Path, argument: str = "list") -> Iterator[Painting]:
 
 
 def read_runs(folder: Path, argument: str = "runs") -> Iterator[Painting]:
-    """Paintings of the finished runs below a folder: their warped content, style and result.
+    """Yield the paintings of finished runs below a folder: warped content, style and result.
 
     Runs without a texture style, or with several, are left out. A painting is named after
     the pictures that its run was given.
@@ -181,7 +181,7 @@ def read_runs(folder: Path, argument: str = "runs") -> Iterator[Painting]:
 
 
 def read_paintings(path: Path, argument: str) -> Iterator[Painting]:
-    """Paintings of a CSV file or of a folder of runs; see `read_list` and `read_runs`."""
+    """Yield the paintings of a CSV file or a folder of runs; see `read_list` and `read_runs`."""
     return read_runs(path, argument) if path.is_dir() else read_list(path, argument)
 
 
@@ -192,7 +192,7 @@ def score_all(
     seed: int = 0,
     on_painting: Callable[[], object] = lambda: None,
 ) -> dict[str, PaintingScore]:
-    """Scores by name; later paintings of the same name are numbered from 2."""
+    """Return the scores by name; later paintings of the same name are numbered from 2."""
     found: dict[str, PaintingScore] = {}
     times: Counter[str] = Counter()
     for painting in paintings:
@@ -207,7 +207,7 @@ def score_all(
 def ratios(
     scores: Mapping[str, PaintingScore], baseline: Mapping[str, PaintingScore]
 ) -> dict[str, float]:
-    """Median over the names in both of every score's ratio to that of the baseline.
+    """Return the median ratio of each score to the baseline's, over the names in both.
 
     Raises: InputError where they have no name in common.
     """
@@ -225,13 +225,13 @@ def ratios(
 
 
 def medians(scores: Mapping[str, PaintingScore]) -> dict[str, float]:
-    """Median over paintings of every score, by its name."""
+    """Return the median over paintings of every score, by its name."""
     rows = [asdict(score) for score in scores.values()]
     return {name: statistics.median(row[name] for row in rows) for name in rows[0]}
 
 
 def table(scores: Mapping[str, PaintingScore], relative: Mapping[str, float] | None = None) -> str:
-    """One line per painting, one of medians, and one of the ratios to a baseline, as text."""
+    """Return one line per painting, one of medians, and one of the ratios to a baseline."""
     names = [field.name for field in fields(PaintingScore)]
     rows: dict[str, Mapping[str, float]] = {name: asdict(one) for name, one in scores.items()}
     rows |= {"median": medians(scores)}
@@ -245,7 +245,7 @@ def table(scores: Mapping[str, PaintingScore], relative: Mapping[str, float] | N
 
 
 def color_moments(picture: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean (3,) and covariance (3, 3) in CIE Lab of the pixels of (1, 3, H, W), sRGB in [0, 1]."""
+    """Return mean (3,) and covariance (3, 3) in CIE Lab of (1, 3, H, W), sRGB in [0, 1]."""
     import kornia.color  # slow to load
 
     lab = kornia.color.rgb_to_lab(picture.cpu().double())[0].flatten(1)
@@ -257,7 +257,7 @@ def _name(content: str, tex_style: str) -> str:
 
 
 def _name_of(run: Path) -> str:
-    """The name of a run's pictures where it recorded them, otherwise that of its folder."""
+    """Return the name of a run's pictures where it recorded them, otherwise that of its folder."""
     file = run / ORIGINALS
     files = read_json(file, name="runs") if file.is_file() else {}
     try:
@@ -268,7 +268,7 @@ def _name_of(run: Path) -> str:
 
 
 def _flat(columns: Tensor) -> Tensor:
-    """(1, C, h, w) → (h·w, C)."""
+    """Flatten (1, C, h, w) to (h·w, C)."""
     return columns[0].flatten(1).T
 
 
@@ -277,7 +277,7 @@ def _sample(rows: Tensor, count: int, generator: torch.Generator) -> Tensor:
 
 
 def _self_distances(rows: Tensor) -> Tensor:
-    """Cosine distances (N, N) between rows (N, C), each row of the result of sum 1."""
+    """Return cosine distances (N, N) between rows (N, C), each row of the result of sum 1."""
     unit = F.normalize(rows, dim=1)
     distances = (1 - unit @ unit.T).clamp_min(0)
     return distances / distances.sum(1, keepdim=True).clamp_min(1e-8)

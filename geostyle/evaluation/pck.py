@@ -60,7 +60,7 @@ def predict(
     estimators: Sequence[str],
     on_pair: Callable[[], object] = lambda: None,
 ) -> list[Prediction]:
-    """Every estimator's warp for every pair, in the target's own frame.
+    """Estimate the warp of every pair by every estimator, in the target's own frame.
 
     Features of a picture are computed once. The estimator ``oracle`` is given the true keypoints:
     the fold-free map of the family nearest to them bounds what any estimator can reach.
@@ -87,7 +87,7 @@ def predict(
 def oracle(
     pair: KeypointPair, source_size: Size, target_size: Size, settings: GeometrySettings
 ) -> WarpParameters:
-    """The fold-free map of ``settings.geometry`` fitted to the true keypoints."""
+    """Fit a fold-free map of ``settings.geometry`` to the true keypoints."""
     family = make_family(settings.geometry, settings.lattice)
     points = pixel_to_normalized(torch.from_numpy(pair.target_points), target_size)
     content = pixel_to_normalized(torch.from_numpy(pair.source_points), source_size)
@@ -101,7 +101,7 @@ def oracle(
 def score(
     pairs: Sequence[KeypointPair], predictions: Sequence[Prediction], features: str
 ) -> list[Row]:
-    """PCK of every estimator, for each class and over all pairs, at every alpha."""
+    """Return the PCK of every estimator, for each class and over all pairs, at every alpha."""
     errors: dict[str, dict[int, Array]] = {}
     for p in predictions:
         errors.setdefault(p.estimator, {})[p.pair] = errors_of(pairs[p.pair], p)
@@ -111,7 +111,7 @@ def score(
 def rows_of(
     pairs: Sequence[KeypointPair], errors_by_name: dict[str, dict[int, Array]], features: str
 ) -> list[Row]:
-    """Rows of `score` from errors (K,) by name of an estimator, then by number of the pair."""
+    """Return the rows of `score` for errors (K,) by name of an estimator and number of the pair."""
     rows = []
     for name, errors in errors_by_name.items():
         for kind in [*dict.fromkeys(pairs[n].kind for n in errors), "all"]:
@@ -126,7 +126,7 @@ def rows_of(
 
 
 def errors_of(pair: KeypointPair, prediction: Prediction) -> Array:
-    """The error (K,) of each keypoint; see `keypoint_errors`."""
+    """Return the error (K,) of each keypoint; see `keypoint_errors`."""
     parameters, size = prediction.parameters, prediction.source_size
     points = pixel_to_normalized(torch.from_numpy(pair.target_points), prediction.target_size)
     if parameters.theta.numel():
@@ -138,7 +138,7 @@ def errors_of(pair: KeypointPair, prediction: Prediction) -> Array:
 
 
 def unrelated_pairs(pairs: Sequence[KeypointPair], count: int, seed: int = 0) -> list[KeypointPair]:
-    """Up to `count` pairs of pictures of different things, drawn by `seed`: no map is right.
+    """Draw up to `count` pairs of pictures of different things, by `seed`: no map is right.
 
     Classes that differ in parentheses alone, such as duck(S) and duck(G), show one kind of thing.
     """
@@ -156,7 +156,7 @@ def unrelated_pairs(pairs: Sequence[KeypointPair], count: int, seed: int = 0) ->
 def calibration(
     pairs: Sequence[KeypointPair], predictions: Sequence[Prediction], alpha: float = 0.1
 ) -> dict[str, Reliability]:
-    """Reliability of each estimator's confidence, with a pair's own PCK at `alpha` as the truth.
+    """Compare each estimator's confidence with the pair's own PCK at `alpha`.
 
     For unrelated pairs the truth is 0.
     """
@@ -177,7 +177,7 @@ def calibration(
 
 
 def table(rows: Sequence[Row], alpha: float = 0.1) -> str:
-    """The rows at one alpha as text: one line per estimator, one column per class."""
+    """Return the rows at one alpha as text: one line per estimator, one column per class."""
     cells = {
         (r.estimator, r.class_name): f"{r.pck:.1f} [{r.low:.1f}, {r.high:.1f}]"
         for r in rows
@@ -192,7 +192,7 @@ def table(rows: Sequence[Row], alpha: float = 0.1) -> str:
 
 
 def as_json(rows: Sequence[Row], **about: Any) -> dict[str, Any]:
-    """The rows as JSON types under plain names, after `about`, a description of the data."""
+    """Return the rows as JSON types under plain names, after `about`, a description of the data."""
     plain = []
     for row in map(asdict, rows):
         interval = [row.pop("low"), row.pop("high")]

@@ -104,7 +104,7 @@ def predict(
     settings: SyntheticSettings,
     on_pair: Callable[[], object] = lambda: None,
 ) -> list[Prediction]:
-    """Every estimator's warp for every pair, stylized and plain."""
+    """Estimate the warp of every pair, stylized and plain, by every estimator."""
     found = []
     for index in range(min(len(pairs), settings.limit or len(pairs))):
         content = pairs.picture(index, "content")
@@ -122,7 +122,7 @@ def predict(
 
 
 def score_predictions(pairs: PairSet, predictions: Sequence[Prediction]) -> list[Row]:
-    """The table: per estimator and target over all pairs, then per family of the true warp."""
+    """Return a row per estimator and target over all pairs, then per family of the true warp."""
     truth = true_grids(pairs.pairs, GRID)
     nothing = WarpParameters("none", 4, torch.zeros(0), (2, 2), (2, 2))
     idle = {index: _error(nothing, truth[index]) for index in {p.pair for p in predictions}}
@@ -140,7 +140,7 @@ def score_predictions(pairs: PairSet, predictions: Sequence[Prediction]) -> list
 
 
 def calibration(pairs: PairSet, predictions: Sequence[Prediction]) -> dict[str, Reliability]:
-    """Reliability of each confidence; an estimate is right up to a mean error of `RIGHT_PX`."""
+    """Compare confidences with errors; an estimate is right up to a mean error of `RIGHT_PX`."""
     truth = true_grids(pairs.pairs, GRID)
     found = {}
     for (name, target), group in _groups(predictions).items():
@@ -152,7 +152,7 @@ def calibration(pairs: PairSet, predictions: Sequence[Prediction]) -> dict[str, 
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as text."""
+    """Return the rows as text."""
     head = (
         f"{'estimator':<14} {'I_b':<9} {'warps':<11} {'pairs':>5} {'error px':>9} {'of none':>8} "
         f"{'folded':>8} {'round trip px':>13} {'seconds':>8}"
@@ -167,7 +167,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def _groups(predictions: Sequence[Prediction]) -> dict[tuple[str, str], list[Prediction]]:
-    """Predictions by estimator and target."""
+    """Group predictions by estimator and target."""
     groups: dict[tuple[str, str], list[Prediction]] = {}
     for prediction in predictions:
         groups.setdefault((prediction.estimator, prediction.target), []).append(prediction)
@@ -175,7 +175,7 @@ def _groups(predictions: Sequence[Prediction]) -> dict[tuple[str, str], list[Pre
 
 
 def _measure(parameters: WarpParameters, truth: Tensor) -> tuple[float, float, float]:
-    """Error in px, share of folded cells, round trip in px, of one estimate."""
+    """Return error in px, share of folded cells and round trip in px of one estimate."""
     dense = parameters.warp_family.grid(parameters.theta[None], (REFERENCE_PX, REFERENCE_PX))
     inverse = invert_grid(dense)
     trip = round_trip_error(dense, inverse)[inside_mask(inverse)] * REFERENCE_PX / 2
@@ -184,7 +184,7 @@ def _measure(parameters: WarpParameters, truth: Tensor) -> tuple[float, float, f
 
 
 def _error(parameters: WarpParameters, truth: Tensor) -> float:
-    """Mean end-point error in px where the true grid (GRID, GRID, 2) lies inside the picture."""
+    """Return the mean end-point error in px where `truth` (GRID, GRID, 2) lies inside."""
     grid = parameters.warp_family.grid(parameters.theta[None], (GRID, GRID))[0]
     inside = inside_mask(truth[None])[0]
     return float((grid - truth).norm(dim=-1)[inside].mean()) * REFERENCE_PX / 2

@@ -1,4 +1,4 @@
-"""Which part of a texture a keypoint is painted after: matched painting's matches on real pairs.
+"""Benchmark of matched painting's matches: the parts of a texture that keypoints are matched to.
 
 The content is a pair's source picture, the texture style its target; no warp is applied, nothing is
 painted.
@@ -77,7 +77,7 @@ def measure(
     seed: int = 0,
     on_pair: Callable[[], object] = lambda: None,
 ) -> dict[str, dict[int, Array]]:
-    """Errors of the places that keypoints take their paint from.
+    """Return the errors of the places that keypoints take their paint from.
 
     Args:
         pairs: content and texture style are their source and target.
@@ -108,6 +108,6 @@ def measure(
 
 
 def share_of_warp(errors: dict[str, dict[int, Array]], alpha: float = 0.1) -> float:
-    """PCK of the matches as a share of the warp's own; not a number where the warp has none."""
+    """Return the PCK of the matches over that of the warp; NaN where the warp's is 0."""
     right = {name: metrics.pck(list(rows.values()), alpha) for name, rows in errors.items()}
     return right[MATCHED] / right[WARP] if right[WARP] else float(np.nan)

@@ -12,17 +12,18 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from typing import Any, cast
 
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.device import own_draws, own_world
-from geostyle.errors import InputError
+from geostyle.errors import InputError, expecting, one_line
 from geostyle.io.checkpoint import load_checkpoint, tensor_hash
+from geostyle.io.files import ASSETS
 
 CONVS_PER_BLOCK = {
     "vgg16": (2, 2, 3, 3, 3),
@@ -35,12 +36,11 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 PADDINGS = ("zeros", "reflect", "replicate", "circular")
 POOLINGS = ("max", "average")
-LITE_FILE = "lite.safetensors"
 # Start of the SHA-256 of files of weights: torchvision's vgg19 and vgg16, which their names end in.
 KNOWN_FILES = ("dcbb9e9d", "397923af")
 # Hash of the tensors of the original VGG-19, with the preprocessing of Caffe folded in.
 KNOWN_TENSORS = ("52666390df1eaa27",)
-BUNDLED_LITE = Path(str(resources.files("geostyle") / "assets" / LITE_FILE))
+BUNDLED_LITE = ASSETS / "lite.safetensors"
 
 _log = logging.getLogger(__name__)
 
@@ -122,18 +122,18 @@ class FeatureExtractor(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The precision the convolutions run in."""
+        """Type that the convolutions run in."""
         return self._first.dtype
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """The layout of weights and feature maps."""
+        """Memory layout of weights and feature maps."""
         last = self._first.is_contiguous(memory_format=torch.channels_last)
         return torch.channels_last if last else torch.contiguous_format
 
     @cached_property
     def weights_hash(self) -> str:
-        """A short hash of the weights on first use, the same in float32 and bfloat16."""
+        """Hash of the weights at first use, 16 digits, the same in float32 and bfloat16."""
         state = {key: value.bfloat16().cpu() for key, value in self.state_dict().items()}
         return tensor_hash(state)[:16]
 
@@ -284,18 +284,16 @@ def build_lite(
     source: str = "lite",
 ) -> FeatureExtractor:
     """Return the `lite` network of a checkpoint's tensors and config, loaded strictly."""
-    try:
+    with expecting(f"weights: expected a lite network in {source}"):
         network = FeatureExtractor(
             "lite", channels=config["channels"], pooling=pooling, padding=padding, taps=True
         )
         network.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=True)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise _unusable(f"expected a lite network in {source}", error) from error
     return network
 
 
 def _is_known(path: Path, network: FeatureExtractor) -> bool:
-    """Whether weights are torchvision's, by the hash in their file's name, or others known."""
+    """Return True for torchvision's weights and others that are known, by their hash."""
     if tensor_hash(network.convs.state_dict())[:16] in KNOWN_TENSORS:
         return True
     with path.open("rb") as file:
@@ -309,25 +307,19 @@ def _torchvision_state(name: str) -> dict[str, Tensor]:
     try:
         return dict(weights.get_state_dict(progress=True, check_hash=True))
     except Exception as error:  # of the network, the cache, or another hash
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
-            f"features: the {name} weights could not be fetched ({reason}); give a local file with "
-            "--weights PATH, or use the bundled network with --features lite"
+            f"features: the {name} weights could not be fetched ({one_line(error)}); give a local "
+            "file with --weights PATH, or use the bundled network with --features lite"
         ) from error
 
 
 def _read_vgg_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise InputError(f"weights: expected an existing file, got {str(path)!r}")
-    try:
+    with expecting(f"weights: expected a safetensors or state-dict file at {str(path)!r}"):
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
+            return safetensors.torch.load_file(path)
         return dict(torch.load(path, map_location="cpu", weights_only=True).items())
-    except Exception as error:
-        expected = f"expected a safetensors or state-dict file at {str(path)!r}"
-        raise _unusable(expected, error) from error
 
 
 def _load_vgg_state(network: FeatureExtractor, state: dict[str, Tensor], source: str) -> None:
@@ -339,20 +331,13 @@ def _load_vgg_state(network: FeatureExtractor, state: dict[str, Tensor], source:
                 names[f"features.{index}.{part}"] = f"convs.conv{block}_{i}.{part}"
             index += 2  # a ReLU follows each convolution
         index += 1  # a pooling layer ends the block
-    try:
+    with expecting(f"weights: expected those of {network.name} in {source}"):
         own = {
             names.get(key, key): value.float()
             for key, value in state.items()
             if not key.startswith("classifier.")
         }
         network.load_state_dict(own, strict=True)
-    except Exception as error:  # of values that are no tensors, too
-        raise _unusable(f"expected those of {network.name} in {source}", error) from error
     for key, value in own.items():
         if not torch.isfinite(value).all():
             raise InputError(f"weights: {key} in {source} holds values that are not finite")
-
-
-def _unusable(expected: str, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
-    return InputError(f"weights: {expected}, got: {reason}")

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from geostyle.config import check, setting
 from geostyle.device import own_precision
 from geostyle.errors import InputError
-from geostyle.feedforward.normalization import InstanceNorm
-from geostyle.feedforward.resize_convolution import ResizeConvolution
+from geostyle.feedforward.layers import InstanceNorm, ResizeConvolution
 
 NOISE_OCTAVES, NOISE_SIDE = 5, 128  # side in places of the smallest maps
 
@@ -111,7 +110,7 @@ class Convolution(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, n_in, H, W) → (B, n_out, ⌈H / stride⌉, ⌈W / stride⌉)."""
+        """Map (B, n_in, H, W) to (B, n_out, ⌈H / stride⌉, ⌈W / stride⌉)."""
         return self.norm(self.conv(x))
 
 
@@ -138,7 +137,7 @@ class Enlargement(nn.Module):
         self.conv, self.norm = ResizeConvolution(n_in, n_out), InstanceNorm(n_out)
 
     def forward(self, x: Tensor, beside: Tensor, add: bool) -> Tensor:
-        """(B, n_in, h, w) → (B, n_out, H, W), the size of `beside`, which is added with `add`."""
+        """Map (B, n_in, h, w) to (B, n_out, H, W), the size of `beside`, plus it with `add`."""
         # Odd sides were rounded up on the way down.
         x = self.conv(x)[..., : beside.shape[-2], : beside.shape[-1]]
         return self.norm(x + beside if add else x)

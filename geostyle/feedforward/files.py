@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -11,10 +10,11 @@ import torch
 
 from geostyle.config import to_dict
 from geostyle.device import own_draws, own_world
-from geostyle.errors import InputError
+from geostyle.errors import InputError, expecting
 from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings
 from geostyle.feedforward.texture_network import TextureNetwork, TextureNetworkSettings
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
+from geostyle.io.files import ASSETS
 
 N = TypeVar("N", FastNetwork, TextureNetwork)
 SUFFIX = ".safetensors"
@@ -71,16 +71,13 @@ def load_network(
     Raises: InputError where the file is missing, damaged or of another kind.
     """
     tensors, about = load_checkpoint(path, kind.name, name=name)
-    try:
+    with expecting(f"{name}: expected a network in {str(path)!r}"):
         with own_draws():
             network = kind.network(kind.settings(**kind.former | about.pop("network")))
         tensors = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
         own = network.state_dict()
         counts = {k: v for k, v in own.items() if k.endswith("num_batches_tracked")}
         network.load_state_dict({**tensors, **counts}, strict=True)
-    except (KeyError, TypeError, RuntimeError, InputError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(f"{name}: expected a network in {str(path)!r}, got: {reason}") from error
     if not all(bool(torch.isfinite(v).all()) for v in tensors.values()):
         raise InputError(f"{name}: {str(path)!r} holds values that are not finite")
     return network.eval().requires_grad_(False), about
@@ -88,8 +85,7 @@ def load_network(
 
 def bundled(kind: Kind[N]) -> dict[str, Path]:
     """Return the package's own networks of a kind: night is ``assets/fast_night.safetensors``."""
-    folder = Path(str(resources.files("geostyle") / "assets"))
-    found = sorted(folder.glob(f"{kind.prefix}*{SUFFIX}"))
+    found = sorted(ASSETS.glob(f"{kind.prefix}*{SUFFIX}"))
     return {path.stem.removeprefix(kind.prefix): path for path in found}
 
 

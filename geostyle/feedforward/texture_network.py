@@ -14,7 +14,7 @@ from geostyle.config import check, setting
 from geostyle.coords import Size, resize, size_of
 from geostyle.device import own_precision
 from geostyle.errors import InputError
-from geostyle.feedforward.normalization import InstanceNorm
+from geostyle.feedforward.layers import InstanceNorm
 
 MIN_MAP = 2  # a map of one position cannot be padded by reflection
 

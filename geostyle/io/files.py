@@ -10,12 +10,14 @@ import math
 import os
 import secrets
 from collections.abc import Iterator, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from geostyle import config
 from geostyle.errors import GeostyleError, InputError
 
+ASSETS = Path(str(resources.files("geostyle") / "assets"))  # what comes with the package
 TEMPORARY = ".tmp-"
 _FULL_OR_BROKEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 

@@ -91,7 +91,7 @@ def opened(source: Any, expected: str) -> Iterator[tuple[BinaryIO, Path | None]]
 
 
 def kind_of(file: BinaryIO, path: Path | None) -> str:
-    """What a file that no decoder knows is, and what helps; empty where that is unknown."""
+    """Return the kind of a file that no decoder knows, and what helps; empty where unknown."""
     with contextlib.suppress(OSError, ValueError):
         file.seek(0)
         head = file.read(2048).removeprefix(b"\xef\xbb\xbf")

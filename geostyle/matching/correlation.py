@@ -17,7 +17,7 @@ HIDDEN = 1e-6  # weight of positions that a mask hides
 
 
 def correlate(source: Tensor, target: Tensor, *, center: bool = False) -> Tensor:
-    """Cosine similarity of every source position with every target position.
+    """Return the cosine similarity of every source position with every target position.
 
     Args:
         source: (B, C, Hs, Ws) features of the content.
@@ -44,7 +44,9 @@ def correlate(source: Tensor, target: Tensor, *, center: bool = False) -> Tensor
 
 
 def normalize_correlation(correlation: Tensor) -> Tensor:
-    """ReLU, then unit L2 norm over the source positions, as regression networks read it.
+    """Apply a ReLU, then scale to unit L2 norm over the source positions.
+
+    Regression networks read correlations in this form.
 
     Args:
         correlation: (B, Hs·Ws, Ht, Wt).
@@ -57,7 +59,7 @@ def normalize_correlation(correlation: Tensor) -> Tensor:
 
 
 def mutual_probability(correlation: Tensor, temperature: float) -> Tensor:
-    """Probability that two positions choose each other: a soft mutual nearest neighbor.
+    """Return the probability that two positions are mutual nearest neighbors.
 
     Args:
         correlation: (B, Hs·Ws, Ht, Wt).
@@ -71,7 +73,7 @@ def mutual_probability(correlation: Tensor, temperature: float) -> Tensor:
 
 
 def masked_probability(correlation: Tensor, source: Tensor, target: Tensor) -> Tensor:
-    """`mutual_probability` among the positions that two masks show.
+    """Return `mutual_probability` among the positions that two masks show.
 
     Args:
         correlation: (1, Ns, Ht, Wt).
@@ -87,7 +89,7 @@ def masked_probability(correlation: Tensor, source: Tensor, target: Tensor) -> T
 
 
 def mutual_neighbors(correlation: Tensor) -> tuple[Tensor, Tensor]:
-    """Positions that are each other's best match.
+    """Return the positions that are each other's best match.
 
     Args:
         correlation: (1, Hs·Ws, Ht, Wt).

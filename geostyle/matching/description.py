@@ -34,7 +34,7 @@ class Description:
         picture: (1, 3, ...), reduced to a long side of `KEPT_PX`.
         network: the feature network.
         mask: (1, 1, ...) in [0, 1], 1 on the subject; None where the whole picture counts.
-        flat: whether the picture shows nothing, so that only its borders could be matched.
+        flat: True for a picture of one color, of which only the borders could be matched.
     """
 
     size: Size
@@ -54,11 +54,11 @@ class Description:
         return size_of(self.maps[0])
 
     def cells(self) -> Tensor:
-        """Positions (h·w, 2) of the features, normalized in the picture, in float64."""
+        """Return the positions (h·w, 2) of the features, normalized in the picture, in float64."""
         return cell_centers(*self.grid)
 
     def squares(self, loaded: LoadedNetwork) -> Tensor:
-        """Features (1, C, n, n) that a regression network reads, computed once."""
+        """Return the features (1, C, n, n) that a regression network reads, computed once."""
         settings = loaded.network.settings
         key = (settings.layer, settings.match_px)
         if key not in self._squares:
@@ -66,20 +66,20 @@ class Description:
         return self._squares[key]
 
     def weights(self, grid: Size) -> Tensor:
-        """Weight of each cell of a `grid` (h, w) as part of the subject: (h·w,) in [0, 1]."""
+        """Return the share of the subject in each cell of a `grid` (h, w): (h·w,) in [0, 1]."""
         if self.mask is None:
             return torch.ones(grid[0] * grid[1])
         return resize(self.mask, grid, "bilinear").flatten().cpu()
 
     def mirrored(self, settings: GeometrySettings) -> Description:
-        """The description of the picture mirrored left for right."""
+        """Return the description of the picture mirrored left for right."""
         mask = None if self.mask is None else self.mask.flip(-1)
         return replace(
             describe(self.picture.flip(-1), self.network, settings, mask), size=self.size
         )
 
     def warped(self, mapping: Map, size: Size, *, hide: bool = True) -> Description:
-        """The picture and its mask warped to `size` (H, W), without features.
+        """Return the picture and its mask warped to `size` (H, W), without features.
 
         Args:
             mapping: from the new picture's frame to this one's.
@@ -98,7 +98,7 @@ class Description:
 def describe(
     image: Tensor, network: FeatureExtractor, settings: GeometrySettings, mask: Tensor | None = None
 ) -> Description:
-    """Features of a picture for matching, at every layer and size of the settings.
+    """Compute the features of a picture for matching, at every layer and size of the settings.
 
     Args:
         image: (1, 3, H, W), sRGB in [0, 1].
@@ -161,6 +161,6 @@ def match(pair: Pair) -> Matches:
 
 
 def mean_correlation(pair: Pair) -> Tensor:
-    """The mean correlation (1, Ns, Ht, Wt) over layers and sizes, on the CPU."""
+    """Return the mean correlation (1, Ns, Ht, Wt) over layers and sizes, on the CPU."""
     maps = zip(pair.content.maps, pair.geo_style.maps, strict=True)
     return torch.stack([correlate(a, b, center=True) for a, b in maps]).mean(0).cpu()

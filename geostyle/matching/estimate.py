@@ -76,7 +76,7 @@ def estimate_from(
     *,
     seed: int = 0,
 ) -> Estimate:
-    """Like `estimate_warp`, from the pictures' descriptions, which can be kept and used again."""
+    """Estimate as `estimate_warp` does, from descriptions, which can be kept and used again."""
     settings = settings or GeometrySettings()
     if not reads_features(settings):
         return _without_features(content.size, geo_style.size, settings, points)
@@ -91,9 +91,13 @@ def estimate_from(
 
 
 def estimate_pinned(content: Size, points: Correspondences, settings: GeometrySettings) -> Estimate:
-    """The warp that moves parts of a content of size (H, W) to given points, without a geometry
-    style: `points.geo_style` are pixels of the content's own canvas, and the rest of the picture
-    stays where it is.
+    """Return the warp that moves parts of a content to given points, without a geometry style.
+
+    Args:
+        content: size (H, W) of the picture.
+        points: `points.geo_style` are pixels of the content's own canvas; the rest of the picture
+            stays where it is.
+        settings: see `GeometrySettings`.
     """
     frame = Frame.of(content, content, "content")
     guide = points.within(frame, content, content)
@@ -102,7 +106,7 @@ def estimate_pinned(content: Size, points: Correspondences, settings: GeometrySe
 
 
 def reads_features(settings: GeometrySettings) -> bool:
-    """Whether the estimator of these settings compares features of the pictures."""
+    """Return True where the estimator of these settings compares features of the pictures."""
     return settings.estimator not in ("none", "points") and settings.geometry != "none"
 
 
@@ -124,7 +128,7 @@ def candidates(
     points: Correspondences | None = None,
     seed: int = 0,
 ) -> list[Candidate]:
-    """Up to `count` visibly different warps, the one for the given settings first.
+    """Return up to `count` visibly different warps, the one for the given settings first.
 
     The order depends on the pictures and the settings alone: the i-th is the same for any `count`.
 
@@ -155,7 +159,7 @@ def _estimate(
     points: Correspondences | None,
     seed: int,
 ) -> Estimate:
-    """The warp by the estimator of the settings, whatever `settings.choose` is."""
+    """Estimate by the estimator of the settings, whatever `settings.choose` is."""
     frame = Frame.of(content.size, geo_style.size, settings.frame)
     pair = Pair(content, geo_style, frame)
     if content.flat or geo_style.flat:
@@ -184,7 +188,7 @@ def _estimate(
 def _without_features(
     content: Size, geo_style: Size, settings: GeometrySettings, points: Correspondences | None
 ) -> Estimate:
-    """The warp through given points, or none, between pictures of sizes (H, W)."""
+    """Return the warp through given points, or none, between pictures of sizes (H, W)."""
     frame = Frame.of(content, geo_style, settings.frame)
     if settings.estimator != "points" or settings.geometry == "none":
         return finished(no_warp(replace(settings, fade=False)), frame)
@@ -197,7 +201,7 @@ def _without_features(
 def _variations(
     settings: GeometrySettings, has_networks: bool
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Labels and changed settings of alternative warps, the likeliest first."""
+    """Yield labels and changed settings of alternative warps, the likeliest first."""
     yield "upright", {"max_rotation_deg": 0.0}
     yield (
         "bold",
@@ -223,8 +227,9 @@ def _variations(
 
 
 def _distance(a: Estimate, b: Estimate) -> float:
-    """The mean distance of two warps over the output in half long sides; 2 where only one is
-    mirrored.
+    """Return the mean distance of two warps over the output, in half long sides.
+
+    It is 2 where only one of them is mirrored.
     """
     if a.parameters.mirrored != b.parameters.mirrored:
         return 2.0

@@ -58,7 +58,7 @@ MISSED = 0.05  # distance from which a point counts as missed, in half long side
 def fit_matches(
     pair: Pair, settings: GeometrySettings, guide: PointPairs | None = None
 ) -> FittedWarp:
-    """The estimators `robust` and `refined`: an annealed fit to soft matches; see `fitting`."""
+    """Estimate by `robust` or `refined`: an annealed fit to soft matches; see `fitting`."""
     matches, frame = match(pair), pair.frame
     fits = fit_upright(matches, frame, settings, guide)
     # On PF-WILLOW networks change nothing (89.2 on its ducks either way): only where given.
@@ -83,7 +83,7 @@ def fit_matches(
 def fit_upright(
     matches: Matches, frame: Frame, settings: GeometrySettings, guide: PointPairs | None = None
 ) -> list[TwoWayFit]:
-    """The fit to the matches and, where it tilts, fits with tighter bounds on the tilt."""
+    """Fit to the matches and, where the fit tilts, again with tighter bounds on the tilt."""
     fits = [anneal(matches, frame, settings, guide=guide)]
     tilt = tilt_deg(fits[0].there.affine, frame)
     for bound in UPRIGHT_DEG:
@@ -94,7 +94,7 @@ def fit_upright(
 
 
 def start_from(warp: FittedWarp, matches: Matches) -> tuple[Tensor, Tensor]:
-    """A warp as the start of `anneal`: the mapped targets, and roughly the sources mapped back."""
+    """Return the start of `anneal` at a warp: targets mapped, and sources roughly mapped back."""
     points = lattice(40)
     nearest = torch.cdist(matches.source, warp.map(points)).argmin(1)
     return warp.map(matches.target), points[nearest]
@@ -122,7 +122,7 @@ def refine(fit: TwoWayFit, pair: Pair, guide: PointPairs | None = None) -> TwoWa
 
 
 def regression(pair: Pair, settings: GeometrySettings) -> FittedWarp:
-    """The estimator `regression`: the answer of trained networks, mapped to the output frame.
+    """Estimate by `regression`: the output of trained networks, mapped to the output frame.
 
     Its confidence is measured as that of `robust`: the share of soft matches near the map, and of
     points that the networks' answers for both directions bring back to their place.
@@ -156,7 +156,9 @@ def regression(pair: Pair, settings: GeometrySettings) -> FittedWarp:
 def cascade(
     content: Description, geo_style: Description, networks: Sequence[LoadedNetwork]
 ) -> list[tuple[WarpFamily, Tensor]]:
-    """A (family, theta (P,)) per network, geometry style → content; the first is applied last.
+    """Return (family, theta (P,)) of each network, geometry style → content.
+
+    The first one is applied last.
 
     Source: Rocco et al., "Convolutional neural network architecture for geometric matching",
         section 3.4: an affine estimate, then a spline on the warped picture.
@@ -173,7 +175,7 @@ def cascade(
 
 
 def composed(stages: Sequence[tuple[WarpFamily, Tensor]]) -> Map:
-    """The map of a cascade: the last stage is applied first."""
+    """Return the map of a cascade, whose last stage is applied first."""
 
     def mapping(points: Tensor) -> Tensor:
         for family, theta in reversed(stages):
@@ -186,7 +188,7 @@ def composed(stages: Sequence[tuple[WarpFamily, Tensor]]) -> Map:
 def _correlation(
     content: Description, geo_style: Description, loaded: LoadedNetwork
 ) -> tuple[Tensor, list[Tensor]]:
-    """The input (1, n², n, n) of a network, on the CPU, and the weights (n²,) of both grids."""
+    """Return the input (1, n², n, n) of a network, on the CPU, and both grids' weights (n²,)."""
     maps = [d.squares(loaded) for d in (content, geo_style)]
     correlation = correlate(*maps, center=loaded.network.settings.center).float().cpu()
     weights = [d.weights(size_of(m)) for d, m in zip((content, geo_style), maps, strict=True)]
@@ -195,7 +197,7 @@ def _correlation(
 
 
 def _refit(known: Map, family: WarpFamily, frame: Frame) -> Tensor:
-    """Theta (P,) of `family` on the output frame for a map on the geometry style's frame.
+    """Fit theta (P,) of `family`, on the output frame, to a map on the geometry style's frame.
 
     The part of the output outside the geometry style follows the nearest affine map.
     """
@@ -214,7 +216,7 @@ def _refit(known: Map, family: WarpFamily, frame: Frame) -> Tensor:
 
 
 def ransac_affine(pair: Pair, settings: GeometrySettings, seed: int) -> FittedWarp:
-    """The estimator `ransac-affine`: an affine map through the mutual nearest neighbors that agree.
+    """Estimate by `ransac-affine`: an affine map through the mutual nearest neighbors that agree.
 
     The control for the others: no bounds, and no fading.
     """
@@ -236,12 +238,12 @@ def ransac_affine(pair: Pair, settings: GeometrySettings, seed: int) -> FittedWa
 def through_points(
     guide: PointPairs, frame: Frame, settings: GeometrySettings, *, pinned: bool = False
 ) -> FittedWarp:
-    """The estimator `points`: the warp through points given by the user, without fading.
+    """Estimate by `points`: the warp through points given by the user, without fading.
 
     Args:
         guide: the points.
         frame, settings: where the warp is fitted, and how.
-        pinned: whether the rest of the picture stays where it is; else it follows the similarity
+        pinned: the rest of the picture stays where it is; otherwise it follows the similarity
             (shift, rotation, zoom) nearest to the points.
     """
     family = make_family(settings.geometry, settings.lattice)
@@ -261,22 +263,23 @@ def through_points(
 
 
 def _similar(guide: PointPairs, frame: Frame, spread: Tensor) -> Tensor:
-    """Points `spread` (M, 2) mapped by the similarity nearest to the points given.
+    """Map points `spread` (M, 2) by the similarity nearest to the points given.
 
     Source: Umeyama, "Least-squares estimation of transformation parameters between two point
         patterns", without mirroring; a single point gives a shift.
     """
-    # In content pixels, where shapes keep their proportions.
+    # Complex numbers x + iy in content pixels, where shapes keep their proportions: a similarity
+    # is a product and a sum.
     half = torch.tensor([frame.content_size[1], frame.content_size[0]]).double() / 2
     unit = frame.neutral * half
-    p, q = guide.outputs * unit, guide.contents * half
-    p0, q0 = p.mean(0), q.mean(0)
-    (px, py), (qx, qy) = (p - p0).T, (q - q0).T
-    size = float((px.square() + py.square()).sum())
-    a, b = 1.0, 0.0
-    if size > 1e-6:
-        a, b = float((px * qx + py * qy).sum()) / size, float((px * qy - py * qx).sum()) / size
-    if math.hypot(a, b) < 0.05:  # points that fall together in the content do not define a scale
-        a, b = 1.0, 0.0
-    turn = torch.tensor([[a, -b], [b, a]], dtype=torch.float64)
-    return ((spread * unit - p0) @ turn.mT + q0) / half
+    p, q, points = (
+        torch.view_as_complex(x)
+        for x in (guide.outputs * unit, guide.contents * half, spread * unit)
+    )
+    p0, q0 = p.mean(), q.mean()
+    size = (p - p0).abs().square().sum()
+    turn = torch.vdot(p - p0, q - q0) / size
+    # Points that fall together in either picture do not define a scale.
+    if size <= 1e-6 or turn.abs() < 0.05:
+        turn = torch.ones_like(turn)
+    return torch.view_as_real((points - p0) * turn + q0) / half

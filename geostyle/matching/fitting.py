@@ -62,7 +62,7 @@ class TwoWayFit:
 
     @property
     def confidence(self) -> float:
-        """How far the pictures share the geometry that the map carries over, in [0, 1]."""
+        """Confidence in [0, 1] that the pictures share the geometry which the map carries over."""
         return math.sqrt(self.explained * self.returning)
 
 
@@ -105,7 +105,7 @@ def anneal(
 
 
 def explained_share(near: Tensor, probability: Tensor) -> float:
-    """The share of all matches near the map, corrected for chance.
+    """Return the share of all matches near the map, corrected for chance.
 
     Args:
         near: (Ns, Nt), closeness of each match to the map, in [0, 1].
@@ -118,7 +118,7 @@ def explained_share(near: Tensor, probability: Tensor) -> float:
 def returning_share(
     points: Tensor, mapped: Tensor, again: Tensor, weights: Tensor, size: tuple[int, int]
 ) -> float:
-    """The weighted share of points that the map back returns to their place.
+    """Return the weighted share of points that the map back returns to their place.
 
     Args:
         points, mapped, again: (N, 2), before the maps, between them and after them.
@@ -131,7 +131,7 @@ def returning_share(
 
 
 def closeness(a: Tensor, b: Tensor, reach: float, size: tuple[int, int]) -> Tensor:
-    """Gaussian closeness (M, N) in [0, 1] of points a (M, 2) and b (N, 2).
+    """Return the Gaussian closeness (M, N) in [0, 1] of points a (M, 2) and b (N, 2).
 
     Args:
         reach: σ in half long sides of the points' picture.
@@ -169,7 +169,7 @@ class MapFit:
         self.spread = cell_centers(8, 8)
 
     def closeness(self, candidates: Tensor, reach: float) -> Tensor:
-        """Closeness (M, N) in [0, 1] of candidates (M, 2) to the mapped points."""
+        """Return the closeness (M, N) in [0, 1] of candidates (M, 2) to the mapped points."""
         return closeness(candidates, self.mapped, reach, self.frame.content_size)
 
     def update(self, candidates: Tensor, support: Tensor, stiffness: float | None) -> None:
@@ -219,7 +219,7 @@ class MapFit:
 
 
 def exceeds(family: WarpFamily, theta: Tensor, frame: Frame, settings: GeometrySettings) -> bool:
-    """Whether theta (P,) stretches any spot, or tilts the whole picture, beyond the settings.
+    """Return True where theta (P,) stretches a spot, or tilts the picture, beyond the settings.
 
     A spline can turn a picture whose affine part is upright; it may tilt twice as far.
     """
@@ -232,7 +232,7 @@ def exceeds(family: WarpFamily, theta: Tensor, frame: Frame, settings: GeometryS
 
 
 def milder(settings: GeometrySettings, share: float) -> GeometrySettings:
-    """The settings with tighter bounds and a stiffer spline: at `share` 1 those of `MILD`."""
+    """Return settings with tighter bounds and a stiffer spline: at `share` 1 those of `MILD`."""
     bounds = {name: getattr(settings, name) for name in MILD}
     turn = settings.max_rotation_deg
     return replace(
@@ -244,14 +244,14 @@ def milder(settings: GeometrySettings, share: float) -> GeometrySettings:
 
 
 def tilt_deg(affine: Tensor, frame: Frame) -> float:
-    """The angle by which affine theta (6,) tilts the axes, in degrees: the larger of the two."""
+    """Return the larger angle, in degrees, by which affine theta (6,) tilts one of the axes."""
     pixels = to_pixels(affine, frame.output_size, frame.content_size)
     (a, b), (c, d) = pixels[:, :2].tolist()
     return math.degrees(max(abs(math.atan2(c, a)), abs(math.atan2(b, d))))
 
 
 def bounded(affine: Tensor, frame: Frame, settings: GeometrySettings, center: Tensor) -> Tensor:
-    """The nearest affine theta (6,) within the settings' bounds that maps `center` as before."""
+    """Return the nearest affine theta (6,) within the bounds that maps `center` (2,) as before."""
     pixels = to_pixels(affine, frame.output_size, frame.content_size)
     height, width = frame.output_size
     plain = frame.neutral[0] * frame.content_size[1] / width  # content pixels per output pixel
@@ -282,7 +282,7 @@ def bounded(affine: Tensor, frame: Frame, settings: GeometrySettings, center: Te
 
 
 def _stretch(mapped: Tensor, frame: Frame) -> float:
-    """The largest factor by which any spot is stretched or squeezed in any direction.
+    """Return the largest factor by which any spot is stretched or squeezed in any direction.
 
     Args:
         mapped: (N, 2), the mapped points of `lattice(LATTICE_SIDE)`.

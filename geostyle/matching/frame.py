@@ -28,7 +28,7 @@ class Frame:
 
     @classmethod
     def of(cls, content: Size, geo_style: Size, frame: str) -> Frame:
-        """The frame for two pictures of sizes (H, W); `frame` is "content" or "geo"."""
+        """Return the frame for two pictures of sizes (H, W); `frame` is "content" or "geo"."""
         if frame == "content":
             # Equal area rather than fitted in: a tall style would halve a wide content's subject.
             scale = math.sqrt(math.prod(content) / math.prod(geo_style))
@@ -45,23 +45,23 @@ class Frame:
         return cls(geo_style, content, one, placed)
 
     def inverse(self) -> Frame:
-        """The frame of the opposite maps, content → output."""
+        """Return the frame of the opposite maps, content → output."""
         return Frame(
             self.content_size, self.output_size, torch.ones_like(self.neutral), 1 / self.neutral
         )
 
 
 def square_units(points: Tensor, size: Size) -> Tensor:
-    """Normalized points (..., 2) of a picture of `size` (H, W), scaled so its long side is 2."""
+    """Scale normalized points (..., 2) of a picture of `size` (H, W) so that its long side is 2."""
     return points * (points.new_tensor([size[1], size[0]]) / max(size))
 
 
 def lattice(side: int) -> Tensor:
-    """Points (side², 2) spread over the whole frame, edges included, in float64."""
+    """Return points (side², 2) spread over the whole frame, edges included, in float64."""
     axis = torch.linspace(-1, 1, side, dtype=torch.float64)
     return torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1).flatten(0, 1)
 
 
 def cell_centers(height: int, width: int) -> Tensor:
-    """Centers (height · width, 2) of the cells of a grid over the frame, row by row, in float64."""
+    """Return the centers (height · width, 2) of a grid's cells, row by row, in float64."""
     return base_grid((height, width), dtype=torch.float64).flatten(0, 1)

@@ -30,12 +30,15 @@ class PointPairs:
     contents: Tensor
 
     def mirrored(self) -> PointPairs:
-        """The same points for the content mirrored left for right."""
+        """Return the same points for the content mirrored left for right."""
         return PointPairs(self.outputs, self.contents * self.contents.new_tensor([-1.0, 1.0]))
 
     def errors(self, mapped: Tensor, size: Size) -> Tensor:
-        """Distances (N,) of `mapped` (N, 2), the mapped outputs, from the contents, a picture of
-        `size` (H, W), in half long sides.
+        """Return the distances (N,) of the mapped outputs from the contents, in half long sides.
+
+        Args:
+            mapped: (N, 2), the outputs mapped by a warp.
+            size: (H, W) of the content.
         """
         return square_units(mapped - self.contents, size).norm(dim=1)
 
@@ -85,7 +88,7 @@ class Correspondences:
 
     @classmethod
     def of(cls, points: Any) -> Correspondences | None:
-        """Points of any kind: these, their file, or the mapping that such a file holds; or None.
+        """Return points given as an object, a file, or the mapping that such a file holds; or None.
 
         Raises: InputError for anything else.
         """
@@ -121,7 +124,7 @@ class Correspondences:
             raise InputError(f"points: file {str(path)!r}: {reason or 'unreadable'}") from None
 
     def within(self, frame: Frame, content: Size, geo_style: Size) -> PointPairs:
-        """The points in the output frame and in the content, normalized.
+        """Return the points in the output frame and in the content, normalized.
 
         Args:
             frame: placement of the geometry style in the output.
@@ -171,15 +174,6 @@ def _read_json(text: str) -> tuple[Any, Any]:
     document = json.loads(text)
     if not isinstance(document, dict) or set(document) != {"content", "geo_style"}:
         raise InputError('expected the keys "content" and "geo_style", each a list of [x, y]')
-    for points in document.values():
-        if not isinstance(points, list) or not all(
-            isinstance(p, list) and len(p) == 2 for p in points
-        ):
-            raise InputError("expected lists of [x, y]")
-        if not all(
-            isinstance(v, int | float) and not isinstance(v, bool) for p in points for v in p
-        ):
-            raise InputError("expected numbers")
     return document["content"], document["geo_style"]
 
 

@@ -75,7 +75,7 @@ class LinearHead(nn.Module):
         )
 
     def forward(self, correlation: Tensor, matches: Sequence[Tensor]) -> NetworkOutput:
-        """Theta from a normalized correlation (B, n², n, n) and `GeometryNetwork.soft_matches`."""
+        """Estimate theta from a normalized correlation (B, n², n, n) and the soft matches."""
         deep = self.convs(torch.cat((correlation, *matches), 1))
         flat = torch.cat((deep, *(m.flatten(1) for m in matches)), 1)
         return NetworkOutput(self.linear(flat).float())
@@ -121,7 +121,7 @@ class FitHead(nn.Module):
         self.fit = WeightedFit(family, positions.flatten(0, 1))
 
     def forward(self, correlation: Tensor, matches: Sequence[Tensor]) -> NetworkOutput:
-        """Theta from a normalized correlation (B, n², n, n) and `GeometryNetwork.soft_matches`."""
+        """Estimate theta from a normalized correlation (B, n², n, n) and the soft matches."""
         count, size = len(correlation), correlation.shape[2:]
         around = F.pad(correlation.flatten(2), (0, 0, 0, 1))  # a row of zeros: outside the source
         around = around.gather(1, self.index.expand(count, -1, -1)).unflatten(2, size)
@@ -171,7 +171,7 @@ class WeightedFit(nn.Module):
         self.register_buffer("held", torch.diag(torch.tensor([1.0, 1.0, 0.1])), persistent=False)
 
     def forward(self, matched: Tensor, weights: Tensor) -> Tensor:
-        """Theta (B, P) from matched (B, N, 2) and weights (B, N) of sum one; float32."""
+        """Fit theta (B, P) to matched (B, N, 2) with weights (B, N) of sum one; float32."""
         weighted = weights[..., None]
         found = []
         if "affine" in self.names:
@@ -206,18 +206,15 @@ class _Block(nn.Module):
 
 
 def _by_displacement(cells: int, reach: float) -> Tensor:
-    """Flat source positions (D, n²) at each displacement from each target; n² where outside."""
-    most = round(reach * cells / 2)
-    steps = torch.arange(-most, most + 1)
-    axis = torch.arange(cells)
-    y = steps.view(-1, 1, 1, 1) + axis.view(1, 1, -1, 1)
-    x = steps.view(1, -1, 1, 1) + axis.view(1, 1, 1, -1)
-    inside = (y >= 0) & (y < cells) & (x >= 0) & (x < cells)
-    return torch.where(inside, y * cells + x, cells**2).flatten(0, 1).flatten(1)
+    """Return the flat source position (D, n²) at each displacement from each target; n² outside."""
+    most, outside = round(reach * cells / 2), cells**2
+    positions = torch.arange(float(outside)).view(1, 1, cells, cells)
+    around = F.pad(positions, (most,) * 4, value=outside)
+    return F.unfold(around, 2 * most + 1)[0].long()
 
 
 def _through_inverse(affine: Tensor, points: Tensor) -> Tensor:
-    """Points (B, N, 2) mapped by the inverse of affine maps (B, 6); finite for singular ones."""
+    """Map points (B, N, 2) by the inverse of affine maps (B, 6); finite for singular ones."""
     linear, shift = matrix_of(affine).split((2, 1), 2)
     (a, b), (c, d) = (row.unbind(-1) for row in linear.unbind(-2))
     adjugate = torch.stack((d, -b, -c, a), -1).unflatten(-1, (2, 2))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ from torch import Tensor, nn
 from geostyle.config import check, setting, to_dict
 from geostyle.coords import base_grid, resize
 from geostyle.device import own_draws, own_world
-from geostyle.errors import InputError
+from geostyle.errors import InputError, expecting
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
+from geostyle.io.files import ASSETS
 from geostyle.matching.correlation import mutual_probability, normalize_correlation
 from geostyle.matching.heads import GROUPS, FitHead, LinearHead, NetworkOutput
 from geostyle.warps import make_family
@@ -111,7 +111,10 @@ class GeometryNetwork(nn.Module):
         return self.head(normalized, matches)
 
     def soft_matches(self, correlation: Tensor) -> list[Tensor]:
-        """(B, 3, n, n) per temperature: displacement (x, y) to the mean match, root of its mass."""
+        """Return soft matches (B, 3, n, n), one for each temperature of the settings.
+
+        Channels: displacement (x, y) to the mean match, and the root of its mass.
+        """
         points = self.positions.flatten(0, 1)  # (n², 2)
         found = []
         for temperature in self.settings.soft_matches:
@@ -124,13 +127,13 @@ class GeometryNetwork(nn.Module):
 
 
 def cells_per_side(settings: NetworkSettings, features: FeatureExtractor) -> int:
-    """Positions per side of the feature maps that a network of `settings` correlates."""
+    """Return the positions per side of the feature maps that a network of `settings` correlates."""
     return settings.match_px // features.stride(settings.layer)
 
 
 @torch.no_grad()
 def square_features(image: Tensor, features: FeatureExtractor, settings: NetworkSettings) -> Tensor:
-    """Features (B, C, n, n) of `image` (B, 3, H, W), squeezed into the network's square."""
+    """Return features (B, C, n, n) of `image` (B, 3, H, W), squeezed into the network's square."""
     square = resize(image.to(features.mean.device), (settings.match_px, settings.match_px))
     return features(square.clamp(0, 1), [settings.layer])[settings.layer].float()
 
@@ -164,16 +167,12 @@ def load_geometry_network(path: Path) -> LoadedNetwork:
 @own_world
 def _load(path: Path, changed_ns: int) -> LoadedNetwork:
     tensors, stored = load_checkpoint(path, KIND, name="geonet")
-    try:
-        own = stored["network"]
+    with expecting(f"geonet: expected a network in {str(path)!r}"):
         with own_draws():
-            network = GeometryNetwork(NetworkSettings(**own), stored["cells"])
+            network = GeometryNetwork(NetworkSettings(**stored["network"]), stored["cells"])
         network.load_state_dict(tensors, strict=True)
         features = stored["features"]
         name, weights_hash = str(features["name"]), str(features["hash"])
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise InputError(f"geonet: expected a network in {str(path)!r}, got: {reason}") from error
     return LoadedNetwork(network.eval().requires_grad_(False), name, weights_hash)
 
 
@@ -206,9 +205,8 @@ def load_networks(paths: Sequence[Path], features: FeatureExtractor) -> list[Loa
 
 
 def bundled(features: FeatureExtractor) -> list[Path]:
-    """Files of the bundled cascade for exactly these features; empty where there is none."""
-    folder = Path(str(resources.files("geostyle") / "assets"))
-    stages = (folder / f"geonet-{features.name}{k}.safetensors" for k in ("", "-second"))
+    """Return the files of the bundled cascade for exactly these features; empty without one."""
+    stages = (ASSETS / f"geonet-{features.name}{k}.safetensors" for k in ("", "-second"))
     return [
         path
         for path in stages

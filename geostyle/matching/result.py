@@ -65,14 +65,14 @@ class Estimate:
 
 
 def no_warp(settings: GeometrySettings, family: WarpFamily | None = None) -> FittedWarp:
-    """The warp that does nothing, fitted to no matches."""
+    """Return the warp that does nothing, fitted to no matches."""
     family, empty = family or make_family("none"), torch.zeros(0, 2, dtype=torch.float64)
     theta = torch.zeros(family.n_params, dtype=torch.float64)
     return FittedWarp(family, theta, empty, empty, empty[:, 0], 0.0, settings)
 
 
 def finished(warp: FittedWarp, frame: Frame, *, mirrored: bool = False) -> Estimate:
-    """The estimate for a fitted warp: in place, in view, faded and guarded as its settings ask."""
+    """Return the estimate for a fitted warp: moved, faded and guarded as its settings ask."""
     settings, message = warp.settings, ""
     if settings.keep_position:
         warp = kept_in_place(warp, frame)
@@ -101,7 +101,7 @@ def finished(warp: FittedWarp, frame: Frame, *, mirrored: bool = False) -> Estim
 
 
 def kept_in_place(warp: FittedWarp, frame: Frame) -> FittedWarp:
-    """A warp of the same shape that leaves the subject at its place and in its size.
+    """Return a warp of the same shape that leaves the subject at its place and in its size.
 
     The output is moved and zoomed as a whole, so that the matched part of the content has the
     center and the spread it had unwarped; rotation, slant and bending stay.
@@ -123,7 +123,7 @@ def kept_in_place(warp: FittedWarp, frame: Frame) -> FittedWarp:
 
 
 def kept_in_view(warp: FittedWarp, share: float) -> FittedWarp:
-    """The warp zoomed in until at most `share` of the output lies beyond the content.
+    """Zoom the warp in until at most `share` of the output lies beyond the content.
 
     The view is the largest part of the output, of its shape, for which that holds; among those of
     equal size, the one that shows most of the matched parts.
@@ -150,7 +150,7 @@ def kept_in_view(warp: FittedWarp, share: float) -> FittedWarp:
 
 
 def kept_whole(warp: FittedWarp, frame: Frame, share: float) -> FittedWarp:
-    """The warp weakened until at most `share` of the content leaves the output.
+    """Weaken the warp until at most `share` of the content leaves the output.
 
     Its strength is found to within 0.02.
     """
@@ -168,7 +168,7 @@ def kept_whole(warp: FittedWarp, frame: Frame, share: float) -> FittedWarp:
 
 
 def lost_share(warp: FittedWarp) -> float:
-    """The share of the content's area that the warp does not show in the output."""
+    """Return the share of the content's area that the warp does not show in the output."""
     n = VIEW_CELLS
     corners = warp.map(lattice(n + 1)).unflatten(0, (n + 1, n + 1))
     a, b = corners[1:, 1:] - corners[:-1, :-1], corners[1:, :-1] - corners[:-1, 1:]
@@ -178,7 +178,7 @@ def lost_share(warp: FittedWarp) -> float:
 
 
 def faded(warp: FittedWarp, frame: Frame) -> tuple[FittedWarp, str]:
-    """The warp as strong as its confidence allows, and a message where it is held back."""
+    """Return the warp as strong as its confidence allows, and a message where it is weakened."""
     confidence = warp.confidence
     strength = _rise(confidence, TRUST[0], TRUST[1])
     if strength == 1:
@@ -192,7 +192,7 @@ def faded(warp: FittedWarp, frame: Frame) -> tuple[FittedWarp, str]:
 
 
 def weakened(warp: FittedWarp, frame: Frame, strength: float) -> FittedWarp:
-    """The warp that moves every point `strength` times as far."""
+    """Return the warp that moves every point `strength` times as far."""
     points = lattice(17)
     plain = points * frame.neutral
     theta = warp.family.fit(points, plain + strength * (warp.map(points) - plain))
@@ -200,7 +200,7 @@ def weakened(warp: FittedWarp, frame: Frame, strength: float) -> FittedWarp:
 
 
 def mildness(confidence: float) -> float:
-    """How much milder than the settings the bounds are: 1 below `TRUST[1]`, 0 above `TRUST[2]`."""
+    """Return the share of `MILD` in the bounds: 1 below `TRUST[1]`, 0 above `TRUST[2]`."""
     return 1 - _rise(confidence, TRUST[1], TRUST[2])
 
 
@@ -210,14 +210,14 @@ def _rise(value: float, low: float, high: float) -> float:
 
 
 def _window_sums(values: Tensor, side: int) -> Tensor:
-    """Sums over all windows of side×side cells of `values` (n, n): (n - side + 1, n - side + 1)."""
+    """Sum `values` (n, n) over all windows of side×side cells: (n - side + 1, n - side + 1)."""
     sums = torch.nn.functional.pad(values.cumsum(0).cumsum(1), (1, 0, 1, 0))
     high, low = slice(side, None), slice(None, len(values) + 1 - side)
     return sums[high, high] - sums[high, low] - sums[low, high] + sums[low, low]
 
 
 def _moved(warp: FittedWarp, scale: float, shift: Tensor) -> FittedWarp:
-    """The warp that shows at p what `warp` shows at scale · p + shift."""
+    """Return the warp that shows at p what `warp` shows at scale · p + shift."""
     points = lattice(20)
     theta = warp.family.fit(points, warp.map(scale * points + shift), None, 1e-6)
     return replace(warp, theta=theta)

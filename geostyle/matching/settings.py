@@ -1,4 +1,4 @@
-"""Settings of the warp's estimation."""
+"""Settings of the estimation of warps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ESTIMATORS = ("refined", "robust", "regression", "points", "ransac-affine", "non
 
 @dataclass(frozen=True)
 class GeometrySettings:
-    """How the warp is estimated, and how far it may go."""
+    """Settings of the warp's estimation, and bounds on the warp."""
 
     geometry: str = setting("affine+tps", choices=tuple(FAMILIES), help="family of the warp")
     estimator: str = setting("refined", choices=ESTIMATORS, help="method that finds the warp")

@@ -277,7 +277,7 @@ class Pipeline:
         geometry: GeometryResult,
         guide: Guide,
     ) -> tuple[SourceGuide, ...]:
-        """Where each texture style's parts are expected in the canvas; none without guidance.
+        """Return guides to each texture style's parts for the canvas; none without guidance.
 
         Args: as for `warp`, whose outcome `geometry` is; `guide` holds for a texture style that is
             the geometry style.

@@ -1,4 +1,4 @@
-"""Where each part of the canvas is expected in a texture style, from a warp between the two."""
+"""Guides of matched painting: the place of each part of the canvas in a texture style."""
 
 from __future__ import annotations
 

@@ -59,5 +59,5 @@ def several(given: Any) -> list[Any]:
 
 
 def same_picture(a: Tensor, b: Tensor) -> bool:
-    """Whether two pictures are equal in every pixel."""
+    """Return True where two pictures are equal in every pixel."""
     return a.shape == b.shape and bool((a == b).all())

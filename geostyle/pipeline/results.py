@@ -108,7 +108,7 @@ class TransferResult(PictureResult):
 
     @property
     def interrupted(self) -> bool:
-        """Whether painting was cut short; the picture is the best until then."""
+        """True where painting was cut short; the picture is the best until then."""
         return self.texture is not None and self.texture.interrupted
 
     @property

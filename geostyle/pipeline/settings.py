@@ -102,7 +102,7 @@ class TransferSettings:
 
     @property
     def guided(self) -> bool:
-        """Whether painting is guided by where a warp points to in the texture."""
+        """True where painting is guided by the places that a warp points to in the texture."""
         return self.painter == "matched" and self.matched.guidance > 0
 
     def __post_init__(self) -> None:

@@ -78,7 +78,7 @@ class DistillSettings(LoopSettings):
 
     @property
     def warmup(self) -> int:
-        """Steps until the peak learning rate."""
+        """Number of steps until the peak learning rate."""
         return max(1, self.steps // 25)
 
 

@@ -1,4 +1,4 @@
-"""Training of feed-forward networks: what fast style networks and texture networks share."""
+"""Training of feed-forward networks: fast style networks and texture networks."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from geostyle.config import setting
 from geostyle.coords import resize
-from geostyle.data.photographs import Photographs
+from geostyle.data.crops import VALIDATION_SEED, Photographs
 from geostyle.device import resolve_device, resolve_precision, seed_everything
-from geostyle.distributed import Processes
+from geostyle.distributed import ALONE, Processes
 from geostyle.errors import InputError
 from geostyle.features.extractor import load_features
-from geostyle.feedforward.fast_network import FastNetwork
+from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place
 from geostyle.feedforward.files import save_network
-from geostyle.feedforward.texture_network import TextureNetwork
+from geostyle.feedforward.texture_network import (
+    TextureNetwork,
+    TextureNetworkSettings,
+    noise_pyramid,
+)
 from geostyle.io.checkpoint import tensor_hash
 from geostyle.io.files import write_json
 from geostyle.io.images import fit_size, load_picture
@@ -32,6 +37,9 @@ from geostyle.texture.optimizer import RANGE_PENALTY
 from geostyle.training.learner import FEATURES, Learner, LoopSettings
 
 SKIPPED = "skipped.json"
+VALIDATION_PICTURES = 4
+PLACE_SEED = 7  # apart from what draws the crops
+CALIBRATION_BATCHES, CALIBRATION_STEP = 8, 10**9  # a step that training never comes to
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,9 @@ class FeedForwardSettings(LoopSettings):
     """Settings of the training of a feed-forward network of any kind."""
 
     tex_style: Path | None = setting(None, help="picture of the style, or of the texture")
+    images: Path | None = setting(
+        None, help="folder of photographs to repaint; default: bundled pictures"
+    )
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
     features: str = setting("lite", choices=FEATURES, help="network whose features are matched")
     weights: Path | None = setting(None, help="local file with that network's weights")
@@ -78,9 +89,8 @@ class FeedForwardLearner(Learner):
 
     Args:
         settings: see `FeedForwardSettings`; `network` holds the shape of the network.
-        photographs: pictures that it learns to repaint, if any.
 
-    Raises: InputError where there is no style.
+    Raises: InputError where there is no style, or no photograph to repaint.
 
     Source: Johnson, Alahi, Fei-Fei, "Perceptual Losses", section 3; Ulyanov, Lebedev, Vedaldi,
         Lempitsky, "Texture Networks", section 3.1.
@@ -89,16 +99,17 @@ class FeedForwardLearner(Learner):
 
     plotted = ("val_style", "val_content")
     free = (*Learner.free, "validate_every", "images", "tex_style", "weights")
+    network_class: type[FastNetwork] | type[TextureNetwork]
     apply: str  # verb that uses the network
 
-    def __init__(
-        self, settings: Any, processes: Processes, photographs: Photographs | None = None
-    ) -> None:
+    def __init__(self, settings: Any, processes: Processes = ALONE) -> None:
         if settings.tex_style is None:
             raise InputError("tex_style: expected a picture file, got none")
         picture = load_picture(settings.tex_style, name="tex_style")
-        self.photographs = photographs
-        self.notes = tuple(photographs.notes) if photographs else ()
+        self.photographs: Photographs | None = None
+        if self.repaints(settings):
+            self.photographs = Photographs(settings.images, settings.crop_px, settings.seed)
+            self.notes = tuple(self.photographs.notes)
         self.style = resize(picture.tensor, fit_size(picture.size, settings.style_px)).clamp(0, 1)
         self.device = resolve_device(settings.device)
         self.dtype = resolve_precision(settings.precision, self.device)
@@ -114,15 +125,15 @@ class FeedForwardLearner(Learner):
         self.features = {"name": extractor.name, "hash": extractor.weights_hash}
         self.style_hash = tensor_hash({"style": self.style})[:16]
         seed_everything(settings.seed)
-        network = self.make(settings).to(self.device)
+        network = self.network_class(settings.network).to(self.device)
         adam = torch.optim.Adam(network.parameters(), lr=settings.lr)
         super().__init__(settings, network, adam, processes)
         self.validation = self.read_validation().to(self.device)
         self.painted = torch.empty(0)
 
-    @abstractmethod
-    def make(self, settings: Any) -> nn.Module:
-        """Return a new network."""
+    def repaints(self, settings: Any) -> bool:
+        """Return True where the network repaints photographs, False where it makes textures."""
+        return True
 
     @abstractmethod
     def read_validation(self) -> PaintBatch:
@@ -195,6 +206,91 @@ class FeedForwardLearner(Learner):
             count = len(self.photographs.skipped)
             lines.append(f"skipped: {count} pictures, listed in {run.file(SKIPPED)}")
         return [*lines, f"use it: geostyle {self.apply} {network} …"]
+
+
+@dataclass(frozen=True)
+class FastTrainSettings(FeedForwardSettings):
+    """Settings of the training of a fast style network."""
+
+    warmup: int = setting(50, min=0, help="steps until the peak learning rate")
+    network: FastNetworkSettings = setting(FastNetworkSettings())
+
+
+class FastLearner(FeedForwardLearner):
+    """A fast style network in training; see `FastTrainSettings`."""
+
+    state_kind, file_name, apply = "fast-style-state", "fast.safetensors", "fast-apply"
+    network_class = FastNetwork
+    photographs: Photographs
+
+    def read(self, step: int) -> PaintBatch:
+        crops = self.photographs.batch(step * self.settings.batch, self.settings.batch)
+        return PaintBatch((crops, noise_place(self.settings.seed, PLACE_SEED, step)), crops)
+
+    def read_validation(self) -> PaintBatch:
+        crops = self.photographs.validation(VALIDATION_PICTURES)
+        return PaintBatch((crops,), crops)
+
+
+@dataclass(frozen=True)
+class TextureTrainSettings(FeedForwardSettings):
+    """Settings of the training of a texture network; the schedule is the paper's."""
+
+    style_px: int = setting(
+        256, flag="--style-size", min=32, max=4096, help="long side at which the texture is read"
+    )
+    batch: int = setting(16, min=1, help="pictures per step")
+    steps: int = setting(2000, min=1, help="optimizer steps")
+    tv_weight: float = setting(0.0, min=0.0, help="weight of total variation (smooths)")
+    lr: float = setting(0.1, min=0.0, max=1.0, help="first learning rate of Adam")
+    decay: float = setting(0.7, min=0.0, max=1.0, help="factor by which the rate falls")
+    decay_from: int = setting(1000, min=0, help="step of its first fall")
+    decay_every: int = setting(200, min=1, help="steps between its falls")
+    network: TextureNetworkSettings = setting(TextureNetworkSettings())
+
+
+class TextureLearner(FeedForwardLearner):
+    """A texture network in training; see `TextureTrainSettings`.
+
+    Differs: the network that is written has averaged weights, with batch statistics taken anew.
+    """
+
+    state_kind, file_name, apply = "texture-network-state", "texnet.safetensors", "texnet-sample"
+    network_class = TextureNetwork
+
+    def repaints(self, settings: TextureTrainSettings) -> bool:
+        return settings.network.mode == "stylize"
+
+    def read(self, step: int) -> PaintBatch:
+        count = self.settings.batch
+        content = self.photographs.batch(step * count, count) if self.photographs else None
+        return self._with_noise(self.settings.seed, step * count, count, content)
+
+    def read_validation(self) -> PaintBatch:
+        count = VALIDATION_PICTURES
+        content = self.photographs.validation(count) if self.photographs else None
+        return self._with_noise(VALIDATION_SEED, 0, count, content)
+
+    def _with_noise(self, seed: int, first: int, count: int, content: Tensor | None) -> PaintBatch:
+        """Return noise number `first` and after, each from (seed, number), and `content`."""
+        size = (self.settings.crop_px,) * 2
+        numbers = range(first, first + count)
+        seeds = [int(np.random.default_rng((seed, n)).integers(2**63)) for n in numbers]
+        noise = noise_pyramid(size, self.settings.network, seeds)
+        return PaintBatch((noise, content), content)
+
+    def rate(self, step: int) -> float:
+        settings = self.settings
+        falls = max(0, (step - settings.decay_from) // settings.decay_every + 1)
+        return float(settings.lr * settings.decay**falls)
+
+    def averaged(self) -> nn.Module:
+        network = super().averaged()
+        assert isinstance(network, TextureNetwork)
+        if self.settings.network.norm == "batch":
+            batches = [self.read(CALIBRATION_STEP + i) for i in range(CALIBRATION_BATCHES)]
+            network.calibrate([batch.to(self.device).inputs for batch in batches])
+        return network
 
 
 def _moved(value: Any, device: torch.device) -> Any:

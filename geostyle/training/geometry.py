@@ -142,11 +142,11 @@ class GeometryLearner(Learner):
 
     @property
     def done(self) -> bool:
-        """Whether all steps are taken, or validation has stopped getting better."""
+        """True once all steps are taken, or once validation has stopped improving."""
         return super().done or bool(0 < self.settings.patience <= self.waited)
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of the network as it is on a batch, a scalar; no further figures."""
+        """Return the loss of a batch, a scalar, and no further figures."""
         batch = batch.to(self.device)
         settings, family = self.settings, self.geonet.family
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
@@ -216,7 +216,7 @@ class GeometryLearner(Learner):
             batch.target[place] = resize(target, size)[0]
 
     def validate(self) -> dict[str, float]:
-        """Validate the averaged weights, and note whether they are the best so far.
+        """Validate the averaged weights, and compare them with the best so far.
 
         Returns: mean grid error on `val` pairs in pixels at 240 inside the picture, as a share of
             doing nothing ("val" over all, and of stylized and plain pairs apart), the rate of

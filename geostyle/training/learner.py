@@ -1,4 +1,4 @@
-"""A network in training: its step, averaged weights and saved state, and what each kind decides.
+"""Base class of all trainings: a step, the averaged weights, and the saved state.
 
 What a step reads must follow from (seed, step) alone. Then the state saved here is all of a run:
 a run that was cut short and resumed ends with the same weights as one that was not.
@@ -22,7 +22,7 @@ from geostyle.config.settings import current_name
 from geostyle.data.read_ahead import ReadAhead
 from geostyle.device import PRECISIONS
 from geostyle.distributed import Processes
-from geostyle.errors import GeostyleError, InputError
+from geostyle.errors import GeostyleError, InputError, expecting
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.io.runs import RunFolder
 
@@ -56,7 +56,7 @@ class LoopSettings:
 
 
 class Learner(ABC):
-    """A network, the moving average of its weights, and what a kind of training decides.
+    """Base class of all trainings: a network, its optimizer and the moving average of its weights.
 
     Args:
         settings: of the training.
@@ -144,7 +144,7 @@ class Learner(ABC):
 
     @property
     def done(self) -> bool:
-        """Whether all steps are taken."""
+        """True once all steps are taken."""
         return bool(self.step >= self.settings.steps)
 
     def start_average(self) -> None:
@@ -204,24 +204,16 @@ class Learner(ABC):
         Raises: InputError where the state is damaged, or of a run with another identity.
         """
         tensors, stored = load_checkpoint(path, self.state_kind, name="resume")
-        try:
-            for what, new in self.identity().items():
-                for key, old in stored[what].items():
-                    if key not in self.free and _present(old) != _present(new.get(key)):
-                        raise InputError(
-                            f"resume: expected the run's own {what} ({key} {old}), "
-                            f"got {new.get(key)}"
-                        )
+        for what, new in self.identity().items():
+            for key, old in stored.get(what, {}).items():
+                if key not in self.free and _present(old) != _present(new.get(key)):
+                    raise InputError(
+                        f"resume: expected the run's own {what} ({key} {old}), got {new.get(key)}"
+                    )
+        with expecting(f"resume: expected a state of this network in {str(path)!r}"):
             self._restore(tensors)
             self.step = int(stored["step"])
             self.restore(self._part(tensors, "extra"), stored)
-        except InputError:
-            raise
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:120]
-            raise InputError(
-                f"resume: expected a state of this network in {str(path)!r}, got: {reason}"
-            ) from error
 
     def _restore(self, tensors: dict[str, Tensor]) -> None:
         self.network.load_state_dict(self._part(tensors, "network"))

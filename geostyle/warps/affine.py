@@ -26,7 +26,7 @@ class Affine(WarpFamily):
             return points + (points @ linear.mT + shift.mT)  # exact where theta is zero
 
     def scale(self, theta: Tensor, strength: float) -> Tensor:
-        """The affine power A^strength; see `affine_power`."""
+        """Return theta of the affine power A^strength; see `affine_power`."""
         return affine_power(theta, strength)
 
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
@@ -34,7 +34,7 @@ class Affine(WarpFamily):
         return least_squares(terms, q - p, weights).T.reshape(-1)
 
     def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:
-        """R(rotation) · R(-shear) · diag(two scales) · R(shear) in square pixels, and a shift."""
+        """Draw R(rotation) · R(-shear) · diag(two scales) · R(shear) and a shift, in pixels."""
         turn, shear = np.radians(rng.uniform(-1, 1, 2) * (ranges.rotation_deg, ranges.shear_deg))
         stretch = np.diag(rng.uniform(*ranges.scale, 2))
         shift = rng.uniform(-1, 1, 2) * ranges.translation * min(size) / 2
@@ -47,17 +47,17 @@ def _rotation(angle: float) -> np.ndarray:
 
 
 def matrix_of(theta: Tensor) -> Tensor:
-    """Affine theta (..., 6) as matrices (..., 2, 3) that act on (x, y, 1)."""
+    """Return affine theta (..., 6) as matrices (..., 2, 3) that act on (x, y, 1)."""
     return theta.unflatten(-1, (2, 3)) + torch.eye(2, 3, dtype=theta.dtype, device=theta.device)
 
 
 def theta_of(matrix: Tensor) -> Tensor:
-    """Affine matrices (..., 2, 3) as theta (..., 6)."""
+    """Return affine matrices (..., 2, 3) as theta (..., 6)."""
     return (matrix - torch.eye(2, 3, dtype=matrix.dtype, device=matrix.device)).flatten(-2)
 
 
 def from_pixels(matrix: np.ndarray, output_size: Size, content_size: Size) -> np.ndarray:
-    """Theta (6,) of a map in pixels measured from the pictures' centers.
+    """Return theta (6,) of a map in pixels measured from the pictures' centers.
 
     Args:
         matrix: (2, 3), output pixels → content pixels, x right, y down.
@@ -69,7 +69,7 @@ def from_pixels(matrix: np.ndarray, output_size: Size, content_size: Size) -> np
 
 
 def to_pixels(theta: Tensor, output_size: Size, content_size: Size) -> Tensor:
-    """Theta (..., 6) as matrices (..., 2, 3) in pixels: the inverse of `from_pixels`."""
+    """Return theta (..., 6) as matrices (..., 2, 3) in pixels: the inverse of `from_pixels`."""
     output, content = (
         torch.tensor([size[1], size[0], 2.0], dtype=theta.dtype, device=theta.device) / 2
         for size in (output_size, content_size)
@@ -78,14 +78,14 @@ def to_pixels(theta: Tensor, output_size: Size, content_size: Size) -> Tensor:
 
 
 def inverse(theta: Tensor) -> Tensor:
-    """Theta (..., 6) of the inverse affine map."""
+    """Return theta (..., 6) of the inverse affine map."""
     linear, shift = matrix_of(theta).split((2, 1), -1)
     solved = torch.linalg.inv(linear)
     return theta_of(torch.cat((solved, -solved @ shift), -1))
 
 
 def affine_power(theta: Tensor, strength: float) -> Tensor:
-    """Theta (B, 6) of A^strength, by the matrix logarithm, in float64.
+    """Return theta (B, 6) of A^strength, by the matrix logarithm, in float64.
 
     A matrix with two negative real eigenvalues (a half turn, stretched or not) has no real
     logarithm; there the powers of the rotation and of the stretch of the polar decomposition are

@@ -65,14 +65,14 @@ class WarpFamily(ABC):
 
     @abstractmethod
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-        """Theta (P,) that maps p (N, 2) to q (N, 2), in float64; weights (N,) have mean one."""
+        """Fit theta (P,), which maps p (N, 2) to q (N, 2), in float64; weights (N,) of mean one."""
 
     @abstractmethod
     def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:
-        """One random theta (P,) in float64 for pictures of `size` (H, W); it may fold."""
+        """Draw theta (P,) in float64 for pictures of `size` (H, W); it may fold."""
 
     def scale(self, theta: Tensor, strength: float) -> Tensor:
-        """Theta (B, P) at another strength: 0 gives zeros, 1 theta itself, above 1 exaggerates."""
+        """Return theta (B, P) at another strength: 0 is no warp, 1 theta, above 1 exaggerates."""
         return theta * strength
 
     def grid(self, theta: Tensor, size: Size) -> Tensor:
@@ -81,7 +81,7 @@ class WarpFamily(ABC):
         return self.map(theta, points.reshape(1, -1, 2)).reshape(-1, *points.shape)
 
     def parts(self) -> list[tuple[WarpFamily, slice]]:
-        """The families this one is composed of, with their columns of theta."""
+        """Return the families that this one is composed of, with their columns of theta."""
         return [(self, slice(0, self.n_params))]
 
     def fit(
@@ -128,7 +128,7 @@ class WarpFamily(ABC):
         return self._solve(p, q, w / w.mean(), smoothing).to(output_points.dtype)
 
     def describe(self, theta: Tensor) -> dict[str, Any]:
-        """Theta (P,) as JSON types, for a file that can be edited by hand."""
+        """Return theta (P,) as JSON types, for a file that can be edited by hand."""
         return {self.name: theta.tolist()}
 
     def parse(self, description: Mapping[str, Any]) -> list[float]:
@@ -141,7 +141,7 @@ class WarpFamily(ABC):
 
 
 def least_squares(matrix: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """The smallest x (P, D) that minimizes Σ weights · |matrix @ x - target|², at any rank."""
+    """Return the smallest x (P, D) that minimizes Σ weights · |matrix @ x - target|²."""
     root = weights.sqrt()[:, None]
     return torch.linalg.lstsq(
         (root * matrix).cpu(), (root * target).cpu(), driver="gelsd"

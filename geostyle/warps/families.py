@@ -64,12 +64,12 @@ class AffineThinPlate(WarpFamily):
         return self.affine.map(theta[:, :6], self.spline.map(theta[:, 6:], points))
 
     def scale(self, theta: Tensor, strength: float) -> Tensor:
-        """A^strength (see `affine_power`) and strength times the spline's offsets."""
+        """Take A^strength (see `affine_power`), and strength times the spline's offsets."""
         parts = [part.scale(theta[:, columns], strength) for part, columns in self.parts()]
         return torch.cat(parts, 1)
 
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-        """The affine map first, then the spline on the residual, carried back to the output."""
+        """Fit the affine map, then the spline to the residual, carried back to the output."""
         affine = self.affine._solve(p, q, weights, smoothing)
         back = self.affine.map_points(inverse(affine), q)
         return torch.cat((affine, self.spline._solve(p, back, weights, smoothing)))
@@ -102,7 +102,7 @@ class Homography(WarpFamily):
         return Affine().map(theta[:, :6], points) / (1 + (g * x + h * y))[..., None]
 
     def scale(self, theta: Tensor, strength: float) -> Tensor:
-        """The map is A∘P with P(p) = p / w: A^strength, and strength times (g, h)."""
+        """Take A^strength and strength times (g, h), of the map A∘P with P(p) = p / w."""
         affine, perspective = theta.split((6, 2), 1)
         power = affine_power(affine - _shift_times(affine, perspective), strength)
         if strength == 1:
@@ -111,7 +111,7 @@ class Homography(WarpFamily):
         return torch.cat((power + _shift_times(power, perspective), perspective), 1)
 
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-        """Linear least squares, weighted by the last w so that residuals become distances."""
+        """Fit by least squares, weighted by the last w so that residuals become distances."""
         terms = torch.cat((p, torch.ones_like(p[:, :1])), 1)
         zero = torch.zeros_like(terms)
         x_rows = torch.cat((terms, zero, -q[:, :1] * p), 1)
@@ -125,7 +125,7 @@ class Homography(WarpFamily):
         return theta
 
     def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:
-        """A random affine map after a random perspective."""
+        """Draw an affine map that follows a perspective."""
         affine = Affine().draw(rng, size, ranges)
         sides = np.array([size[1], size[0]])
         perspective = rng.uniform(-1, 1, 2) * ranges.perspective * sides / max(size)
@@ -135,7 +135,7 @@ class Homography(WarpFamily):
 
 
 def _shift_times(affine: Tensor, perspective: Tensor) -> Tensor:
-    """The affine theta (B, 6) that the shift of `affine` adds when it follows a perspective."""
+    """Return the affine theta (B, 6) that the shift of `affine` adds after a perspective."""
     shift = affine.unflatten(1, (2, 3))[..., 2:] * perspective[:, None]  # (B, 2, 2)
     return pad(shift, (0, 1)).flatten(1)
 
@@ -155,7 +155,7 @@ class Biquadratic(WarpFamily):
         return Affine().map(theta[:, :6], points) + bent
 
     def scale(self, theta: Tensor, strength: float) -> Tensor:
-        """The map is A∘(p + A⁻¹Q): A^strength, and strength times the bend inside it."""
+        """Take A^strength and strength times the bend A⁻¹Q, of the map A∘(p + A⁻¹Q)."""
         affine, bend = theta.split((6, 6), 1)
         power = affine_power(affine, strength)
         if strength == 1:
@@ -165,7 +165,7 @@ class Biquadratic(WarpFamily):
         return torch.cat((power, bend.flatten(1)), 1)
 
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-        """`smoothing` weighs the bending energy over the frame, ∫ f_xx² + 2·f_xy² + f_yy²."""
+        """Fit with `smoothing` times the bending energy ∫ f_xx² + 2·f_xy² + f_yy² of the frame."""
         x, y = p.unbind(1)
         terms = torch.stack((x, y, torch.ones_like(x), x * x, x * y, y * y), 1)
         # Over the frame's area of 4 the energy of (a, b, c) is 4·(4a² + 2b² + 4c²).
@@ -178,7 +178,7 @@ class Biquadratic(WarpFamily):
         return torch.cat((solution[:3].T.reshape(-1), solution[3:].T.reshape(-1)))
 
     def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:
-        """A random affine map plus a bend of up to `quadratic` per term, in square pixels."""
+        """Draw an affine map and a bend of up to `quadratic` per term, in square pixels."""
         affine = Affine().draw(rng, size, ranges)
         half = np.array([[size[1]], [size[0]]]) / 2
         bend = rng.uniform(-1, 1, (2, 3)) * ranges.quadratic * min(size) / 2 / half
@@ -197,7 +197,7 @@ FAMILIES: dict[str, Callable[[int], WarpFamily]] = {
 
 
 def make_family(name: str, lattice: int = 4) -> WarpFamily:
-    """The family called `name`; `lattice` is k of the k×k control points of the splines.
+    """Return the family called `name`; `lattice` is k of the k×k control points of the splines.
 
     Raises: InputError for an unknown name, or a lattice out of range.
     """

@@ -14,12 +14,12 @@ GUARD_STEPS = 20  # halvings of the strength's interval
 
 
 def _slopes(grid: Tensor) -> tuple[Tensor, Tensor]:
-    """Differences along x (B, H, W-1, 2) and along y (B, H-1, W, 2)."""
+    """Return the differences along x (B, H, W-1, 2) and along y (B, H-1, W, 2)."""
     return grid[:, :, 1:] - grid[:, :, :-1], grid[:, 1:] - grid[:, :-1]
 
 
 def _corner_determinants(dx: Tensor, dy: Tensor) -> Tensor:
-    """The cross products of the two slopes that meet at each cell's corners: (B, 4, H-1, W-1)."""
+    """Return cross products (B, 4, H-1, W-1) of the two slopes that meet at each cell's corners."""
     return torch.stack(
         [
             along[..., 0] * down[..., 1] - along[..., 1] * down[..., 0]
@@ -31,7 +31,7 @@ def _corner_determinants(dx: Tensor, dy: Tensor) -> Tensor:
 
 
 def jacobian_determinant(grid: Tensor) -> Tensor:
-    """Signed factor by which `grid` (B, H, W, 2) enlarges area, output → content.
+    """Return the signed factor by which `grid` (B, H, W, 2) enlarges areas, output → content.
 
     One value per cell between four neighboring pixel centers: (B, H-1, W-1), the mean over the
     cell of the bilinear map's determinant, both frames in normalized units. The base grid has 1.
@@ -41,7 +41,7 @@ def jacobian_determinant(grid: Tensor) -> Tensor:
 
 
 def fold_mask(grid: Tensor) -> Tensor:
-    """True in each cell (B, H-1, W-1) of `grid` (B, H, W, 2) that folds anywhere.
+    """Return a mask (B, H-1, W-1), bool, of the cells of `grid` (B, H, W, 2) that fold anywhere.
 
     The determinant of a bilinear cell is least at a corner; a fold is one that is not above 0,
     NaN included.
@@ -77,7 +77,7 @@ def _folds(grid: Tensor) -> Tensor:
 
 
 def _largest_factor(family: WarpFamily, theta: Tensor, margin: float) -> Tensor:
-    """The largest factor (B,), by bisection between no warp, which is sound, and the whole."""
+    """Return the largest sound factor (B,), by bisection between no warp and the whole."""
     factor = torch.ones(len(theta), dtype=torch.float64, device=theta.device)
     bad = ~_sound(family, theta, margin)
     low, high = torch.zeros_like(factor[bad]), factor[bad]
@@ -90,7 +90,7 @@ def _largest_factor(family: WarpFamily, theta: Tensor, margin: float) -> Tensor:
 
 
 def _sound(family: WarpFamily, theta: Tensor, margin: float) -> Tensor:
-    """(B,): whether each theta keeps its margin, in float64, frame edges included."""
+    """Return a mask (B,) of each theta that keeps its margin, in float64, frame edges included."""
     cells = max(GUARD_CELLS, 8 * getattr(family, "lattice", 0))
     axis = torch.linspace(-1, 1, cells + 1, dtype=torch.float64, device=theta.device)
     points = torch.stack(torch.meshgrid(axis, axis, indexing="xy"), -1)

@@ -43,7 +43,7 @@ def check_theta(family: WarpFamily, theta: Tensor) -> Tensor:
 
 
 def sampling_grid(family: WarpFamily, theta: Tensor, size: Size) -> Tensor:
-    """The backward map of `theta` (B, P) at every pixel center of an output of `size` (H, W).
+    """Map every pixel center of an output of `size` (H, W) backward by `theta` (B, P).
 
     Returns: (B, H, W, 2) normalized content (x, y), not clamped, in theta's dtype (float32 where
     that is of half precision); exactly the base grid where theta is zero.

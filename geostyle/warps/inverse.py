@@ -12,7 +12,7 @@ NEWTON_STEPS = 20
 
 
 def compose_grids(outer: Tensor, inner: Tensor) -> Tensor:
-    """`outer` after `inner`: (B, h, w, 2) for `outer` (B, H, W, 2) and `inner` (B, h, w, 2).
+    """Return the grid (B, h, w, 2) of `inner` (B, h, w, 2) followed by `outer` (B, H, W, 2).
 
     `outer` is read bilinearly, and continued linearly beyond its outermost pixel centers.
     """
@@ -21,7 +21,7 @@ def compose_grids(outer: Tensor, inner: Tensor) -> Tensor:
 
 
 def invert_grid(grid: Tensor, size: Size | None = None) -> Tensor:
-    """The forward map of a backward `grid` (B, H, W, 2) without folds: content → output points.
+    """Return the forward map, content → output, of a backward `grid` (B, H, W, 2) without folds.
 
     Args:
         grid: normalized content points (x, y).
@@ -52,7 +52,7 @@ def invert_grid(grid: Tensor, size: Size | None = None) -> Tensor:
 
 
 def round_trip_error(grid: Tensor, inverse: Tensor) -> Tensor:
-    """Distance between each point and its image under `inverse`, then `grid`.
+    """Return the distance between each point and its image under `inverse`, then `grid`.
 
     Args:
         grid: (B, H, W, 2).
@@ -67,14 +67,14 @@ def round_trip_error(grid: Tensor, inverse: Tensor) -> Tensor:
 
 
 def _with_jacobian(grid: Tensor) -> Tensor:
-    """(B, 6, H, W): the grid, its d/dx and its d/dy."""
+    """Return the grid, its d/dx and its d/dy as one picture (B, 6, H, W)."""
     height, width = check_grid(grid).shape[1:3]
     dy, dx = torch.gradient(grid, dim=(1, 2))
     return torch.cat((grid, dx * (width / 2), dy * (height / 2)), -1).movedim(-1, 1)
 
 
 def _read(fields: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Values (B, h, w, 2) and Jacobians (B, h, w, 2, 2), with columns d/dx and d/dy."""
+    """Read values (B, h, w, 2) and Jacobians (B, h, w, 2, 2), with columns d/dx and d/dy."""
     edge = 1 - 1 / points.new_tensor([fields.shape[3], fields.shape[2]])
     held = torch.minimum(torch.maximum(points, -edge), edge)
     read = sample(fields, held).movedim(1, -1)
@@ -83,7 +83,7 @@ def _read(fields: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _scattered(grid: Tensor) -> Tensor:
-    """A rough inverse (B, 2, n, n): output points binned by content position, holes filled."""
+    """Return a rough inverse (B, 2, n, n): output points by content position, holes filled."""
     batch, height, width, _ = grid.shape
     side = max(2, min(height, width) // 4)
     cells = normalized_to_pixel(grid, (side, side)).round().flatten(1, 2)

@@ -82,12 +82,17 @@ class WarpParameters:
 
     @property
     def warp_family(self) -> WarpFamily:
-        """The family itself."""
+        """The family that `family` and `lattice` name."""
         return make_family(self.family, self.lattice)
 
     @own_world
     def grid(self, size: Size | None = None, strength: float = 1.0) -> Tensor:
-        """The sampling grid (1, H, W, 2) at `size` (H, W), by default the output's; never folds."""
+        """Return the sampling grid (1, H, W, 2), without folds.
+
+        Args:
+            size: (H, W); default the output's.
+            strength: 0 is no warp, 1 the warp itself, above 1 exaggerates.
+        """
         size = self.output_size if size is None else check_size(size)
         family = self.warp_family
         theta = fold_guard(family, family.scale(self.theta[None], strength), size)

@@ -53,16 +53,16 @@ class ThinPlate(WarpFamily):
         return torch.cat(moved, 1)
 
     def bending_energy(self, theta: Tensor) -> Tensor:
-        """∫ f_xx² + 2·f_xy² + f_yy² over the plane, of x plus of y: (B,) for theta (B, P)."""
+        """Return ∫ f_xx² + 2·f_xy² + f_yy² over the plane, of x and y, for theta (B, P): (B,)."""
         offsets = theta.double().unflatten(-1, (-1, 2))
         return (offsets * (self.bending_form(theta.device) @ offsets)).sum((-1, -2)).to(theta.dtype)
 
     def bending_form(self, device: torch.device | str = "cpu") -> Tensor:
-        """The quadratic form (k², k²) in float64 of the bending energy, of x or of y."""
+        """Return the quadratic form (k², k²) in float64 of the bending energy, of x or of y."""
         return _bending(self.lattice).to(device)
 
     def basis(self, points: Tensor) -> Tensor:
-        """Weights (N, k²) with which points (N, 2) follow each control point, in x as in y."""
+        """Return the weights (N, k²) with which points (N, 2) follow each control point."""
         return _features(points, self.lattice).T @ _solver(self.lattice).to(points)
 
     def _solve(self, p: Tensor, q: Tensor, weights: Tensor, smoothing: float) -> Tensor:
@@ -78,7 +78,7 @@ class ThinPlate(WarpFamily):
         return least_squares(basis, target, weights).reshape(-1)
 
     def draw(self, rng: np.random.Generator, size: Size, ranges: RandomRanges) -> np.ndarray:
-        """Each control point shifted by up to `jitter` of the shorter spacing in pixels."""
+        """Draw a shift for each control point, up to `jitter` of the shorter spacing in pixels."""
         spacing = min(size) / (self.lattice - 1)
         shift = rng.uniform(-1, 1, (self.lattice**2, 2)) * ranges.jitter * spacing
         return (shift / (size[1] / 2, size[0] / 2)).reshape(-1)
@@ -109,7 +109,7 @@ def _axis(k: int) -> Tensor:
 
 
 def _features(points: Tensor, k: int) -> Tensor:
-    """(..., K + 3, N): the kernels 2·r² log r, then 1, x, y, at points (..., N, 2)."""
+    """Return the kernels 2·r² log r, then 1, x, y, at points (..., N, 2): (..., K + 3, N)."""
     axis = _axis(k).to(points)[:, None]
     x, y = points.mT.contiguous().split(1, -2)  # each (..., 1, N)
     # A number too small to matter keeps the kernel and its gradient at zero on a center.
@@ -121,7 +121,7 @@ def _features(points: Tensor, k: int) -> Tensor:
 @lru_cache
 @torch.inference_mode(False)
 def _solver(k: int) -> Tensor:
-    """(K + 3, K): offsets at the lattice → weights of the features."""
+    """Return the matrix (K + 3, K) that maps offsets at the lattice to weights of the features."""
     features = _features(ThinPlate(k).control_points, k)  # (K + 3, K)
     system = torch.zeros(k * k + 3, k * k + 3, dtype=torch.float64)
     system[:, : k * k] = features
@@ -132,7 +132,7 @@ def _solver(k: int) -> Tensor:
 @lru_cache
 @torch.inference_mode(False)
 def _bending(k: int) -> Tensor:
-    """(K, K): offsets at the lattice → bending energy, a quadratic form."""
+    """Return the quadratic form (K, K) of the bending energy in the offsets at the lattice."""
     # 8π·wᵀUw with w = 2·weights of the kernels r² log r, where Uw = offsets - affine part and the
     # affine part is orthogonal to w.
     energy = 16 * math.pi * _solver(k)[: k * k]

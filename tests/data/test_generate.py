@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 import multiprocessing
 import os
+import runpy
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
+import torch.multiprocessing
 
 from geostyle.data.generate import Generator, preview
 from geostyle.data.make_settings import MakeSettings
@@ -28,6 +33,7 @@ from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings
 from geostyle.feedforward.files import save_network
 from geostyle.io.images import load_picture
 from geostyle.texture.objective import TextureObjective
+from tests.reliability.forked import attempt
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -55,21 +61,27 @@ def settings_of(folder: Path, pictures: Path, weights: Path, **changes: object) 
     return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
 
 
-def command(settings: MakeSettings, *start: str) -> list[str]:
-    """The command line that makes a set."""
+def arguments(settings: MakeSettings) -> list[str]:
+    """The flags of the command that makes a set."""
     return [
-        *(start or (sys.executable,)),
-        str(ROOT / "data_gen" / "make.py"),
         *("--output", str(settings.output), "--images", str(settings.images)),
         *("--styles", str(settings.styles), "--weights", str(settings.weights)),
         *("--count", str(settings.count), "--val-count", str(settings.val_count)),
         *("--size", str(settings.size_px), "--iterations", *map(str, settings.iterations)),
-        *("--workers", str(settings.workers)),
+        *("--workers", str(settings.workers), "--device", "cpu"),
     ]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+def script() -> ModuleType:
+    """The script itself, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location("make", ROOT / "data_gen" / "make.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make = script()
 
 
 def test_a_set_is_whole(tiny_pairs: Path) -> None:
@@ -120,9 +132,9 @@ def test_workers_killed_and_resumed_make_the_same_files(
     tiny_pairs: Path, pictures: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:
     settings = settings_of(tmp_path / "set", pictures, tiny_weights, workers=2)
-    call = command(settings)
+    call = [sys.executable, str(ROOT / "data_gen" / "make.py"), *arguments(settings)]
     process = subprocess.Popen(
-        call, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        call, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 100
     while not list(settings.output.glob("*/*/*.json")) and time.monotonic() < deadline:
@@ -133,21 +145,29 @@ def test_workers_killed_and_resumed_make_the_same_files(
     assert 0 < done < 16
     assert not (settings.output / "manifest.jsonl").exists()
 
-    again = subprocess.run(call, env=environment(), capture_output=True, text=True, timeout=180)
-    assert again.returncode == 0, again.stderr
+    again = attempt(lambda: make.main([*arguments(settings), "--workers", "1"]), settings.output)
+    assert again.status == 0, again.output
     assert contents(settings.output) == contents(tiny_pairs)
 
 
-@pytest.mark.timeout(400)
-def test_torchrun_makes_the_same_files(
+def _make_shared(rank: int, settings: MakeSettings, port: int) -> None:
+    names = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    names |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    os.environ |= {name: str(value) for name, value in names.items()}
+    assert make.main(arguments(settings)) == 0
+
+
+def test_two_processes_make_the_same_files(
     tiny_pairs: Path, pictures: Path, tiny_weights: Path, tmp_path: Path
 ) -> None:
+    """As torchrun starts them; torchrun itself is tried by the slow trials."""
     settings = settings_of(tmp_path / "set", pictures, tiny_weights)
-    start = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
-    done = subprocess.run(
-        command(settings, *start), env=environment(), capture_output=True, text=True, timeout=180
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.start_processes(
+        _make_shared, (settings, port), nprocs=2, start_method="fork"
     )
-    assert done.returncode == 0, done.stderr
     assert contents(settings.output) == contents(tiny_pairs)
 
 
@@ -198,11 +218,12 @@ def test_another_set_is_not_overwritten(
         generator.open()
 
 
-@pytest.mark.timeout(400)
 def test_a_failing_worker_stops_the_others(
-    pictures: Path, tiny_weights: Path, tmp_path: Path
+    pictures: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error is raised as it would be without workers; a killed worker is one line."""
+    fork = multiprocessing.get_context("fork")  # starts at once
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: fork)
     generator = Generator(settings_of(tmp_path / "set", pictures, tiny_weights, workers=2))
     generator.open()
     (tmp_path / "set" / "train").write_bytes(b"in the way")
@@ -285,12 +306,15 @@ def test_pictures_of_a_batch_are_repainted_each_on_its_own(tiny_weights: Path) -
         assert torch.allclose(together[row], alone, atol=1e-4 * alone.abs().max().item())
 
 
-def test_errors_are_one_line(tmp_path: Path) -> None:
-    call = [sys.executable, str(ROOT / "data_gen" / "make.py"), "--images", str(tmp_path / "none")]
-    done = subprocess.run(call, env=environment(), capture_output=True, text=True, timeout=100)
-    assert done.returncode == 2
-    assert done.stderr.startswith("make.py: error: images: expected a folder")
-    assert done.stderr.count("\n") == 1
+def test_errors_are_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["make.py", "--images", str(tmp_path / "none")])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / "data_gen" / "make.py"), run_name="__main__")
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert error.startswith("make.py: error: images: expected a folder") and error.count("\n") == 1
 
 
 def fast_networks(folder: Path, count: int) -> Path:

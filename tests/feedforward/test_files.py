@@ -68,12 +68,11 @@ def test_what_is_no_such_network_is_refused_in_one_line(tmp_path: Path) -> None:
 def test_bundled_networks_are_found_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "assets").mkdir()
-    monkeypatch.setattr(files.resources, "files", lambda _: tmp_path)
+    monkeypatch.setattr(files, "ASSETS", tmp_path)
     with pytest.raises(InputError, match="as geostyle fast-train writes it; none is bundled, got"):
         find_network(None, FAST)
     for name in ("fast_night", "fast_mosaic", "texnet_sand"):
-        (tmp_path / "assets" / f"{name}.safetensors").write_bytes(b"")
+        (tmp_path / f"{name}.safetensors").write_bytes(b"")
     assert list(files.bundled(FAST)) == ["mosaic", "night"]
     assert find_network("night", FAST).name == "fast_night.safetensors"
     assert find_network(None, TEXTURE).name == "texnet_sand.safetensors"

@@ -6,8 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from geostyle.feedforward.normalization import EPSILON, InstanceNorm
-from geostyle.feedforward.resize_convolution import ResizeConvolution
+from geostyle.feedforward.layers import EPSILON, InstanceNorm, ResizeConvolution
 
 
 def norm(width: int) -> InstanceNorm:

@@ -23,7 +23,7 @@ from geostyle.feedforward.onnx_export import export_onnx
 def test_onnxruntime_paints_the_same(tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = (
-        FastNetwork(FastNetworkSettings(widths=(4, 6, 8, 10), blocks=(0, 0, 1, 1)))
+        FastNetwork(FastNetworkSettings(widths=(4, 6, 8), blocks=(0, 0, 1)))
         .eval()
         .requires_grad_(False)
     )

@@ -118,7 +118,7 @@ def test_files_of_points(tmp_path: Path) -> None:
         ("a.json", "{}", "expected the keys"),
         ("a.json", '{"content": [], "geo_style": []}', "expected \\[x, y\\] pairs"),
         ("a.json", '{"content": [[1, 2]], "geo_style": [[1, 2], [3, 4]]}', "as many in both"),
-        ("a.json", '{"content": [[1, "2"]], "geo_style": [[1, 2]]}', "expected numbers"),
+        ("a.json", '{"content": [[1, "2"]], "geo_style": [[1, 2]]}', "pairs for content, got"),
         ("a.json", '{"content": [[1, NaN]], "geo_style": [[1, 2]]}', "expected finite"),
         ("a.json", "[" * 10000, "points: file"),
         ("a.csv", "content_x,content_y\n1,2\n", "columns content_x"),
@@ -212,16 +212,14 @@ def test_candidates_differ_and_do_not_depend_on_their_number(lite: FeatureExtrac
         resize(load_picture(folder / name).tensor, (96, 128)).clamp(0, 1)
         for name in ("content/coffee.jpg", "geo/coffee.jpg")
     )
-    settings = GeometrySettings(match_sizes_px=(128,), fade=False, looks=0)
+    settings = GeometrySettings("affine", match_sizes_px=(128,), fade=False, looks=0)
     a, b = (describe(picture, lite, settings) for picture in (content, style))
-    many = candidates(a, b, settings, 3)
-    few = candidates(a, b, settings, 2)
-    assert len(many) == 3 and many[0].label == "best"
-    for one, other in zip(many, few, strict=False):
-        assert torch.equal(one.estimate.parameters.theta, other.estimate.parameters.theta)
+    many = candidates(a, b, settings, 10)
+    assert 3 <= len(many) < 10 and many[0].label == "best"
     grids = [c.estimate.parameters.grid((12, 16)) for c in many]
     for i, grid in enumerate(grids):
         assert all(float((grid - earlier).norm(dim=-1).mean()) > 0.015 for earlier in grids[:i])
+    # The third of three is the third of ten.
     chosen = estimate_warp(content, style, lite, replace(settings, choose=3))
     assert torch.equal(chosen.parameters.theta, many[2].estimate.parameters.theta)
     with pytest.raises(InputError, match="choose: expected 1 to"):

@@ -27,7 +27,7 @@ from torch import Tensor  # noqa: E402
 from torch.nn.functional import pad  # noqa: E402
 
 import geostyle  # noqa: E402
-from geostyle.coords import displacement, resize  # noqa: E402
+from geostyle.coords import base_grid, resize  # noqa: E402
 from geostyle.io.images import fit_size, load_picture, save_picture  # noqa: E402
 from geostyle.warps.folds import fold_mask  # noqa: E402
 
@@ -119,7 +119,11 @@ def run(case: Case) -> tuple[str, Tensor]:
     assert (image.shape[2], image.shape[3]) == shape, (image.shape, shape)
     assert image.isfinite().all() and image.min() >= 0 and image.max() <= 1
     assert grid is None or not fold_mask(grid).any()
-    moved = 0.0 if grid is None else float(displacement(grid).abs().mean())
+    moved = (
+        0.0
+        if grid is None
+        else float((grid - base_grid((grid.shape[1], grid.shape[2]))).abs().mean())
+    )
     spread = float(image.std((2, 3)).mean())
     change = float((image - resize(case.content, (shape[0], shape[1]))).abs().mean())
     if case.plain:

@@ -9,15 +9,18 @@ from typing import Any
 import pytest
 import torch
 
-from geostyle.data.crops import bundled_pictures, hold_out
-from geostyle.data.photographs import Photographs
+from geostyle.data.crops import Photographs, bundled_pictures, hold_out
 from geostyle.errors import InputError
 from geostyle.feedforward.fast_network import FastNetworkSettings
 from geostyle.feedforward.files import FAST, TEXTURE, load_network
 from geostyle.feedforward.texture_network import TextureNetworkSettings
-from geostyle.training.fast_network import FastLearner, FastTrainSettings
-from geostyle.training.feedforward import FeedForwardLearner
-from geostyle.training.texture_network import TextureLearner, TextureTrainSettings
+from geostyle.training.feedforward import (
+    FastLearner,
+    FastTrainSettings,
+    FeedForwardLearner,
+    TextureLearner,
+    TextureTrainSettings,
+)
 
 SMALL: dict[str, Any] = {
     "style_px": 48,
@@ -78,7 +81,7 @@ def test_a_resumed_run_is_the_same_run(make: Any, common: dict[str, Any], tmp_pa
     assert any(not torch.equal(v, own[k]) for k, v in make(common).network.state_dict().items())
 
 
-@pytest.mark.parametrize(("make", "steps", "share"), [(fast, 40, 0.8), (texture, 40, 0.3)])
+@pytest.mark.parametrize(("make", "steps", "share"), [(fast, 12, 0.8), (texture, 12, 0.3)])
 def test_it_learns(make: Any, steps: int, share: float, common: dict[str, Any]) -> None:
     trainer = make({**common, "weights": None, "ema": 0.8, "lr": 0.01}, steps=steps)
     before = trainer.validate()

@@ -6,12 +6,9 @@ import dataclasses
 import datetime
 import json
 import math
-import os
-import signal
+import runpy
 import socket
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
+import train_geo
 from geostyle.cli._training import parse
 from geostyle.config import resolve
 from geostyle.data.make_settings import MakeSettings
@@ -35,6 +33,7 @@ from geostyle.training.geometry import (
     grid_error_px,
 )
 from geostyle.training.loop import plot
+from tests.reliability.forked import attempt
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -216,7 +215,9 @@ def test_two_processes_train_as_one(settings: TrainSettings, tmp_path: Path) -> 
         single.train_step()
     single.save(tmp_path / "state.safetensors")
     rate = single.train_step()["lr"]
-    torch.multiprocessing.spawn(_train_shared, (2, settings, tmp_path), nprocs=2)
+    torch.multiprocessing.start_processes(
+        _train_shared, (2, settings, tmp_path), nprocs=2, start_method="fork"
+    )
     (grads, weights, figures), (_, other, agreed) = (
         torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)
     )
@@ -260,14 +261,14 @@ def test_processes_that_are_started_again_meet_in_a_store_of_their_own(
     assert _fresh_store(patience) == {}
 
 
-def command(settings: TrainSettings, *more: str) -> list[str]:
-    return [
-        *(sys.executable, str(ROOT / "train_geo.py"), "--data", str(settings.data)),
-        *("--output", str(settings.output), "--weights", str(settings.weights)),
+def train(settings: TrainSettings) -> int:
+    """Call the script as its command line does."""
+    return train_geo.main([
+        *("--data", str(settings.data), "--output", str(settings.output)),
+        *("--weights", str(settings.weights), "--device", "cpu"),
         *("--match-px", "176", "--width", "16", "--network-lattice", "3", "--batch", "4"),
-        *("--steps", "80", "--warmup", "3", "--validate-every", "40", "--save-every", "10"),
-        *more,
-    ]
+        *("--steps", "40", "--warmup", "3", "--validate-every", "20", "--save-every", "5"),
+    ])  # fmt: skip
 
 
 def run_of(settings: TrainSettings) -> Path:
@@ -276,34 +277,20 @@ def run_of(settings: TrainSettings) -> Path:
 
 @pytest.mark.timeout(400)
 def test_a_killed_run_ends_with_the_same_weights(settings: TrainSettings, tmp_path: Path) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     straight = dataclasses.replace(settings, output=tmp_path / "straight")
-    done = subprocess.run(
-        command(straight), env=environment, capture_output=True, text=True, timeout=180
+    whole = attempt(lambda: train(straight), straight.output)
+    assert whole.status == 0, whole.output
+    # Killed by itself before one of the changes to files in the middle of the run.
+    killed = attempt(
+        lambda: train(settings), settings.output, kill_before=whole.operations * 2 // 3
     )
-    assert done.returncode == 0, done.stderr
-
-    process = subprocess.Popen(
-        command(settings), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    assert killed.status is None
     metrics = run_of(settings) / "metrics.jsonl"
-    deadline = time.monotonic() + 100
-    while time.monotonic() < deadline and not (
-        metrics.is_file() and metrics.read_bytes().count(b"\n") > 1
-    ):
-        time.sleep(0.005)
-    assert process.poll() is None, "it must be killed in the middle"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-
-    resume = [sys.executable, str(ROOT / "train_geo.py"), "--output", str(settings.output)]
-    again = subprocess.run(
-        [*resume, "--resume"], env=environment, capture_output=True, text=True, timeout=180
-    )
-    assert again.returncode == 0, again.stderr
+    assert 0 < metrics.read_bytes().count(b"\n") < 4
+    assert train_geo.main(["--output", str(settings.output), "--resume"]) == 0
     files = [run_of(s) / "state.safetensors" for s in (straight, settings)]
     (expected, _), (found, config) = (load_checkpoint(path, STATE_KIND) for path in files)
-    assert config["step"] == 80
+    assert config["step"] == 40
     assert same(expected, found)
     nets = [
         load_geometry_network(run_of(s) / "geonet.safetensors").network
@@ -311,17 +298,20 @@ def test_a_killed_run_ends_with_the_same_weights(settings: TrainSettings, tmp_pa
     ]
     assert same(nets[0].state_dict(), nets[1].state_dict())
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
-    assert [line["step"] for line in lines] == list(range(10, 81, 10))
+    assert [line["step"] for line in lines] == [10, 20, 30, 40]
     assert (run_of(settings) / "metrics.png").is_file()
 
 
-@pytest.mark.timeout(400)
-def test_the_script_says_what_is_missing(tmp_path: Path) -> None:
-    call = [sys.executable, str(ROOT / "train_geo.py"), "--data", str(tmp_path / "none")]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 2
-    assert "python data_gen/make.py" in done.stderr and done.stderr.count("\n") == 1
-    assert done.stderr.startswith("train_geo.py: error: data: expected a set of pairs")
+def test_the_script_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train_geo.py", "--data", str(tmp_path / "none")])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / "train_geo.py"), run_name="__main__")
+    error = capsys.readouterr().err
+    assert stop.value.code == 2
+    assert "python data_gen/make.py" in error and error.count("\n") == 1
+    assert error.startswith("train_geo.py: error: data: expected a set of pairs")
 
 
 def test_only_a_saved_run_is_resumed(tmp_path: Path) -> None:

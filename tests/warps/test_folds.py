@@ -170,7 +170,7 @@ def test_what_float32_cannot_hold_falls_back(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), log_size=st.floats(-3, 6), sparse=st.booleans())
 def test_nothing_folds_after_the_guard(name: str, seed: int, log_size: float, sparse: bool) -> None:
     family = make_family(name)

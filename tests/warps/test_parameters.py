@@ -186,7 +186,7 @@ def test_missing_files_and_folders_give_one_line(tmp_path: Path) -> None:
             WarpParameters.load(path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_mutilated_files_never_crash(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     folder = tmp_path_factory.mktemp("fuzz")
