@@ -1,11 +1,14 @@
-"""The errors a user can fix: always one line, naming the argument."""
+"""The errors a user can fix: always one line, naming the argument; and those that may pass."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
 import re
 import reprlib
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -32,3 +35,23 @@ def is_number(value: Any) -> bool:
     if isinstance(value, bool):
         return False
     return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
+def one_line(error: BaseException, longest: int = 160) -> str:
+    """The reason that an error gives, without line breaks and cut to a length."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())[:longest]
+
+
+@contextlib.contextmanager
+def accessory(name: str) -> Iterator[None]:
+    """Make something beside the result, whose failure is one line on stderr and no more.
+
+    A disk that is full, and whatever else a user can fix, still raises.
+    """
+    try:
+        yield
+    except GeostyleError:
+        raise
+    except Exception as error:
+        print(f"{name}: not written ({one_line(error)})", file=sys.stderr)

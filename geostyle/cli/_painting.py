@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import signal
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +17,10 @@ from tqdm import tqdm
 
 from geostyle import config
 from geostyle.cli import EXIT_INTERRUPTED
-from geostyle.cli._streams import accessory
 from geostyle.config import check, setting
 from geostyle.coords import Size, resize
 from geostyle.device import resolve_device, resolve_precision, seed_everything
-from geostyle.errors import InputError
+from geostyle.errors import InputError, accessory
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.files import write_json
 from geostyle.io.images import fit_size, load_picture, save_picture, to_uint8
@@ -31,7 +28,7 @@ from geostyle.io.originals import keep_originals
 from geostyle.io.runs import RunFolder
 from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture import Progress
-from geostyle.texture.interrupts import StopPainting
+from geostyle.texture.interrupts import stopping_between_steps
 from geostyle.texture.optimizer import NotFiniteError
 
 Callback = Callable[[Progress], None]
@@ -256,40 +253,6 @@ def keeping_last_good(run: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stopping_between_steps(bar: tqdm[Any]) -> Iterator[Callable[[], None]]:
-    """Defer a first Ctrl-C, SIGTERM or SIGHUP to the next call of the function given.
-
-    That function raises it; a second signal is raised at once. Signals that the process was
-    started to ignore stay ignored.
-    """
-    asked = False
-
-    def ask(*_: object) -> None:
-        nonlocal asked
-        if asked:
-            raise StopPainting
-        asked = True
-        bar.write("stopping after this step; press Ctrl-C again to stop immediately")
-
-    def stop_if_asked() -> None:
-        if asked:
-            raise StopPainting
-
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        numbers = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
-        known = {number: signal.getsignal(number) for number in numbers if number is not None}
-        before = {n: handler for n, handler in known.items() if handler != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield stop_if_asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
 def progress(
     run: RunFolder, n_pictures: int, iterations: Sequence[int]
 ) -> Iterator[tuple[Callback, Callable[[], None]]]:
@@ -319,7 +282,7 @@ def progress(
     total = n_pictures * sum(iterations)
     with (
         tqdm(total=total, unit="step", dynamic_ncols=True, disable=not total) as bar,
-        stopping_between_steps(bar) as stop_if_asked,
+        stopping_between_steps(bar.write) as stop_if_asked,
         keeping_last_good(run),
     ):
         yield show, stop_if_asked

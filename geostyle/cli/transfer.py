@@ -24,11 +24,10 @@ from geostyle.cli import _unfinished as unfinished
 from geostyle.cli._animation import Animation, AnimationSettings
 from geostyle.cli._geometry import describe, save_choices, save_geometry
 from geostyle.cli._output import OutputSettings
-from geostyle.cli._painting import keeping_last_good, stopping_between_steps
-from geostyle.cli._streams import accessory
+from geostyle.cli._painting import keeping_last_good
 from geostyle.config import check, setting
 from geostyle.coords import resize, size_of
-from geostyle.errors import InputError
+from geostyle.errors import InputError, accessory
 from geostyle.io.files import check_folder
 from geostyle.io.images import SUFFIXES, Picture, as_mask, fit_size, load_picture, save_picture
 from geostyle.io.originals import keep_originals, saved_job
@@ -45,6 +44,7 @@ from geostyle.pipeline import (
 from geostyle.report.html import write_report
 from geostyle.report.run_files import PREVIEW_FILE, SOURCE_FILE, save_source
 from geostyle.texture import Finished, PaintOptions, Progress
+from geostyle.texture.interrupts import stopping_between_steps
 from geostyle.warps import WarpParameters
 
 VERB = "transfer"
@@ -358,6 +358,6 @@ def progress_bar(
     done = sum(len(level.steps) for level in finished.history) if finished else 0
     with (
         tqdm(initial=done, unit="step", dynamic_ncols=True) as bar,
-        stopping_between_steps(bar) as stop_if_asked,
+        stopping_between_steps(bar.write) as stop_if_asked,
     ):
         yield show

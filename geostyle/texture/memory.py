@@ -9,17 +9,13 @@ at most 1.19 times the estimate.
 
 from __future__ import annotations
 
-import contextlib
-import math
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from geostyle.coords import Size
+from geostyle.device import available_bytes, resident_bytes
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
@@ -143,64 +139,6 @@ def smaller_tiles(settings: TextureSettings, size: Size) -> TextureSettings | No
         if MIN_TILE_PX <= way.tile_px <= half and (-way.tile_px, way.blocks) > tried:
             return replace(settings, tile_px=way.tile_px, tile_blocks=way.blocks)
     return None
-
-
-def resident_bytes() -> float:
-    """Resident memory of this process (its peak on macOS, 0 where the system has no figure)."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-        return float(pages) * os.sysconf("SC_PAGE_SIZE")
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak) * (1 if sys.platform == "darwin" else 1024)
-
-
-def available_bytes(device: torch.device) -> float:
-    """Free memory: of the GPU, or of the machine within this process's limits."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    found = [math.inf]
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found += [1024 * float(k.split()[1]) for k in lines if k.startswith("MemAvailable")]
-    found.append(group_bytes())
-    if sys.platform == "darwin":
-        found.append(0.6 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return min(found)
-
-
-def group_bytes(root: Path = Path("/")) -> float:
-    """Free memory within the limits of this process's control groups; infinite without any.
-
-    The process's own group and all above it are asked, of version 1 and 2. In a container its
-    path may name groups outside, which are not there: the mount's own files count then.
-
-    Args: root, folder that holds ``proc`` and ``sys``.
-    """
-    lines: list[str] = []
-    with contextlib.suppress(OSError, ValueError):
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    own = {"": "/", "memory": "/"}  # path by controller; version 2 has one for all
-    for _, names, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
-        own |= dict.fromkeys(names.split(","), path)
-    mount, found = root / "sys/fs/cgroup", [math.inf]
-    for top, path, limit, usage in (
-        (mount, own[""], "memory.max", "memory.current"),
-        (mount / "unified", own[""], "memory.max", "memory.current"),
-        (mount / "memory", own["memory"], "memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
-        parts = [part for part in path.split("/") if part not in ("", "..")]
-        for depth in range(len(parts) + 1):
-            group = top.joinpath(*parts[:depth])
-            with contextlib.suppress(OSError, ValueError):
-                most = float((group / limit).read_text(encoding="ascii"))
-                used = float((group / usage).read_text(encoding="ascii"))
-                found.append(max(0.0, most - used))
-    return min(found)
 
 
 def allowed_bytes(settings: TextureSettings, device: torch.device) -> float:
