@@ -8,6 +8,8 @@ the interpreter ends: with its last flush of the streams.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import itertools
 import json
 import os
@@ -19,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -45,7 +47,7 @@ class Case:
     groups: folder with the files of control groups, as in the root; empty for the real ones.
     signal: number of a signal that the command gets; 0 for none.
     struck: function, as module:name, at whose second call it gets it.
-    fresh: whether matplotlib and torch's compiler, which read the environment, are not imported yet.
+    fresh: whether matplotlib and torch's compiler are not imported yet: they read the environment.
     """
 
     argv: list[str]
@@ -188,16 +190,32 @@ def main() -> None:
         import_module(f"geostyle.cli.{name}")
     assert "matplotlib" not in sys.modules  # it reads the environment when it is imported
     torch.set_num_threads(1)
+    gc.freeze()  # forks share what is never looked at again
     case = serve(sys.stdin, sys.stdout, False)
     if case is None:
         return
     surround(case)
-    if case.argv[0].endswith(".py"):
-        sys.argv = case.argv
-        runpy.run_path(str(ROOT / case.argv[0]), run_name="__main__")
-    else:
-        sys.argv = ["geostyle", *case.argv]
-        runpy.run_module("geostyle", run_name="__main__")
+    try:
+        if case.argv[0].endswith(".py"):
+            sys.argv = case.argv
+            runpy.run_path(str(ROOT / case.argv[0]), run_name="__main__")
+        else:
+            sys.argv = ["geostyle", *case.argv]
+            runpy.run_module("geostyle", run_name="__main__")
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else 1)
+
+
+def leave(status: int) -> NoReturn:
+    """End as the interpreter does, without taking apart what the host has imported."""
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            status = 120
+    os._exit(status)
 
 
 if __name__ == "__main__":

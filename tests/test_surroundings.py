@@ -1,21 +1,18 @@
-"""Commands finish their work in surroundings that lack what is beside the point, or say what lacks."""
+"""Commands finish their work where what is beside the point lacks, or say what lacks."""
 
 from __future__ import annotations
 
-import json
-import os
+import re
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.host import ROOT, Case, Host, host
+from tests.host import Case, Host, host
 from tests.pictures import picture_file
 
 GB = 1_000_000_000
@@ -73,7 +70,7 @@ COMMANDS = {
         struck="geostyle.cli.texnet_sample:sample",
     ),
     "fast-apply": Command(
-        "fast-apply fast.safetensors folder {} --device cpu --precision float32", "a.png"
+        "fast-apply fast.safetensors folder {} --device cpu --size 32 --precision float32", "a.png"
     ),
 }  # fmt: skip
 QUICK = ("transfer", "texture", "batch", "fast-train")
@@ -86,11 +83,14 @@ class World:
     host: Host
     folder: Path
     plain: dict[str, bytes]
+    commands: Mapping[str, Command] = field(default_factory=lambda: COMMANDS)
 
     def run(self, name: str, output: Path, **surroundings: Any) -> tuple[int, str, str]:
         """Exit status, standard output and standard error of a command."""
         streams = {"1": str(output) + ".out", "2": str(output) + ".err"}
-        case = Case(COMMANDS[name].words(output), **{"folder": str(self.folder), **surroundings})
+        case = Case(
+            self.commands[name].words(output), **{"folder": str(self.folder), **surroundings}
+        )
         status = self.host.run(replace(case, streams={**streams, **case.streams}))
         texts = (Path(p).read_text("utf-8", "replace") if Path(p).is_file() else ""
                  for p in streams.values())  # fmt: skip
@@ -111,9 +111,7 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(
-    tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path
-) -> Iterator[World]:
+def world(tmp_path_factory: pytest.TempPathFactory, tiny_weights: Path) -> Iterator[World]:
     from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings
     from geostyle.feedforward.files import save_network
     from geostyle.feedforward.texture_network import TextureNetwork, TextureNetworkSettings
@@ -204,9 +202,54 @@ def test_signals_end_with_the_best_so_far(
     if number == signal.SIGHUP and name in QUICK[1:]:
         pytest.skip("as for SIGTERM")
     command = COMMANDS[name]
-    status, out, err = world.run(
-        name, tmp_path / "o", signal=int(number), struck=command.struck
-    )
+    status, out, err = world.run(name, tmp_path / "o", signal=int(number), struck=command.struck)
     assert status == 130, err
     assert "interrupted" in out + err
     assert (tmp_path / "o" / (command.interrupted or command.result)).is_file(), out
+
+
+def faked_groups(root: Path, version: int) -> Path:
+    """The files of a control group that has used all of its memory."""
+    line, folder, names = {
+        1: ("5:cpu,memory:/job", "memory/job", ("limit_in_bytes", "usage_in_bytes")),
+        2: ("0::/job/step", "job", ("max", "current")),
+    }[version]
+    files = {"proc/self/cgroup": line}
+    files |= {f"sys/fs/cgroup/{folder}/memory.{name}": str(GB) for name in names}
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(f"{text}\n")
+    return root
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("version", [1, 2])
+def test_memory_is_checked_first(world: World, tmp_path: Path, name: str, version: int) -> None:
+    output = tmp_path / "o"
+    groups = str(faked_groups(tmp_path / "root", version))
+    status, out, err = world.run(name, output, groups=groups)
+    assert status == 2 and "size_px: expected a size that fits 0.0 GB of memory" in out + err
+    assert not list(output.rglob("*.png")) and not list(output.rglob("*.safetensors"))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("-size 32", "-size 32768", "expected a size that fits|expected 32 to 4096"),
+        ("{}", "/dev/null/x", "output: expected a writable path"),
+        ("--size 32", "--size 32 --memory-gb 0.3", "size_px: expected a size|memory_gb: expected"),
+    ],
+)  # fmt: skip
+def test_a_dry_run_checks_memory_and_output(
+    world: World, tmp_path: Path, name: str, before: str, after: str, words: str
+) -> None:
+    command = COMMANDS[name]
+    if before not in command.argv or ("memory" in after and "transfer" not in name):
+        pytest.skip("has no such setting")
+    argv = command.argv.replace(before, after) + " --dry-run"
+    changed = replace(world, commands={name: replace(command, argv=argv)})
+    status, out, err = changed.run(name, tmp_path / "o")
+    assert status == 2 and re.search(words, out + err), out + err
+    assert len(err.splitlines()) <= 1
+    assert not (tmp_path / "o").exists()

@@ -1,4 +1,4 @@
-"""What surrounds a command and must not end it: streams, signals, the choice of a drawing backend."""
+"""What surrounds a command and must not end it: streams, signals, drawing, temporary files."""
 
 from __future__ import annotations
 

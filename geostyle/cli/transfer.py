@@ -141,10 +141,8 @@ def main(argv: Sequence[str]) -> int:
         if len(job.tex_style) > 1:
             names = ", ".join(path.name for path in job.tex_style)
             print(f"tex_style: the textures of {len(job.tex_style)} pictures are mixed: {names}")
-        if args.dry_run:
-            transfer.check()
-            return 0
-        return transfer.run()
+        transfer.check()
+        return 0 if args.dry_run else transfer.run()
 
 
 def add_resume(parser: argparse.ArgumentParser) -> None:
@@ -203,14 +201,14 @@ class Transfer:
         self.started = time.monotonic()
 
     def check(self) -> None:
-        """Check what a run would need before it computes: memory and the folder of its output.
+        """Check what a run needs before it computes: memory and the folder of its output.
 
         Raises: InputError where something is missing.
         """
         job = self.job
         n_painted = 0 if job.preview else len(job.tex_style)
-        self.pipe.check_memory(self.content.tensor, n_painted, self.theta)
         check_folder(job.output)
+        self.pipe.check_memory(self.content.size, n_painted, self.theta)
 
     def run(self) -> int:
         """Transfer, save, report; the exit status."""

@@ -18,6 +18,7 @@ from geostyle.coords import Size
 from geostyle.device import available_bytes, resident_bytes
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
+from geostyle.texture.optimizer import OptimizerSettings
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 from geostyle.texture.settings import MIN_TILE_PX, TextureSettings
 from geostyle.texture.tiles import Tiling
@@ -81,7 +82,7 @@ def hungriest(networks: Sequence[FeatureExtractor], size: Size) -> FeatureExtrac
     return max(networks, key=lambda network: peak_bytes(network, size))
 
 
-def vectors_held(settings: TextureSettings) -> int:
+def vectors_held(settings: OptimizerSettings) -> int:
     """Copies of the picture's pixels that live together: pairs, gradients, trials, the best."""
     if settings.optimizer == "adam":
         return 13
@@ -164,6 +165,22 @@ def check_warp_fits(size: Size, settings: TextureSettings | None = None) -> None
     """
     available = allowed_bytes(settings or TextureSettings(), torch.device("cpu"))
     choose_tiling(lambda size, _: WARP_BYTES * size[0] * size[1], size, available, ())
+
+
+def check_descent_fits(
+    network: FeatureExtractor, size: Size, settings: OptimizerSettings, batch: int = 1
+) -> None:
+    """Check that pictures of `size` (H, W) can be painted whole, before anything is computed.
+
+    Args: batch, pictures painted at once.
+    Raises: InputError naming the largest size that fits.
+    """
+    vectors = vectors_held(settings)
+
+    def needed(size: Size, _: Tiling | None) -> float:
+        return peak_bytes(network, size, batch=batch, vectors=vectors)
+
+    choose_tiling(needed, size, available_bytes(network.mean.device), ())
 
 
 def choose_tiling(

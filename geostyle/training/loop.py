@@ -16,7 +16,7 @@ from tqdm import tqdm
 from geostyle import config
 from geostyle.distributed import Processes, join_processes
 from geostyle.errors import InputError, accessory
-from geostyle.io.files import atomic_path, make_folder, read_metrics
+from geostyle.io.files import atomic_path, check_folder, make_folder, read_metrics
 from geostyle.io.runs import RunFolder
 from geostyle.texture.interrupts import stopping_between_steps
 from geostyle.training.learner import Learner, LoopSettings
@@ -50,8 +50,7 @@ def run_training(
     with join_processes(settings.device) as processes, ExitStack() as stack:
         if processes.first:
             print("settings:", *config.dump_yaml(settings).splitlines(), sep="\n  ")
-            if folder is not None and not dry_run:
-                make_folder(folder)  # a path that cannot be written fails before hours of work
+            check_folder(folder or settings.parent)  # before hours of work
         learner = make(settings, processes)
         if processes.first and learner.notes:
             print(*learner.notes, sep="\n")
@@ -60,6 +59,8 @@ def run_training(
         learner.prepare()
         run = None
         if processes.first:
+            if folder is not None:
+                make_folder(folder)
             run = open_run(learner, verb, folder)
             stack.callback(run.close)
             folder = run.path
