@@ -27,6 +27,8 @@ from geostyle.data.make_settings import MakeSettings  # noqa: E402
 from geostyle.data.manifest import PREVIEW, SKIPPED, Pair  # noqa: E402
 from geostyle.data.workers import make_all  # noqa: E402
 from geostyle.distributed import Processes, join_processes  # noqa: E402
+from geostyle.io.files import check_folder  # noqa: E402
+from geostyle.texture.memory import check_warp_fits  # noqa: E402
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,6 +44,8 @@ def main(argv: Sequence[str]) -> int:
         if processes.first:
             print("settings:", *config.dump_yaml(settings).splitlines(), sep="\n  ")
             print(describe(generator))
+        check_folder(settings.output)
+        check_warp_fits((settings.size_px, settings.size_px))
         if args.dry_run:
             return 0
         if processes.first:

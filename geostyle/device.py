@@ -1,13 +1,15 @@
-"""Devices, precisions, random seeds, and the caller's settings of torch."""
+"""Devices and their memory, precisions, random seeds, and the caller's settings of torch."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
 import functools
+import math
 import random
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from geostyle.errors import InputError
@@ -216,3 +218,51 @@ def resolve_precision(precision: str, device: torch.device) -> torch.dtype:
         asked = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         native = device.type == "cpu" and any(getattr(torch.cpu, a, bool)() for a in asked)
     return torch.bfloat16 if native else torch.float32
+
+
+def resident_bytes() -> float:
+    """Memory that this process holds."""
+    import psutil
+
+    return float(psutil.Process().memory_info().rss)
+
+
+def available_bytes(device: torch.device) -> float:
+    """Free memory: of the GPU, or of the machine within this process's limits."""
+    import psutil
+    import torch
+
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return min(float(psutil.virtual_memory().available), group_bytes())
+
+
+def group_bytes(root: Path = Path("/")) -> float:
+    """Free memory within the limits of this process's control groups; infinite without any.
+
+    The process's own group and all above it are asked, of version 1 and 2. In a container its
+    path may name groups outside, which are not there: the mount's own files count then.
+
+    Args: root, folder that holds ``proc`` and ``sys``.
+    """
+    lines: list[str] = []
+    with contextlib.suppress(OSError, ValueError):
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    own = {"": "/", "memory": "/"}  # path by controller; version 2 has one for all
+    for _, names, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
+        own |= dict.fromkeys(names.split(","), path)
+    mount, found = root / "sys/fs/cgroup", [math.inf]
+    for top, path, limit, usage in (
+        (mount, own[""], "memory.max", "memory.current"),
+        (mount / "unified", own[""], "memory.max", "memory.current"),
+        (mount / "memory", own["memory"], "memory.limit_in_bytes", "memory.usage_in_bytes"),
+    ):
+        parts = [part for part in path.split("/") if part not in ("", "..")]
+        for depth in range(len(parts) + 1):
+            group = top.joinpath(*parts[:depth])
+            with contextlib.suppress(OSError, ValueError):
+                most = float((group / limit).read_text(encoding="ascii"))
+                used = float((group / usage).read_text(encoding="ascii"))
+                found.append(max(0.0, most - used))
+    return min(found)

@@ -1,4 +1,4 @@
-"""The errors a user can fix: always one line, naming the argument."""
+"""The errors a user can fix: always one line, naming the argument; and those that may pass."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 import numbers
 import re
 import reprlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,9 +30,11 @@ def brief(value: Any) -> str:
         return "a huge number"
 
 
-def one_line(error: BaseException, limit: int = 120) -> str:
-    """Return the text of an error on one line of at most `limit` characters, or its type's name."""
-    text = f"no {error}" if isinstance(error, KeyError) else str(error)
+def one_line(error: BaseException, limit: int = 160) -> str:
+    """Return the reason that an error gives on one line of at most `limit` characters."""
+    text = getattr(error, "strerror", None) or str(error)
+    if isinstance(error, KeyError):
+        text = f"no {error}"
     return " ".join(text.split())[:limit] or type(error).__name__
 
 
@@ -52,3 +55,17 @@ def is_number(value: Any) -> bool:
     if isinstance(value, bool):
         return False
     return isinstance(value, numbers.Real) and math.isfinite(value)
+
+
+@contextlib.contextmanager
+def accessory(name: str) -> Iterator[None]:
+    """Make something beside the result, whose failure is one line on stderr and no more.
+
+    A disk that is full, and whatever else a user can fix, still raises.
+    """
+    try:
+        yield
+    except GeostyleError:
+        raise
+    except Exception as error:
+        print(f"{name}: not written ({one_line(error)})", file=sys.stderr)

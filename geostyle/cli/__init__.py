@@ -52,12 +52,12 @@ def guarded(
 
     Returns: the exit status: that of `main`, 2 after an error, 130 after Ctrl-C.
     """
-    from geostyle.cli._streams import steady_streams
+    from geostyle.cli._streams import no_accessories, signals_as_ctrl_c, steady_streams
 
     # Names of files that are not UTF-8 are shown as well as they can be.
     with contextlib.suppress(AttributeError, ValueError):
         sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    with steady_streams():
+    with steady_streams(), signals_as_ctrl_c(), no_accessories():
         return _guarded(prog, main, argv, hint)
 
 
@@ -71,6 +71,9 @@ def _guarded(prog: str, main: Callable[[list[str]], int], argv: Sequence[str], h
         if not _out_of_memory(error):
             raise
         print(f"{prog}: error: not enough memory; try a smaller --size", file=sys.stderr)
+        return EXIT_ERROR
+    except OSError as error:  # of a disk or a network: nothing that a traceback explains
+        print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:
         print(f"{prog}: interrupted{hint and '; '}{hint}", file=sys.stderr)

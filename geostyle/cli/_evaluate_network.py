@@ -12,7 +12,7 @@ from geostyle.config import check, setting
 from geostyle.device import resolve_device
 from geostyle.evaluation.metrics import Reliability, reliability_table
 from geostyle.features.extractor import FeatureExtractor, load_features
-from geostyle.io.files import write_json
+from geostyle.io.files import check_folder, write_json
 
 S = TypeVar("S")
 
@@ -42,6 +42,13 @@ def parse(
     settings, args = config.parse(
         settings_class, argv, prog=f"geostyle evaluate {benchmark}", description=description
     )
+    for path, field, _, _ in config.leaves(settings_class):
+        if field.name in ("json", "sheet"):
+            owner: Any = settings
+            for part in path.split("."):
+                owner = getattr(owner, part)
+            if owner is not None:
+                check_folder(owner.parent)
     if args.dry_run:
         print("settings:", *config.dump_yaml(settings).splitlines(), sep="\n  ")
     return settings, args.dry_run

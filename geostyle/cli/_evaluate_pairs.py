@@ -11,7 +11,7 @@ from tqdm import tqdm
 from geostyle import config
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.io.files import write_json
+from geostyle.io.files import check_folder, write_json
 from geostyle.io.runs import RunFolder
 from geostyle.pipeline import Pipeline, TransferSettings
 from geostyle.report.gallery import PicturePair, Shown, cross_pairs, read_pairs, show
@@ -52,6 +52,7 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
     size_px = settings.transfer.size_px or SIZE_PX
     pipe = Pipeline(replace(settings.transfer, size_px=size_px))
     networks = pipe.networks(texture=False)
+    check_folder(settings.output)
     if args.dry_run:
         print(*(f"{pair.content} -> {pair.geo_style}" for pair in pairs), sep="\n")
         return 0

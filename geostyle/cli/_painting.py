@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import signal
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,19 +17,27 @@ from tqdm import tqdm
 
 from geostyle import config
 from geostyle.cli import EXIT_INTERRUPTED
-from geostyle.cli._streams import accessory
 from geostyle.config import check, setting
-from geostyle.coords import Size, resize
-from geostyle.device import resolve_device, resolve_precision, seed_everything
-from geostyle.errors import InputError
+from geostyle.coords import Size, resize, size_of
+from geostyle.device import available_bytes, resolve_device, resolve_precision, seed_everything
+from geostyle.errors import InputError, accessory
 from geostyle.features.extractor import FeatureExtractor, load_features
-from geostyle.io.files import write_json
-from geostyle.io.images import fit_size, load_picture, save_picture, to_uint8
+from geostyle.io.files import check_folder, write_json
+from geostyle.io.images import (
+    Picture,
+    check_shape_kept,
+    fit_size,
+    load_picture,
+    save_picture,
+    to_uint8,
+)
 from geostyle.io.originals import keep_originals
 from geostyle.io.runs import RunFolder
 from geostyle.report.sheet import Panel, save_sheet
 from geostyle.texture import Progress
-from geostyle.texture.interrupts import StopPainting
+from geostyle.texture.descent import DescentSettings
+from geostyle.texture.interrupts import stopping_between_steps
+from geostyle.texture.memory import check_descent_fits, check_warp_fits, choose_tiling
 from geostyle.texture.optimizer import NotFiniteError
 
 Callback = Callable[[Progress], None]
@@ -124,6 +130,10 @@ class PaintingJob(ABC):
         """Return the network."""
         return vars(self)["network"].load()
 
+    def canvas(self, inputs: Mapping[str, Tensor]) -> Size:
+        """Return the (H, W) of the pictures that are painted; default the first input's."""
+        return size_of(next(iter(inputs.values())))
+
     @abstractmethod
     def plan(self, network: Any) -> Sequence[Any]:
         """Return a description of each picture to paint, for `paint`.
@@ -156,10 +166,11 @@ def run_job(
     inputs = job.read()
     network = job.load()
     print("settings:", *config.dump_yaml(job).splitlines(), sep="\n  ")
-    plan = job.plan(network)
+    plan, settings = job.plan(network), vars(job)
+    check_fits(network, job.canvas(inputs), job)
+    check_folder(settings["output"])
     if args.dry_run:
         return 0
-    settings = vars(job)
     seed = settings["seed"] if "seed" in settings else settings["network"].seed
     like = getattr(network, "mean", torch.zeros(1))
     placed = {name: picture.to(like) for name, picture in inputs.items()}
@@ -172,7 +183,8 @@ def run_job(
         run.save_settings(job)
         for name, picture in inputs.items():
             save_picture(picture, run.file(f"inputs/{name}.png"))
-        with progress(run, len(plan), _iterations(job)) as (callback, stop_if_asked):
+        steps = sum(_descent(job).iterations) if isinstance(network, FeatureExtractor) else 0
+        with progress(run, len(plan), steps) as (callback, stop_if_asked):
             tools = Tools(placed, network, {"seed": seed, "callback": callback})
             for one in plan:
                 started = time.monotonic()
@@ -201,12 +213,6 @@ def run_job(
     return EXIT_INTERRUPTED if interrupted else 0
 
 
-def _iterations(job: PaintingJob) -> list[int]:
-    """Return the optimizer's steps at each level of one picture; none without an optimizer."""
-    flat = config.flatten(config.to_dict(job))
-    return next((value for key, value in flat.items() if key.endswith("descent.iterations")), [])
-
-
 def save(run: RunFolder, painted: Painted) -> list[Panel]:
     """Save a picture and what is derived from it; return their panels of the contact sheet."""
     path = run.file(painted.name)
@@ -226,8 +232,40 @@ def read(path: Path | None, name: str, size_px: int | None) -> Tensor:
     if path is None:
         raise InputError(f"{name}: expected a picture file, got none")
     picture = load_picture(path, name=name)
-    target = size_px or min(DEFAULT_PX, max(picture.size))
-    return resize(picture.tensor, fit_size(picture.size, target)).clamp(0, 1)
+    return at_size(picture, size_px or min(DEFAULT_PX, max(picture.size)))
+
+
+def at_size(picture: Picture, size_px: int) -> Tensor:
+    """Return a picture (1, 3, H, W) with a long side of `size_px`.
+
+    Raises: InputError where that would squeeze it, or takes more memory than there is.
+    """
+    size = fit_size(picture.size, size_px)
+    check_shape_kept(picture.size, size_px)
+    check_warp_fits(size)
+    return resize(picture.tensor, size).clamp(0, 1)
+
+
+def check_fits(network: Any, size: Size, job: Any = None) -> None:
+    """Check that a picture of `size` (H, W) can be painted, by an optimizer or in one pass.
+
+    Args: job, settings with those of the optimizer somewhere among them.
+    Raises: InputError naming the largest size that fits.
+    """
+    if isinstance(network, FeatureExtractor):
+        check_descent_fits(network, size, _descent(job))
+    else:
+        weight = network.out.weight
+        pixel_bytes = network.bytes_per_channel * weight.shape[1]
+        available = available_bytes(weight.device)
+        choose_tiling(lambda size, _: pixel_bytes * size[0] * size[1], size, available, ())
+
+
+def _descent(job: Any) -> DescentSettings:
+    """The settings of the optimizer, in a section of a section."""
+    sections = [value for value in vars(job).values() if hasattr(value, "descent")]
+    found: DescentSettings = sections[0].descent
+    return found
 
 
 def parse_size(text: str | None) -> Size | None:
@@ -256,44 +294,12 @@ def keeping_last_good(run: RunFolder) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def stopping_between_steps(bar: tqdm[Any]) -> Iterator[Callable[[], None]]:
-    """Defer a first Ctrl-C, SIGTERM or SIGHUP to the next call of the function given.
-
-    That function raises it; a second signal is raised at once. Signals that the process was
-    started to ignore stay ignored.
-    """
-    asked = False
-
-    def ask(*_: object) -> None:
-        nonlocal asked
-        if asked:
-            raise StopPainting
-        asked = True
-        bar.write("stopping after this step; press Ctrl-C again to stop immediately")
-
-    def stop_if_asked() -> None:
-        if asked:
-            raise StopPainting
-
-    before: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        numbers = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
-        known = {number: signal.getsignal(number) for number in numbers if number is not None}
-        before = {n: handler for n, handler in known.items() if handler != signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield stop_if_asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextlib.contextmanager
 def progress(
-    run: RunFolder, n_pictures: int, iterations: Sequence[int]
+    run: RunFolder, n_pictures: int, steps: int
 ) -> Iterator[tuple[Callback, Callable[[], None]]]:
     """Show and log every step of the optimizer; Ctrl-C ends the painting after its step.
+
+    Args: steps, of the optimizer for each picture; 0 without one.
 
     Yields: the callback for a step, and the function that raises a Ctrl-C that was pressed.
     """
@@ -316,10 +322,9 @@ def progress(
         )  # fmt: skip
         stop_if_asked()
 
-    total = n_pictures * sum(iterations)
     with (
-        tqdm(total=total, unit="step", dynamic_ncols=True, disable=not total) as bar,
-        stopping_between_steps(bar) as stop_if_asked,
+        tqdm(total=n_pictures * steps, unit="step", dynamic_ncols=True, disable=not steps) as bar,
+        stopping_between_steps(bar.write) as stop_if_asked,
         keeping_last_good(run),
     ):
         yield show, stop_if_asked

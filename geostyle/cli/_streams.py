@@ -1,10 +1,13 @@
-"""Standard streams that never end a command: closed, full, or without the letters it prints."""
+"""What surrounds a command and must not end it: streams, signals, drawing, temporary files."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -80,17 +83,41 @@ def steady_streams() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def accessory(name: str) -> Iterator[None]:
-    """Make something beside the result, whose failure is one line and no more.
+def signals_as_ctrl_c() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a command like Ctrl-C, except where they are ignored already."""
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = (getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP"))
+        before = {number: signal.getsignal(number) for number in numbers if number is not None}
 
-    A disk that is full, and whatever else a user can fix, still ends the command.
-    """
-    from geostyle.errors import GeostyleError
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
 
+    before = {number: handler for number, handler in before.items() if handler == signal.SIG_DFL}
+    for number in before:
+        signal.signal(number, interrupt)
     try:
         yield
-    except GeostyleError:
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        print(f"{name}: not written ({reason})", file=sys.stderr)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def no_accessories() -> Iterator[None]:
+    """Do without what libraries ask for when they are imported, and a command does not need.
+
+    MPLBACKEND may name a backend that is not installed, where no windows are opened. Where no
+    folder for temporary files can be written to, memory takes the place of one.
+    """
+    asked, before = os.environ.pop("MPLBACKEND", None), tempfile.tempdir
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        tempfile.tempdir = "/dev/shm"
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        if asked is not None:
+            os.environ["MPLBACKEND"] = asked

@@ -22,8 +22,8 @@ from geostyle.cli import EXIT_ERROR, EXIT_INTERRUPTED
 from geostyle.cli.transfer import Job, load_optional
 from geostyle.config import setting
 from geostyle.errors import InputError
-from geostyle.io.files import read_metrics
-from geostyle.io.images import Picture, list_pictures, load_picture
+from geostyle.io.files import check_folder, make_folder, read_metrics
+from geostyle.io.images import Picture, list_pictures, load_picture, picture_size
 from geostyle.io.runs import RunFolder
 from geostyle.pipeline import Pipeline
 from geostyle.texture import Progress
@@ -105,10 +105,11 @@ def main(argv: Sequence[str]) -> int:
     networks = pipe.networks(
         geometry=job.compares_pictures, texture=bool(job.tex_style) and not job.preview
     )
+    check_claim(job)
     if args.dry_run:
-        print(*(f"{unit.content} -> {unit.name}" for unit in units), sep="\n")
-        return 0
-    run = RunFolder(claim(job))
+        return preview(units, job, pipe)
+    make_folder(job.output)
+    run = RunFolder(job.output)
     with run.lock():
         if not run.file(SETTINGS).is_file():  # first: they make the folder one of a batch
             run.save_settings(job)
@@ -157,19 +158,31 @@ def list_units(job: BatchJob) -> list[Unit]:
     return units
 
 
-def claim(job: BatchJob) -> Path:
-    """The folder of the results; created where it is missing.
+def preview(units: list[Unit], job: BatchJob, pipe: Pipeline) -> int:
+    """Print what would be made, and which pictures would be skipped; the exit status."""
+    theta = WarpParameters.load(job.theta) if job.theta else None
+    skipped = 0
+    for unit in units:
+        try:
+            size = picture_size(unit.content)
+            pipe.check_memory(size, 0 if job.preview else len(unit.tex_style), theta)
+            print(f"{unit.content} -> {unit.name}")
+        except InputError as error:
+            skipped += 1
+            print(f"{unit.content}: skipped, {error}")
+    return EXIT_ERROR if skipped == len(units) else 0
+
+
+def check_claim(job: BatchJob) -> None:
+    """Check that the folder of the results can be written to, and is one of this batch.
 
     Raises: InputError where it holds anything but results of the same settings.
     """
     folder, own = job.output, _comparable(job)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    check_folder(folder)
+    others: list[str] = []
+    if folder.is_dir():
         others = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
-    except OSError as error:
-        raise InputError(
-            f"output: expected a writable folder, got {str(folder)!r} ({error.strerror})"
-        ) from error
     if (folder / SETTINGS).is_file():
         # Resolved, so that settings added since take their defaults.
         before = _comparable(config.resolve(BatchJob, folder / SETTINGS))
@@ -185,7 +198,6 @@ def claim(job: BatchJob) -> Path:
             f"output: expected an empty folder or one of a batch, got {str(folder)!r} "
             f"(with {others[0]!r})"
         )
-    return folder
 
 
 def transfer_all(units: list[Unit], job: BatchJob, pipe: Pipeline, run: RunFolder) -> int:

@@ -20,13 +20,21 @@ from torch import Tensor
 from tqdm import tqdm
 
 from geostyle import config
+from geostyle.cli._painting import at_size, check_fits
 from geostyle.config import check, setting
-from geostyle.coords import resize
 from geostyle.device import own_world, resolve_device, resolve_precision
 from geostyle.errors import InputError
 from geostyle.feedforward.fast_network import FastNetwork, noise_place
 from geostyle.feedforward.files import FAST, SUFFIX, bundled, find_network, load_network
-from geostyle.io.images import SUFFIXES, fit_size, list_pictures, load_picture, save_picture
+from geostyle.io.files import check_folder
+from geostyle.io.images import (
+    SUFFIXES,
+    fit_size,
+    list_pictures,
+    load_picture,
+    picture_size,
+    save_picture,
+)
 
 WRITTEN = (".png", ".jpg", ".jpeg")
 
@@ -86,11 +94,15 @@ def main(argv: Sequence[str]) -> int:
         given = " ".join(map(str, words)) or "none"
         raise InputError(f"paths: expected pictures or folders, then the output, got {given}")
     jobs = plan(words[:-1], words[-1], settings)
-    if args.dry_run:
-        print(*(f"{source} -> {target}" for source, target in jobs), sep="\n")
-        return 0
     device = resolve_device(settings.device)
     network = network.compute_in(resolve_precision(settings.precision, device)).to(device)
+    check_folder(jobs[0][1].parent)
+    if args.dry_run:
+        for source, target in jobs:
+            size = picture_size(source, "picture")
+            check_fits(network, fit_size(size, settings.size_px or max(size)))
+            print(f"{source} -> {target}")
+        return 0
     repaint_all(network, jobs, settings)
     return 0
 
@@ -162,12 +174,12 @@ def repaint_all(
     for source, target in tqdm(jobs, unit="picture", disable=len(jobs) == 1, dynamic_ncols=True):
         try:
             picture = load_picture(source, name="picture")
+            size_px = settings.size_px or max(picture.size)
+            check_fits(network, fit_size(picture.size, size_px))
+            image = at_size(picture, size_px)
         except InputError as error:
             skipped[source] = str(error)
             continue
-        image = picture.tensor
-        if settings.size_px:
-            image = resize(image, fit_size(picture.size, settings.size_px)).clamp(0, 1)
         started = time.monotonic()
         painted = repaint(network, image, settings.seed)
         seconds += time.monotonic() - started

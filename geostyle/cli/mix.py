@@ -5,7 +5,7 @@ Without ``--content`` the textures are mixed into a new one; with it, the conten
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from geostyle.cli import _painting
 from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
+from geostyle.coords import Size, size_of
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture import PaintOptions, TextureSettings, transfer_texture
@@ -70,6 +71,12 @@ class Job(PaintingJob):
             size = _painting.parse_size(self.size)
             pictures["content"] = _painting.read(self.content, "content", size[0] if size else None)
         return pictures
+
+    def canvas(self, inputs: Mapping[str, Tensor]) -> Size:
+        own = _painting.parse_size(self.size)
+        if own is None or "content" in inputs:
+            return size_of(inputs.get("content", inputs["exemplar-1"]))
+        return own
 
     def plan(self, network: FeatureExtractor) -> list[tuple[float, ...]]:
         for layer in self.synthesis.layers:

@@ -5,7 +5,7 @@ A network of ``--mode stylize`` repaints ``--content`` instead, once for each se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from geostyle.cli import _painting
 from geostyle.cli._painting import Painted, PaintingJob, Tools
 from geostyle.config import setting
-from geostyle.coords import Size, size_of
+from geostyle.coords import Size
 from geostyle.device import own_world, resolve_device, resolve_precision
 from geostyle.errors import InputError
 from geostyle.feedforward.files import TEXTURE, find_network, load_network
@@ -64,13 +64,16 @@ class Job(PaintingJob):
         device = resolve_device(self.device)
         return network.to(device=device, dtype=resolve_precision(self.precision, device))
 
+    def canvas(self, inputs: Mapping[str, Tensor]) -> Size:
+        size = _painting.parse_size(self.size)
+        return super().canvas(inputs) if inputs or size is None else size
+
     def plan(self, network: TextureNetwork) -> range:
         return range(self.seed, self.seed + self.count)
 
     def paint(self, one: int, tools: Tools) -> Painted:
-        content, size = tools.inputs.get("content"), _painting.parse_size(self.size)
-        assert size is not None
-        image = sample(tools.network, size if content is None else size_of(content), one, content)
+        content = tools.inputs.get("content")
+        image = sample(tools.network, self.canvas(tools.inputs), one, content)
         number = one - self.seed
         title = f"seed {one}" if number < SHOWN else ""
         row = str(number // COLUMNS)

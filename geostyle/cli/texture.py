@@ -6,7 +6,7 @@ without a seam, ``--depths`` the sheet that shows what each layer adds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from geostyle.cli import _painting
 from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
+from geostyle.coords import Size
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.synthesis import (
     SynthesisSettings,
@@ -47,6 +48,9 @@ class Job(PaintingJob):
 
     def read(self) -> dict[str, Tensor]:
         return {"exemplar": _painting.read(self.exemplar, "exemplar", self.exemplar_px)}
+
+    def canvas(self, inputs: Mapping[str, Tensor]) -> Size:
+        return _painting.parse_size(self.size) or super().canvas(inputs)
 
     def plan(self, network: FeatureExtractor) -> list[SynthesisSettings]:
         for layer in self.synthesis.layers:

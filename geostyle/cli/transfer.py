@@ -24,11 +24,10 @@ from geostyle.cli import _unfinished as unfinished
 from geostyle.cli._animation import Animation, AnimationSettings
 from geostyle.cli._geometry import describe, save_choices, save_geometry
 from geostyle.cli._output import OutputSettings
-from geostyle.cli._painting import keeping_last_good, stopping_between_steps
-from geostyle.cli._streams import accessory
+from geostyle.cli._painting import keeping_last_good
 from geostyle.config import check, setting
 from geostyle.coords import resize, size_of
-from geostyle.errors import InputError
+from geostyle.errors import InputError, accessory
 from geostyle.io.files import check_folder
 from geostyle.io.images import SUFFIXES, Picture, as_mask, fit_size, load_picture, save_picture
 from geostyle.io.originals import keep_originals, saved_job
@@ -45,6 +44,7 @@ from geostyle.pipeline import (
 from geostyle.report.html import write_report
 from geostyle.report.run_files import PREVIEW_FILE, SOURCE_FILE, save_source
 from geostyle.texture import Finished, PaintOptions, Progress
+from geostyle.texture.interrupts import stopping_between_steps
 from geostyle.warps import WarpParameters
 
 VERB = "transfer"
@@ -141,10 +141,8 @@ def main(argv: Sequence[str]) -> int:
         if len(job.tex_style) > 1:
             names = ", ".join(path.name for path in job.tex_style)
             print(f"tex_style: the textures of {len(job.tex_style)} pictures are mixed: {names}")
-        if args.dry_run:
-            transfer.check()
-            return 0
-        return transfer.run()
+        transfer.check()
+        return 0 if args.dry_run else transfer.run()
 
 
 def add_resume(parser: argparse.ArgumentParser) -> None:
@@ -203,14 +201,14 @@ class Transfer:
         self.started = time.monotonic()
 
     def check(self) -> None:
-        """Check what a run would need before it computes: memory and the folder of its output.
+        """Check what a run needs before it computes: memory and the folder of its output.
 
         Raises: InputError where something is missing.
         """
         job = self.job
         n_painted = 0 if job.preview else len(job.tex_style)
-        self.pipe.check_memory(self.content.tensor, n_painted, self.theta)
         check_folder(job.output)
+        self.pipe.check_memory(self.content.size, n_painted, self.theta)
 
     def run(self) -> int:
         """Transfer, save, report; the exit status."""
@@ -358,6 +356,6 @@ def progress_bar(
     done = sum(len(level.steps) for level in finished.history) if finished else 0
     with (
         tqdm(initial=done, unit="step", dynamic_ncols=True) as bar,
-        stopping_between_steps(bar) as stop_if_asked,
+        stopping_between_steps(bar.write) as stop_if_asked,
     ):
         yield show

@@ -9,6 +9,7 @@ from geostyle.config.settings import (
     current_names,
     dump_yaml,
     flatten,
+    leaves,
     own_path,
     resolve,
     setting,
@@ -18,5 +19,6 @@ from geostyle.config.yaml_files import MAX_YAML_BYTES, read_yaml
 
 __all__ = [
     "FORMER_NAMES", "MAX_YAML_BYTES", "Parser", "check", "current_names",
-    "dump_yaml", "flatten", "own_path", "parse", "read_yaml", "resolve", "setting", "to_dict",
+    "dump_yaml", "flatten", "leaves", "own_path", "parse", "read_yaml", "resolve", "setting",
+    "to_dict",
 ]  # fmt: skip

@@ -7,7 +7,6 @@ import hashlib
 import logging
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -109,13 +108,29 @@ def load_picture(
         if unusual is not None:
             picture = Picture(*decode_16_bits(*unusual, name), path=own_path)
         else:
-            picture = Picture(*_decode(file, own_path, name, formats, check), path=own_path)
+            with _identified(file, own_path, formats, expected) as image:
+                check(image.size)
+                picture = Picture(*decode(image, file, name), path=own_path)
         frames = count_frames(file, formats)
     if frames > 1:
         _log.warning("%s: %s has %d frames; only the first is taken", name, shown, frames)
     if picture.alpha is not None and not keeps_alpha:
         _log.warning("%s: %s is partly transparent; it is taken on white", name, shown)
     return picture
+
+
+def picture_size(path: str | os.PathLike[str], name: str = "content") -> tuple[int, int]:
+    """Return the (H, W) that a picture file states, without decoding it; it may be turned by EXIF.
+
+    Raises: InputError where it is no picture.
+    """
+    expected = f"{name}: expected a picture file, got {os.fsdecode(path)!r}"
+    with (
+        readable(expected, pixel_limit()) as formats,
+        opened(path, expected) as (file, own_path),
+        _identified(file, own_path, formats, expected) as image,
+    ):
+        return image.height, image.width
 
 
 def pixel_limit() -> float:
@@ -155,8 +170,8 @@ def as_picture(
     alpha = None
     if isinstance(image, Image.Image):
         _check_size(image.size, min_side_px, float("inf"), name, "a PIL image")
-        picture = _from_pil(image, name)
-        tensor, alpha = picture.tensor, picture.alpha
+        with readable(f"{name}: expected a readable PIL image, got one", float("inf")):
+            tensor, alpha, _, _ = decode(image, None, name)
     elif isinstance(image, np.ndarray):
         fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
         if not fits or 0 in image.shape:
@@ -352,33 +367,17 @@ def list_pictures(
     return found
 
 
-def _decode(
-    file: BinaryIO,
-    path: Path | None,
-    name: str,
-    formats: list[str],
-    check: Callable[[tuple[int, int]], None],
-) -> tuple[Tensor, Tensor | None, bytes | None, int]:
-    """Read an opened picture file by Pillow."""
+def _identified(
+    file: BinaryIO, path: Path | None, formats: list[str], expected: str
+) -> Image.Image:
+    """Open a picture file by Pillow; a format that is not read is named."""
     file.seek(0)
     try:
-        image = Image.open(file, formats=formats)
+        return Image.open(file, formats=formats)
     except Image.UnidentifiedImageError:
-        kind = kind_of(file, path)
-        if not kind:
-            raise
-        shown = "one" if path is None else repr(str(path))
-        raise InputError(
-            f"{name}: expected a picture file, got {shown} ({kind}; read are {READABLE})"
-        ) from None
-    with image:
-        check(image.size)
-        return decode(image, file, name)
-
-
-def _from_pil(image: Image.Image, name: str) -> Picture:
-    with readable(f"{name}: expected a readable PIL image, got one", float("inf")):
-        return Picture(*decode(image, None, name))
+        if kind := kind_of(file, path):
+            raise InputError(f"{expected} ({kind}; read are {READABLE})") from None
+        raise
 
 
 def _check_size(

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 from torch import Tensor
 
 from geostyle.config import resolve
-from geostyle.coords import resize, size_of
+from geostyle.coords import Size, resize, size_of
 from geostyle.device import own_world
 from geostyle.errors import InputError
 from geostyle.io.images import as_mask, as_picture, as_tensor
@@ -134,7 +134,7 @@ class Pipeline:
         guide = as_guide(content_mask, geo_mask, points)
         theta = as_theta(theta)
         if resume is None:
-            self.check_memory(content, len(styles) if paint else 0, theta)
+            self.check_memory(size_of(content), len(styles) if paint else 0, theta)
             geometry = self.warp(content, geo_style, theta, guide, painted=bool(styles))
             placed = place_masks(masks, geometry, self.settings, len(styles), tex_weights)
             alpha = place_alpha(picture.alpha, geometry)
@@ -212,21 +212,19 @@ class Pipeline:
         return candidates(a, b, settings, count, points=guide.points, seed=self.settings.seed)
 
     def check_memory(
-        self, content: Tensor, n_styles: int, theta: WarpParameters | None = None
+        self, content: Size, n_styles: int, theta: WarpParameters | None = None
     ) -> None:
         """Check that the canvas, and its painting in tiles, fit into memory, before computing.
 
         Args:
-            content: (1, 3, H, W).
+            content: its (H, W).
             n_styles: number of texture styles; 0 where nothing is painted.
             theta: a warp that is given.
 
         Raises: InputError naming the largest size that fits.
         """
-        settings, size_px = self.settings, self.settings.size_px
-        if size_px is None and n_styles:
-            size_px = min(DEFAULT_TEXTURE_PX, max(size_of(content)))
-        size = canvas_size(content, theta, size_px)
+        settings = self.settings
+        size = canvas_size(content, theta, self._size_px(content, bool(n_styles)))
         check_warp_fits(size, settings.texture)
         if n_styles:
             networks = self.networks(geometry=False).texture
@@ -235,6 +233,12 @@ class Pipeline:
                 networks,
                 size,
             )
+
+    def _size_px(self, content: Size, painted: bool) -> int | None:
+        """The long side of the result; None for the content's own."""
+        if self.settings.size_px is None and painted:
+            return min(DEFAULT_TEXTURE_PX, max(content))
+        return self.settings.size_px
 
     @own_world
     def warp(
@@ -255,12 +259,10 @@ class Pipeline:
             painted: whether texture follows, which limits the default size.
         """
         settings, guide, found = self.settings, guide or Guide(), None
-        size_px = settings.size_px
-        if size_px is None and painted:
-            size_px = min(DEFAULT_TEXTURE_PX, max(size_of(content)))
+        size_px = self._size_px(size_of(content), painted)
         given = (geo_style, theta, guide.points)
         if settings.geo_strength == 0 or all(one is None for one in given):
-            return GeometryResult(resize(content, canvas_size(content, None, size_px)))
+            return GeometryResult(resize(content, canvas_size(size_of(content), None, size_px)))
         if theta is None:
             found = self.estimate(content, geo_style, guide)
             theta = found.parameters
@@ -351,22 +353,11 @@ def transfer(
 
     Args: pictures and callbacks as for calling a `Pipeline`; settings as for making one.
     Returns: the picture with everything it was made from.
-    Raises: InputError for unusable pictures or settings.
+    Raises: InputError for unusable pictures or settings; KeyboardInterrupt where the user presses
+        Ctrl-C, while painting with the best `TransferResult` so far as its attribute `result`.
     """
-    return Pipeline(settings, **changes)(
-        content,
-        geo_style=geo_style,
-        tex_style=tex_style,
-        tex_weights=tex_weights,
-        tex_mask=tex_mask,
-        content_mask=content_mask,
-        geo_mask=geo_mask,
-        points=points,
-        theta=theta,
-        callback=callback,
-        cancel=cancel,
-        on_geometry=on_geometry,
-    )
+    inputs = {k: v for k, v in locals().items() if k not in ("settings", "changes")}
+    return Pipeline(settings, **changes)(**inputs)
 
 
 @own_world

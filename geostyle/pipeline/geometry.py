@@ -54,7 +54,7 @@ def apply_warp(
     content: Tensor, theta: WarpParameters, strength: float, size_px: int | None, extend: str
 ) -> GeometryResult:
     """Warp `content` (1, 3, H, W); arguments as for `warp`."""
-    size = canvas_size(content, theta, size_px)
+    size = canvas_size(size_of(content), theta, size_px)
     check_warp_fits(size)
     family = make_family(theta.family, theta.lattice)
     scaled = fold_guard(family, family.scale(theta.theta[None], strength), size)
@@ -96,9 +96,9 @@ def place_masks(
     return normalized_masks(masks, n_styles, size, tex_weights)
 
 
-def canvas_size(content: Tensor, theta: WarpParameters | None, size_px: int | None) -> Size:
+def canvas_size(content: Size, theta: WarpParameters | None, size_px: int | None) -> Size:
     """The result's (H, W): the content's shape, or that of the frame theta was estimated in."""
-    own = size_of(content)
+    own = content
     if theta is not None and theta.output_size != theta.content_size:
         own = theta.output_size
     if size_px is None:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from geostyle.coords import normalized_to_pixel
-from geostyle.report.sheet import import_matplotlib
 from geostyle.warps import WarpParameters
 
 # The losses that are drawn, with their colors and line widths.
@@ -81,7 +80,8 @@ def texture_steps(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def loss_plot(metrics: Sequence[dict[str, Any]]) -> str:
     """Draw the losses over all steps as SVG, with a label and every second level shaded."""
-    matplotlib = import_matplotlib()
+    import matplotlib
+
     with matplotlib.rc_context(STYLE):
         from matplotlib.figure import Figure
         from matplotlib.ticker import NullFormatter

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -105,23 +103,9 @@ def encode(image: np.ndarray | Image.Image, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def import_matplotlib() -> Any:
-    """Return matplotlib, also where MPLBACKEND names a backend that is not installed here.
-
-    Figures are drawn without a backend.
-    """
-    asked = os.environ.pop("MPLBACKEND", None)
-    try:
-        import matplotlib
-
-        return matplotlib
-    finally:
-        if asked is not None:
-            os.environ["MPLBACKEND"] = asked
-
-
 def _font(size: int, name: str = "DejaVuSans") -> ImageFont.FreeTypeFont:
     """Return a font that matplotlib carries, so that sheets look alike on every machine."""
-    matplotlib = import_matplotlib()
+    import matplotlib
+
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return ImageFont.truetype(folder / f"{name}.ttf", size)

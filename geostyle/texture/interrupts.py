@@ -51,6 +51,42 @@ def noted_ctrl_c() -> Iterator[Callable[[], bool]]:
             signal.signal(signal.SIGINT, before)
 
 
+@contextlib.contextmanager
+def stopping_between_steps(say: Callable[[str], object]) -> Iterator[Callable[[], None]]:
+    """Defer a first Ctrl-C, SIGTERM or SIGHUP to the next call of the function given.
+
+    That function raises it; a second signal is raised at once. Signals that the process was
+    started to ignore stay ignored.
+
+    Args: say, called with one line for the user after the first.
+    """
+    asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise StopPainting
+        asked = True
+        say("stopping after this step; press Ctrl-C again to stop immediately")
+
+    def stop_if_asked() -> None:
+        if asked:
+            raise StopPainting
+
+    before: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        numbers = (getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP"))
+        known = {number: signal.getsignal(number) for number in numbers if number is not None}
+        before = {n: handler for n, handler in known.items() if handler != signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield stop_if_asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def may_stop(callback: Callable[[T], None], pressed: Callable[[], bool]) -> Callable[[T], None]:
     """`callback`, whose own KeyboardInterrupt stops the painting; see `noted_ctrl_c`."""
 

@@ -9,19 +9,16 @@ at most 1.19 times the estimate.
 
 from __future__ import annotations
 
-import contextlib
-import math
-import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
 from geostyle.coords import Size
+from geostyle.device import available_bytes, resident_bytes
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
+from geostyle.texture.optimizer import OptimizerSettings
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
 from geostyle.texture.settings import MIN_TILE_PX, TextureSettings
 from geostyle.texture.tiles import Tiling
@@ -85,7 +82,7 @@ def hungriest(networks: Sequence[FeatureExtractor], size: Size) -> FeatureExtrac
     return max(networks, key=lambda network: peak_bytes(network, size))
 
 
-def vectors_held(settings: TextureSettings) -> int:
+def vectors_held(settings: OptimizerSettings) -> int:
     """Copies of the picture's pixels that live together: pairs, gradients, trials, the best."""
     if settings.optimizer == "adam":
         return 13
@@ -145,64 +142,6 @@ def smaller_tiles(settings: TextureSettings, size: Size) -> TextureSettings | No
     return None
 
 
-def resident_bytes() -> float:
-    """Resident memory of this process (its peak on macOS, 0 where the system has no figure)."""
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-        return float(pages) * os.sysconf("SC_PAGE_SIZE")
-    try:
-        import resource
-    except ImportError:  # Windows
-        return 0.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak) * (1 if sys.platform == "darwin" else 1024)
-
-
-def available_bytes(device: torch.device) -> float:
-    """Free memory: of the GPU, or of the machine within this process's limits."""
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    found = [math.inf]
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        found += [1024 * float(k.split()[1]) for k in lines if k.startswith("MemAvailable")]
-    found.append(group_bytes())
-    if sys.platform == "darwin":
-        found.append(0.6 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return min(found)
-
-
-def group_bytes(root: Path = Path("/")) -> float:
-    """Free memory within the limits of this process's control groups; infinite without any.
-
-    The process's own group and all above it are asked, of version 1 and 2. In a container its
-    path may name groups outside, which are not there: the mount's own files count then.
-
-    Args: root, folder that holds ``proc`` and ``sys``.
-    """
-    lines: list[str] = []
-    with contextlib.suppress(OSError, ValueError):
-        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    own = {"": "/", "memory": "/"}  # path by controller; version 2 has one for all
-    for _, names, path in (line.split(":", 2) for line in lines if line.count(":") >= 2):
-        own |= dict.fromkeys(names.split(","), path)
-    mount, found = root / "sys/fs/cgroup", [math.inf]
-    for top, path, limit, usage in (
-        (mount, own[""], "memory.max", "memory.current"),
-        (mount / "unified", own[""], "memory.max", "memory.current"),
-        (mount / "memory", own["memory"], "memory.limit_in_bytes", "memory.usage_in_bytes"),
-    ):
-        parts = [part for part in path.split("/") if part not in ("", "..")]
-        for depth in range(len(parts) + 1):
-            group = top.joinpath(*parts[:depth])
-            with contextlib.suppress(OSError, ValueError):
-                most = float((group / limit).read_text(encoding="ascii"))
-                used = float((group / usage).read_text(encoding="ascii"))
-                found.append(max(0.0, most - used))
-    return min(found)
-
-
 def allowed_bytes(settings: TextureSettings, device: torch.device) -> float:
     """Memory that may still be taken: what is free, or what `memory_gb` leaves.
 
@@ -226,6 +165,22 @@ def check_warp_fits(size: Size, settings: TextureSettings | None = None) -> None
     """
     available = allowed_bytes(settings or TextureSettings(), torch.device("cpu"))
     choose_tiling(lambda size, _: WARP_BYTES * size[0] * size[1], size, available, ())
+
+
+def check_descent_fits(
+    network: FeatureExtractor, size: Size, settings: OptimizerSettings, batch: int = 1
+) -> None:
+    """Check that pictures of `size` (H, W) can be painted whole, before anything is computed.
+
+    Args: batch, pictures painted at once.
+    Raises: InputError naming the largest size that fits.
+    """
+    vectors = vectors_held(settings)
+
+    def needed(size: Size, _: Tiling | None) -> float:
+        return peak_bytes(network, size, batch=batch, vectors=vectors)
+
+    choose_tiling(needed, size, available_bytes(network.mean.device), ())
 
 
 def choose_tiling(

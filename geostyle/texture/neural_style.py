@@ -13,6 +13,7 @@ from geostyle.device import own_world
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.descent import DescentSettings, descend
+from geostyle.texture.memory import check_descent_fits
 from geostyle.texture.published import PublishedObjective
 from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
 from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
@@ -81,6 +82,7 @@ def neural_style(
     """
     settings = settings or NeuralStyleSettings()
     size = (content.shape[-2], content.shape[-1])
+    check_descent_fits(network, size, settings.descent)
     level = Level(
         size,
         settings.descent.iterations[0],

@@ -13,6 +13,7 @@ from geostyle.device import own_world
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.descent import DescentSettings, descend
 from geostyle.texture.losses import relative_error
+from geostyle.texture.memory import check_descent_fits
 from geostyle.texture.objective import LossSettings, TextureObjective
 from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
 from geostyle.texture.synthesis import SynthesisSettings, synthesize
@@ -75,6 +76,7 @@ def reconstruct(
         own = SynthesisSettings(layers=tuple(layers), init="noise", descent=settings.descent)
         return synthesize(picture, network, own, seed=seed, callback=callback)
     size = (picture.shape[-2], picture.shape[-1])
+    check_descent_fits(network, size, settings.descent)
     level = Level(
         size,
         # A start from coarser levels would hold more of the picture than the layer keeps.

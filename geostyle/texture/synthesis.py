@@ -20,6 +20,7 @@ from geostyle.errors import InputError
 from geostyle.features.extractor import PADDINGS, FeatureExtractor
 from geostyle.texture.descent import DescentSettings, descend
 from geostyle.texture.losses import gram
+from geostyle.texture.memory import check_descent_fits
 from geostyle.texture.objective import LossSettings, TextureObjective, normalized_weights
 from geostyle.texture.optimizer import Objective
 from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
@@ -135,6 +136,7 @@ def synthesize(
             f"for {settings.layers[-1]}, got {[(*picture.shape[-2:],) for picture in pictures]} "
             f"and {full}"
         )
+    check_descent_fits(network, full, settings.descent)
     iterations = settings.descent.iterations
 
     def level(number: int, canvas: Size) -> Level:

@@ -32,8 +32,9 @@ from geostyle.io.files import write_json
 from geostyle.io.images import fit_size, load_picture
 from geostyle.io.runs import RunFolder
 from geostyle.texture.losses import total_variation
+from geostyle.texture.memory import check_descent_fits, check_warp_fits
 from geostyle.texture.objective import LossSettings, TextureObjective
-from geostyle.texture.optimizer import RANGE_PENALTY
+from geostyle.texture.optimizer import RANGE_PENALTY, OptimizerSettings
 from geostyle.training.learner import FEATURES, Learner, LoopSettings
 
 SKIPPED = "skipped.json"
@@ -110,12 +111,15 @@ class FeedForwardLearner(Learner):
         if self.repaints(settings):
             self.photographs = Photographs(settings.images, settings.crop_px, settings.seed)
             self.notes = tuple(self.photographs.notes)
+        check_warp_fits(fit_size(picture.size, settings.style_px))
         self.style = resize(picture.tensor, fit_size(picture.size, settings.style_px)).clamp(0, 1)
         self.device = resolve_device(settings.device)
         self.dtype = resolve_precision(settings.precision, self.device)
         extractor = load_features(
             settings.features, weights=settings.weights, device=self.device, dtype=self.dtype
         )
+        crop = (settings.crop_px, settings.crop_px)
+        check_descent_fits(extractor, crop, OptimizerSettings(optimizer="adam"), settings.batch)
         self.objective = TextureObjective(
             extractor,
             [self.style.to(self.device)],

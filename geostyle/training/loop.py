@@ -6,8 +6,8 @@ This file does what all have in common: run folder, lock, resuming, logging, val
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from tqdm import tqdm
 
 from geostyle import config
 from geostyle.distributed import Processes, join_processes
-from geostyle.errors import InputError
-from geostyle.io.files import atomic_path, make_folder, read_metrics
+from geostyle.errors import InputError, accessory
+from geostyle.io.files import atomic_path, check_folder, make_folder, read_metrics
 from geostyle.io.runs import RunFolder
+from geostyle.texture.interrupts import stopping_between_steps
 from geostyle.training.learner import Learner, LoopSettings
 
 STATE, METRICS, PLOT = "state.safetensors", "metrics.jsonl", "metrics.png"
@@ -46,11 +47,10 @@ def run_training(
         dry_run: stop before anything is computed or written.
         on_validation: called with learner and run folder after the files of a validation.
     """
-    with join_processes(settings.device) as processes, contextlib.ExitStack() as stack:
+    with join_processes(settings.device) as processes, ExitStack() as stack:
         if processes.first:
             print("settings:", *config.dump_yaml(settings).splitlines(), sep="\n  ")
-            if folder is not None and not dry_run:
-                make_folder(folder)  # a path that cannot be written fails before hours of work
+            check_folder(folder or settings.parent)  # before hours of work
         learner = make(settings, processes)
         if processes.first and learner.notes:
             print(*learner.notes, sep="\n")
@@ -59,6 +59,8 @@ def run_training(
         learner.prepare()
         run = None
         if processes.first:
+            if folder is not None:
+                make_folder(folder)
             run = open_run(learner, verb, folder)
             stack.callback(run.close)
             folder = run.path
@@ -101,7 +103,8 @@ def train(learner: Learner, run: RunFolder | None, on_validation: OnValidation |
         if run is not None:
             learner.save_files(run)
             if on_validation is not None:
-                on_validation(learner, run)
+                with accessory("preview"):
+                    on_validation(learner, run)
 
     if learner.step == 0 and learner.validates_start:
         figures: dict[str, float] = {"step": 0}
@@ -110,7 +113,11 @@ def train(learner: Learner, run: RunFolder | None, on_validation: OnValidation |
             run.log(**figures)
     elif learner.done:  # a finished run: its files may be missing, or wanted elsewhere
         validate({})
-    with tqdm(total=settings.steps, initial=learner.step, unit="step", disable=run is None) as bar:
+    alone = learner.processes.world == 1  # several processes must stop at the same step
+    with (
+        tqdm(total=settings.steps, initial=learner.step, unit="step", disable=run is None) as bar,
+        stopping_between_steps(bar.write) if alone else nullcontext(lambda: None) as stop_if_asked,
+    ):
         while not learner.done:
             figures = learner.train_step()
             last = learner.step == settings.steps
@@ -125,10 +132,17 @@ def train(learner: Learner, run: RunFolder | None, on_validation: OnValidation |
                 shown = {k: f"{figures[k]:.3f}" for k in ("loss", "val") if k in figures}
                 bar.set_postfix(shown, refresh=False)  # type: ignore[arg-type]
             if validated:
-                plot(read_metrics(run.file(METRICS)), run.file(PLOT), learner.plotted)
+                with accessory("plot"):
+                    plot(read_metrics(run.file(METRICS)), run.file(PLOT), learner.plotted)
             # Last: a state of the last step means that everything is written.
             if learner.done or learner.step % settings.save_every == 0:
                 learner.save(run.file(STATE))
+            try:
+                stop_if_asked()
+            except KeyboardInterrupt:
+                learner.save(run.file(STATE))
+                bar.write(f"step {learner.step} is saved; to go on: --resume {run.path}")
+                raise
 
 
 def plot(metrics: list[dict[str, Any]], path: Path, names: tuple[str, ...]) -> None:

@@ -23,7 +23,6 @@ from geostyle.texture.memory import (
     TILINGS,
     available_bytes,
     choose_tiling,
-    group_bytes,
     peak_bytes,
     resident_bytes,
     settle_tiles,
@@ -199,46 +198,6 @@ def test_a_picture_painted_in_tiles_is_the_picture(network: FeatureExtractor, ti
     assert torch.allclose(cut, whole, atol=1e-3)
     sizes = level_sizes((70, 100), 2)
     assert sizes == [(35, 50), (70, 100)]
-
-
-GB = 1_000_000_000
-
-
-@pytest.mark.parametrize(
-    ("line", "files", "free"),
-    [
-        ("", {}, float("inf")),
-        ("0::/", {"memory.max": "max", "memory.current": GB}, float("inf")),
-        ("0::/", {"memory.max": 4 * GB, "memory.current": GB}, 3 * GB),
-        (  # nested: the job's group has no limit, the slice above it has one
-            "0::/slurm/job/step",
-            {"slurm/memory.max": 2 * GB, "slurm/memory.current": GB,
-             "slurm/job/step/memory.max": "max", "slurm/job/step/memory.current": 5},
-            GB,
-        ),
-        (
-            "5:cpu,memory:/docker/abc\n1:name=systemd:/x",
-            {"memory/docker/abc/memory.limit_in_bytes": 3 * GB,
-             "memory/docker/abc/memory.usage_in_bytes": GB,
-             "memory/memory.limit_in_bytes": 9223372036854771712,
-             "memory/memory.usage_in_bytes": 7 * GB},
-            2 * GB,
-        ),
-        (  # a container that sees its own group as the top
-            "5:memory:/docker/abc",
-            {"memory/memory.limit_in_bytes": 3 * GB, "memory/memory.usage_in_bytes": 4 * GB},
-            0,
-        ),
-    ],
-)  # fmt: skip
-def test_limits_of_control_groups_are_seen(
-    tmp_path: Path, line: str, files: dict[str, Any], free: float
-) -> None:
-    contents = {"proc/self/cgroup": line} | {f"sys/fs/cgroup/{k}": v for k, v in files.items()}
-    for name, text in contents.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(f"{text}\n")
-    assert group_bytes(tmp_path) == free
 
 
 def test_less_memory_than_the_program_takes_is_named(network: FeatureExtractor) -> None:

@@ -260,7 +260,7 @@ def test_gradients(extend: str) -> None:
 
 def test_bad_arguments_are_named() -> None:
     image, grid = noise(8, 8), base_grid((8, 8))[None]
-    with pytest.raises(InputError, match="extend: expected patches, inpaint, mirror, border, got 'wrap'"):
+    with pytest.raises(InputError, match="extend: expected patches, .*got 'wrap'"):
         warp_image(image, grid, extend="wrap")
     with pytest.raises(InputError, match="image: expected"):
         warp_image(image[0], grid)
