@@ -7,7 +7,7 @@ CODE := geostyle tests transfer.py train_geo.py data_gen benchmarks
 TYPED := geostyle transfer.py train_geo.py data_gen/make.py tests/reliability
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow lint format bench stages coverage mutants kill torchrun disk folds fuzz
+.PHONY: help setup demo test slow lint format bench figures stages coverage mutants kill torchrun disk folds fuzz
 .PHONY: degenerate build clean
 
 help:  ## list the commands
@@ -47,6 +47,9 @@ format: $(VENV)/.dev-stamp  ## fix style and formatting
 
 bench: $(VENV)/.run-stamp  ## compare texture transfer with the plain recipe; BENCH holds its flags (minutes)
 	$(PY) benchmarks/texture.py $(BENCH)
+
+figures: $(VENV)/.run-stamp  ## list the figures of the documents, and which are older than the code
+	$(PY) benchmarks/figures.py
 
 stages: $(VENV)/.run-stamp  ## time the stages of the main job
 	$(PY) benchmarks/stages.py
