@@ -131,6 +131,12 @@ class FeatureExtractor(nn.Module):
         last = self._first.is_contiguous(memory_format=torch.channels_last)
         return torch.channels_last if last else torch.contiguous_format
 
+    def compute_in(self, dtype: torch.dtype) -> FeatureExtractor:
+        """Run all convolutions in `dtype`."""
+        self.convs.to(dtype=dtype)
+        self.taps.to(dtype=dtype)
+        return self
+
     @cached_property
     def weights_hash(self) -> str:
         """Hash of the weights at first use, 16 digits, the same in float32 and bfloat16."""
@@ -266,10 +272,7 @@ def load_features(
                 "weights: %s is not known as %s, though its shapes fit; it must take RGB as "
                 "torchvision's does: files from Caffe, in BGR, give wrong features", weights, name,
             )  # fmt: skip
-    network.requires_grad_(False).eval()
-    network.convs.to(dtype=dtype)
-    network.taps.to(dtype=dtype)
-    network.to(device=device)
+    network.requires_grad_(False).eval().compute_in(dtype).to(device=device)
     if channels_last:
         network.convs.to(memory_format=torch.channels_last)
     return network

@@ -61,9 +61,7 @@ def in_precision(
     device = network.mean.device
     if resolve_precision(precision, device) == torch.float32:
         return network, None
-    rounded = copy.deepcopy(network)
-    rounded.convs.to(dtype=torch.bfloat16)
-    rounded.taps.to(dtype=torch.bfloat16)
+    rounded = copy.deepcopy(network).compute_in(torch.bfloat16)
     if precision != "auto":
         return rounded, None
     widths = tuple(network.channels(layer) for layer in network.layer_names)

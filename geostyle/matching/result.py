@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from geostyle.matching.frame import Frame, cell_centers, lattice, square_units
@@ -138,7 +139,8 @@ def kept_in_view(warp: FittedWarp, share: float) -> FittedWarp:
     subject.index_put_((places[:, 1], places[:, 0]), warp.weights * inside, accumulate=True)
     subject = subject / subject.sum().clamp_min(1e-12)
     for side in range(n, n // 2 - 1, -1):
-        lost, kept = (_window_sums(values, side) for values in (outside / side**2, subject))
+        # Of every window of side×side cells: the share of it that is lost, of the subject kept.
+        lost, kept = F.avg_pool2d(torch.stack((outside, subject * side**2)), side, stride=1)
         worth = kept - LOST_COST * lost
         best = int(worth.where(lost <= share, worth - 10).argmax())
         row, column = divmod(best, n - side + 1)
@@ -207,13 +209,6 @@ def mildness(confidence: float) -> float:
 def _rise(value: float, low: float, high: float) -> float:
     x = min(1.0, max(0.0, (value - low) / (high - low)))
     return x * x * (3 - 2 * x)
-
-
-def _window_sums(values: Tensor, side: int) -> Tensor:
-    """Sum `values` (n, n) over all windows of side×side cells: (n - side + 1, n - side + 1)."""
-    sums = torch.nn.functional.pad(values.cumsum(0).cumsum(1), (1, 0, 1, 0))
-    high, low = slice(side, None), slice(None, len(values) + 1 - side)
-    return sums[high, high] - sums[high, low] - sums[low, high] + sums[low, low]
 
 
 def _moved(warp: FittedWarp, scale: float, shift: Tensor) -> FittedWarp:

@@ -39,7 +39,7 @@ from geostyle.training.student import (
     distillation_loss,
     feature_moments,
     initialize_from_teacher,
-    relative_error,
+    relative_errors,
     teacher_targets,
 )
 
@@ -123,10 +123,10 @@ class OnPolicyPool:
             _, content_target = student.mapped(self.contents[slots])
         style, content = student.mapped(picture)
         errors = [
-            relative_error(g, a).clamp(max=10).sum()
+            relative_errors(g, a).clamp(max=10).sum()
             for g, a in zip(style, style_target, strict=True)
         ]
-        loss = torch.stack(errors).mean() + 0.1 * relative_error(content, content_target).sum()
+        loss = torch.stack(errors).mean() + 0.1 * relative_errors(content, content_target).sum()
         (grad,) = torch.autograd.grad(loss, picture)
         # A step of Adam with moments and a count of steps for each picture.
         beta1, beta2 = POOL_BETAS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -161,12 +160,6 @@ class FeedForwardLearner(Learner):
         loss = total + self.settings.tv_weight * total_variation(painted) + RANGE_PENALTY * outside
         parts = {"style": style, "content": kept, "outside": outside}
         return loss, {name: float(value.detach()) for name, value in parts.items()}
-
-    def averaged(self) -> nn.Module:
-        """Return the network with its averaged weights, for use."""
-        network = copy.deepcopy(self.network)
-        network.load_state_dict(self.average)
-        return network.eval().requires_grad_(False)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:

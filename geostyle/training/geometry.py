@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from geostyle.config import setting
@@ -224,9 +224,7 @@ class GeometryLearner(Learner):
         """
         figures: dict[str, float] = {}
         if self.processes.first:
-            network = GeometryNetwork(self.settings.network, self.geonet.cells).to(self.device)
-            network.load_state_dict(self.average)
-            figures = evaluate_network(network.eval(), self.caches[self.val_set], self.val_set)
+            figures = evaluate_network(self.averaged(), self.caches[self.val_set], self.val_set)
         value = self.processes.agree(figures.get("val", math.inf), self.device)
         better = value < self.best
         self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
@@ -260,9 +258,10 @@ class GeometryLearner(Learner):
 
 @torch.no_grad()
 def evaluate_network(
-    network: GeometryNetwork, cache: CorrelationCache, pairs: PairSet
+    network: nn.Module, cache: CorrelationCache, pairs: PairSet
 ) -> dict[str, float]:
-    """Return the grid errors of a network on a set; see `GeometryLearner.validate`."""
+    """Return the grid errors of a geometry network on a set; see `GeometryLearner.validate`."""
+    assert isinstance(network, GeometryNetwork)
     family, device = network.family, next(network.parameters()).device
     nothing = family.grid(pairs.truth.new_zeros(1, family.n_params), (TRUTH_CELLS,) * 2)
     inside = inside_mask(pairs.truth)
@@ -276,7 +275,7 @@ def evaluate_network(
             found.append(family.grid(network(correlation).theta, (TRUTH_CELLS,) * 2).cpu())
         grids = torch.cat(found)
         errors[kind] = grid_error_px(grids, pairs.truth, inside)
-        folded.append(fold_rate(grids))
+        folded.append(float(fold_mask(grids).float().mean()))
         name = "plain" if kind == "warped" else kind
         figures[f"val_{name}_px"] = float(errors[kind].mean())
         figures[f"val_{name}"] = float(errors[kind].mean() / errors["none"].mean())
@@ -296,8 +295,3 @@ def grid_error_px(grids: Tensor, truth: Tensor, inside: Tensor) -> Tensor:
     """
     distance = (grids - truth).norm(dim=-1) * (REFERENCE_PX / 2)
     return (distance * inside).sum((1, 2)) / inside.sum((1, 2)).clamp_min(1)
-
-
-def fold_rate(grids: Tensor) -> float:
-    """Return the share of cells of `grids` (B, G, G, 2) that fold."""
-    return float(fold_mask(grids).float().mean())

@@ -6,6 +6,7 @@ a run that was cut short and resumed ends with the same weights as one that was 
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from abc import ABC, abstractmethod
@@ -150,6 +151,12 @@ class Learner(ABC):
     def start_average(self) -> None:
         """Start the average from the weights as they are."""
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+
+    def averaged(self) -> nn.Module:
+        """Return a copy of the network with its averaged weights, for use."""
+        network = copy.deepcopy(self.network)
+        network.load_state_dict(self.average)
+        return network.eval().requires_grad_(False)
 
     def train_step(self) -> dict[str, float]:
         """Take one step and return its figures."""

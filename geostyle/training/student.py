@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.features.extractor import FeatureExtractor
+from geostyle.texture.losses import energy, gram, squared_distance
 
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 # Layers that style, content and geometry read; the others only lead there, and count less.
@@ -51,7 +52,7 @@ class Student(nn.Module):
         """Return Gram matrices of `GRAM_LAYERS` and relu4_2, both mapped to the teacher's width."""
         features, maps = self.features(image, [*GRAM_LAYERS, "relu4_2"]), self.maps
         content = torch.einsum("ts,bshw->bthw", maps["relu4_2"], features["relu4_2"])
-        return [maps[k] @ plain_gram(features[k]) @ maps[k].T for k in GRAM_LAYERS], content
+        return [maps[k] @ gram(features[k]) @ maps[k].T for k in GRAM_LAYERS], content
 
     @torch.no_grad()
     def update_map(
@@ -177,12 +178,12 @@ def distillation_loss(
         if decay is not None:
             student.update_map(layer, own.detach(), cross.detach(), decay, solve)
         m = student.maps[layer]
-        energy = f_t.pow(2).mean() * f_t.shape[1]
-        error = ((m @ own * m).sum() - 2 * (m * cross).sum() + energy) / energy
+        energy_t = f_t.pow(2).mean() * f_t.shape[1]
+        error = ((m @ own * m).sum() - 2 * (m * cross).sum() + energy_t) / energy_t
         errors[layer] = error.detach()
         total = total + error * weights[layer] / sum(weights.values())
         if layer in GRAM_LAYERS and gram_weight:
-            gram_error = relative_error(m @ plain_gram(f_s) @ m.T, plain_gram(f_t)).clamp(max=4)
+            gram_error = relative_errors(m @ gram(f_s) @ m.T, gram(f_t)).clamp(max=4)
             errors[f"gram_{layer}"] = gram_error.detach().mean()
             # The last crops of a batch come from the optimized pool.
             errors[f"pool_gram_{layer}"] = gram_error.detach()[-1]
@@ -196,16 +197,9 @@ def feature_moments(f_s: Tensor, f_t: Tensor) -> tuple[Tensor, Tensor]:
     return s.T @ s / len(s), t.T @ s / len(s)
 
 
-def plain_gram(x: Tensor) -> Tensor:
-    """Return the Gram matrix (B, C, C) of features (B, C, H, W), divided by H·W."""
-    flat = x.flatten(2)
-    return flat @ flat.transpose(1, 2) / flat.shape[-1]
-
-
-def relative_error(x: Tensor, target: Tensor) -> Tensor:
+def relative_errors(x: Tensor, target: Tensor) -> Tensor:
     """Return ‖x − target‖² / ‖target‖² of each item, (B,)."""
-    dims = tuple(range(1, x.ndim))
-    return (x - target).pow(2).sum(dims) / target.pow(2).sum(dims).clamp_min(1e-12)
+    return squared_distance(x, target) / energy(target)
 
 
 def _spanning_channels(features: Tensor, count: int) -> list[int]:

@@ -201,6 +201,6 @@ def make_family(name: str, lattice: int = 4) -> WarpFamily:
 
     Raises: InputError for an unknown name, or a lattice out of range.
     """
-    if name not in FAMILIES:
+    if not isinstance(name, str) or name not in FAMILIES:
         raise InputError(f"family: expected one of {', '.join(FAMILIES)}, got {name!r}")
     return FAMILIES[name](lattice)

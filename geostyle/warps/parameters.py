@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
+from geostyle.config import check, setting
 from geostyle.coords import Size, check_size
 from geostyle.device import own_world
-from geostyle.errors import InputError
+from geostyle.errors import InputError, one_line
 from geostyle.io.files import write_text
 from geostyle.warps.base import WarpFamily, check_keys
 from geostyle.warps.families import make_family
@@ -24,18 +25,6 @@ from geostyle.warps.grid import check_theta, sampling_grid
 FORMAT = "geostyle-warp-1"
 MAX_BYTES = 1 << 20
 MAX_SIDE_PX = 1 << 20
-# Keys of the file, the types of their values, and these types in words.
-KEYS: dict[str, tuple[Any, str]] = {
-    "format": (str, "text"),
-    "family": (str, "the name of a family"),
-    "lattice": (int, "an integer"),
-    "output_size": (list, "[height, width] in pixels"),
-    "content_size": (list, "[height, width] in pixels"),
-    "mirrored": (bool, "true or false"),
-    "confidence": (int | float | None, "a number or null"),
-    "meta": (dict, "a mapping"),
-    "theta": (dict, "a mapping"),
-}
 
 
 @dataclass(frozen=True)
@@ -60,25 +49,19 @@ class WarpParameters:
     family: str
     lattice: int
     theta: Tensor
-    output_size: Size
-    content_size: Size
-    confidence: float | None = None
-    meta: dict[str, Any] = field(default_factory=dict)
+    output_size: Size = setting(min=1, max=MAX_SIDE_PX)
+    content_size: Size = setting(min=1, max=MAX_SIDE_PX)
+    confidence: float | None = setting(None, min=0.0, max=1.0)
+    meta: dict = field(default_factory=dict)
     mirrored: bool = False
 
     def __post_init__(self) -> None:
+        check(self)
         theta = self.theta.detach().to("cpu", torch.float32)
         if theta.ndim != 1:
             raise InputError(f"theta: expected one dimension, got {tuple(theta.shape)}")
         check_theta(self.warp_family, theta[None])
         object.__setattr__(self, "theta", theta)
-        for name in ("output_size", "content_size"):
-            size = check_size(getattr(self, name), name)
-            if max(size) > MAX_SIDE_PX:
-                raise InputError(f"{name}: expected sides up to {MAX_SIDE_PX} pixels, got {size}")
-            object.__setattr__(self, name, size)
-        if self.confidence is not None and not 0 <= self.confidence <= 1:
-            raise InputError(f"confidence: expected a number in [0, 1], got {self.confidence}")
 
     @property
     def warp_family(self) -> WarpFamily:
@@ -100,8 +83,7 @@ class WarpParameters:
 
     def save(self, path: str | Path) -> None:
         """Write JSON, whole or not at all; reading it back gives the same theta bit for bit."""
-        document = {"format": FORMAT} | {key: getattr(self, key) for key in list(KEYS)[1:]}
-        document["theta"] = self.warp_family.describe(self.theta)
+        document = {"format": FORMAT, **vars(self), "theta": self.warp_family.describe(self.theta)}
         write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
@@ -119,25 +101,17 @@ class WarpParameters:
             text = path.read_text("utf-8-sig")
             document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
             return cls._from(document)
-        except (OSError, ValueError, RecursionError) as error:
-            reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"theta file {str(path)!r}: {reason}") from None
+        except (OSError, ValueError, TypeError, RecursionError) as error:
+            raise InputError(f"theta file {str(path)!r}: {one_line(error)}") from None
 
     @classmethod
     def _from(cls, document: Mapping[str, Any]) -> WarpParameters:
         if isinstance(document, Mapping):
             document = {"mirrored": False, **document}  # missing in files of earlier versions
-        check_keys(document, set(KEYS), "file")
+        check_keys(document, {"format", *(own.name for own in fields(cls))}, "file")
         values = dict(document)
-        for key, (kind, words) in KEYS.items():
-            value = values[key]
-            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-                raise InputError(f"{key}: expected {words}, got {value!r:.40}")
         if values.pop("format") != FORMAT:
             raise InputError(f"format: expected {FORMAT!r}, got {document['format']!r:.40}")
-        for key in ("output_size", "content_size"):
-            if not all(type(side) is int for side in values[key]):
-                raise InputError(f"{key}: expected integers, got {values[key]!r:.40}")
         family = make_family(values["family"], values["lattice"])
         return cls(**values | {"theta": torch.tensor(family.parse(values["theta"]))})
 

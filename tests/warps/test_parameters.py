@@ -85,8 +85,8 @@ def test_what_does_not_fit_together_is_refused() -> None:
         ({"theta": torch.zeros(1, 24)}, "theta: expected one dimension"),
         ({"theta": torch.full((24,), torch.nan)}, "theta: expected finite"),
         ({"output_size": (0, 3)}, "output_size: expected"),
-        ({"content_size": (3, 2**21)}, "content_size: expected sides up to 1048576"),
-        ({"confidence": 1.5}, r"confidence: expected a number in \[0, 1\]"),
+        ({"content_size": (3, 2**21)}, "content_size: expected 1 to 1048576, got 2097152"),
+        ({"confidence": 1.5}, "confidence: expected 0.0 to 1.0, got 1.5"),
         ({"confidence": float("nan")}, "confidence: expected"),
     ]:
         with pytest.raises(InputError, match=message):
