@@ -36,7 +36,7 @@ from geostyle.features.extractor import load_features
 from geostyle.feedforward.files import FAST, TEXTURE, load_network
 from geostyle.io.checkpoint import load_checkpoint
 from geostyle.io.colors import can_hold, srgb_profile
-from geostyle.io.files import read_metrics
+from geostyle.io.files import read_metrics, write_bytes
 from geostyle.io.images import (
     as_mask,
     as_tensor,
@@ -94,7 +94,7 @@ def readers(work: Path) -> list[Reader]:
         Reader("color profile", ".icc", _profiles(), _profile, 2.0),
         Reader("file name", ".bin", _names(), _named(work), 1.5),
         Reader("picture in memory", ".bin", _pictures(work), _in_memory, 1.0),
-        Reader("list of paintings", ".csv", [_paintings_csv()], _paintings, 0.5),
+        Reader("list of paintings", ".csv", [_paintings_csv()], _paintings(work), 0.5),
         Reader("picture, given to transfer.py", ".png", [_png()], _transfer_of(weights, work), 0.2),
         Reader("theta.json", ".json", [(run / "theta.json").read_bytes()], _theta, 2.0, "json"),
         Reader("network lite", ".safetensors", [weights.read_bytes()], _lite, 1.0),
@@ -197,7 +197,7 @@ def _named(work: Path) -> Callable[[Path], None]:
         folder.mkdir()
         picture = folder / os.fsdecode((raw or b"a") + b".png")
         picture.write_bytes(_png())
-        shutil.copyfile(picture, folder / "a.png")
+        (folder / "other.png").write_bytes(_png())
         job = BatchJob(content=folder, tex_style=(picture,), output=work / "scratch" / "batch")
         units = list_units(job)
         assert len({unit.name.casefold() for unit in units}) == len(list_pictures(folder))
@@ -208,7 +208,7 @@ def _named(work: Path) -> Callable[[Path], None]:
         assert original_paths(folder)
         for unit in units:
             _finite(load_picture(unit.content).tensor)
-            save_picture(torch.rand(1, 3, 16, 16), run.file(f"{unit.name}.png"))
+            write_bytes(run.file(f"{unit.name}.png"), b"")
             run.log(stage="done", name=unit.name, file=f"{unit.name}.png", inputs="0" * 64)
         assert len(done_before(run)) == len(units)
 
@@ -232,12 +232,21 @@ def _names() -> list[bytes]:
 
 
 def _paintings_csv() -> bytes:
-    return b"content,tex_style,result\na.png,b.png,c.png\nsub/d.png,e.png,f.png\n"
+    return b"content,tex_style,result\na.png,b.png,c.png\nd.png,e.png,f.png\n"
 
 
-def _paintings(path: Path) -> None:
-    for painting in read_list(path):
-        assert painting.name
+def _paintings(work: Path) -> Callable[[Path], None]:
+    folder = work / "scratch" / "paintings"
+
+    def call(path: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        for name in "abcdef":
+            (folder / f"{name}.png").write_bytes(b"")
+        shutil.copyfile(path, folder / "list.csv")
+        for painting in read_list(folder / "list.csv"):
+            assert painting.name
+
+    return call
 
 
 def _animations() -> list[bytes]:
