@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +195,7 @@ def test_what_is_left_out_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixtu
         for name in ("a.jfif", "b.HEIC", "c", "notes.txt"):
             (folder / name).write_bytes(b"x")
         assert [path.name for path in list_pictures(folder)] == ["a.jfif"]
-        said(caplog, "2 files")
+        said(caplog, "2 of ")
 
 
 @pytest.mark.parametrize("size", [(20, 2000), (2000, 20)])
@@ -339,3 +340,124 @@ def test_grays_stay_gray(painter: str) -> None:
 def test_grays_keep_their_lightness() -> None:
     gray = torch.rand(1, 1, H, W).expand(-1, 3, -1, -1)
     assert (without_chroma(gray) - gray).abs().max() < 2e-3
+
+
+def frames(path: Path) -> str:
+    pictures = [Image.fromarray(np.roll(RGB, i, 0)) for i in range(3)]
+    pictures[0].save(path.with_suffix(".gif"), save_all=True, append_images=pictures[1:])
+    return str(path.with_suffix(".gif"))
+
+
+def clear(path: Path) -> str:
+    Image.fromarray(np.dstack([RGB, RGB[..., 0]])).save(path.with_suffix(".png"))
+    return str(path.with_suffix(".png"))
+
+
+def pano(path: Path) -> str:
+    Image.fromarray(np.tile(RGB, (1, 40, 1))).save(path.with_suffix(".png"))
+    return str(path.with_suffix(".png"))
+
+
+def mixed(path: Path) -> str:
+    """A folder with a picture, one that is left out by its suffix, and another folder."""
+    (path / "more").mkdir(parents=True)
+    Image.fromarray(RGB).save(path / "a.png")
+    (path / "b.HEIC").write_bytes(b"x")
+    return str(path)
+
+
+def large(path: Path) -> str:
+    Image.fromarray(np.tile(RGB, (30, 30, 1))).save(path.with_suffix(".png"))
+    return str(path.with_suffix(".png"))
+
+
+ADAPTED = {
+    frames: "3 frames; only the first is taken",
+    clear: "partly transparent; it is taken on white",
+    pano: "would squeeze",
+    mixed: "left out, as no pictures: b.HEIC, more/",
+    large: "512",
+}
+FAST = "--iterations 1 --size 16"
+# Commands with {} for a picture or folder of each kind, and what they would do to it unasked. The
+# others read pictures by the same functions.
+COMMANDS: list[tuple[str, tuple[Any, ...]]] = [
+    ("transfer --content {} --tex-style t.png --dry-run --size 24", (frames, pano)),
+    ("transfer --content {} --tex-style t.png --dry-run", (large,)),
+    ("transfer --tex-style {} --content t.png --dry-run", (frames, clear)),
+    ("transfer --geo-style {} --content t.png --dry-run", (frames, clear)),
+    ("batch --content {} --tex-style t.png --dry-run --output o --size 24", (pano, mixed)),
+    ("batch --content t.png --tex-style {} --dry-run --output o", (frames, clear, mixed)),
+    ("batch --content t.png --geo-style {} --dry-run --output o", (frames, clear, mixed)),
+    ("texture {} --exemplar-size 24 --dry-run", (frames, clear, pano)),
+    ("texture {} --dry-run", (large,)),
+    ("reconstruct {} --size 24 --dry-run", (frames, clear, pano)),
+    ("neural-style --content {} --tex-style t.png --size 24 --dry-run", (frames, clear, pano)),
+    ("neural-style --tex-style {} --content t.png --size 24 --dry-run", (frames, clear, pano)),
+    ("mix {} t.png --exemplar-size 24 --dry-run", (frames, clear, pano)),
+    ("mix t.png t.png --content {} --size 24 --dry-run", (frames, clear, pano)),
+    ("fast-apply {} o --size 24 --device cpu", (frames, clear, pano, mixed)),
+    ("fast-train --tex-style {} --images d --style-size 32 --dry-run --crop-size 32",
+     (frames, clear, pano)),
+    ("evaluate pairs --content {} --geo-style t.png --dry-run", (mixed,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "make"), [(command, kind) for command, kinds in COMMANDS for kind in kinds]
+)
+def test_every_command_says_what_it_adapts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str], tiny_weights: Path, command: str, make: Any,
+) -> None:  # fmt: skip
+    from geostyle.cli import run
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d").mkdir()
+    for name in ("t.png", "d/a.png", "d/b.png"):
+        Image.fromarray(np.tile(RGB, (2, 2, 1))).save(tmp_path / name)
+    verb, *words = command.format(make(tmp_path / "given")).split()
+    if verb not in ("fast-apply", "evaluate"):
+        words += ["--weights", str(tiny_weights)]
+    with caplog.at_level(logging.WARNING):
+        run(verb, words)
+    printed = capsys.readouterr()
+    said_once = "\n".join([*caplog.messages, printed.out, printed.err])
+    assert said_once.count(ADAPTED[make]) == 1 or make is large and "512" in said_once, said_once
+
+
+READERS: dict[str, Callable[[Any], Any]] = {
+    "load_picture": load_picture,
+    "as_tensor": as_tensor,
+    "as_tensor, bytes": lambda path: as_tensor(io.BytesIO(Path(path).read_bytes())),
+    "as_tensor, PIL": lambda path: as_tensor(Image.open(path)),
+    "geo_style": lambda path: geostyle.estimate_warp(RGB, path, estimator="none"),
+    "tex_style": lambda path: geostyle.transfer(
+        RGB, tex_style=path, iterations=(1,), painter="gram", guidance=0.0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("make", [frames, clear])
+def test_every_reader_says_what_it_adapts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, make: Any
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        READERS[name](make(tmp_path / "given"))
+    words = ADAPTED[make].partition(";")[0]
+    assert sum(words in line for line in caplog.messages) == 1, caplog.messages
+
+
+@pytest.mark.parametrize("estimator", ["none", "ransac-affine", "robust", "points"])
+def test_points_that_are_missed_are_told(caplog: pytest.LogCaptureFixture, estimator: str) -> None:
+    content, geo = ([[50.0, 50], [60, 150], [150, 60]], [[100.0, 50], [110, 150], [200, 60]])
+    picture = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(0))
+    points = {"content": content, "geo_style": geo}
+    options: dict[str, Any] = {"estimator": estimator, "match_sizes_px": (64,)}
+    with caplog.at_level(logging.WARNING):
+        geostyle.estimate_warp(picture, picture.flip(2), points=points, **options)
+    missed = [line for line in caplog.messages if line.startswith("points: the warp misses")]
+    assert len(missed) == (estimator != "points"), caplog.messages
+    if estimator == "none":
+        assert missed == ["points: the warp misses 3 of 3, the farthest by 50 px of the content"]

@@ -232,6 +232,8 @@ def read(path: Path | None, name: str, size_px: int | None) -> Tensor:
     if path is None:
         raise InputError(f"{name}: expected a picture file, got none")
     picture = load_picture(path, name=name)
+    if size_px is None and max(picture.size) > DEFAULT_PX:
+        print(f"{name}: read at {DEFAULT_PX} px of {max(picture.size)}, as no size is given")
     return at_size(picture, size_px or min(DEFAULT_PX, max(picture.size)))
 
 

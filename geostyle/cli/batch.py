@@ -6,11 +6,12 @@ goes on where it was stopped; pictures that cannot be read are skipped and liste
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tqdm import tqdm
 
 from geostyle import config
 from geostyle.cli import EXIT_ERROR, EXIT_INTERRUPTED
-from geostyle.cli.transfer import Job, load_optional
+from geostyle.cli.transfer import Job, load_masks, load_optional, say_mixed
 from geostyle.config import setting
 from geostyle.errors import InputError
 from geostyle.io.files import check_folder, make_folder, read_metrics
@@ -75,17 +76,17 @@ class Unit:
                     digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
-    def load(self) -> tuple[Picture, dict[str, Any]]:
+    def load(self, read: Callable[..., Picture]) -> tuple[Picture, dict[str, Any]]:
         """The content, and the styles by the names of `Pipeline`.
+
+        Args: read, `load_picture`, which may remember the styles.
 
         Raises: InputError for a picture that cannot be used.
         """
         content = load_picture(self.content, name="content", keeps_alpha=True)
-        styles = [load_picture(path, name="tex_style") for path in self.tex_style]
-        return content, {
-            "geo_style": load_optional(self.geo_style, "geo_style"),
-            "tex_style": styles,
-        }
+        geo_style = self.geo_style and read(self.geo_style, name="geo_style")
+        styles = [read(path, name="tex_style") for path in self.tex_style]
+        return content, {"geo_style": geo_style, "tex_style": styles}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -98,9 +99,11 @@ def main(argv: Sequence[str]) -> int:
         "every picture is transferred to each of theirs. Results that exist are skipped.",
     )
     units = list_units(job)
+    read = functools.lru_cache(maxsize=8)(load_picture)  # says once what is to be said of a style
     for path in (job.geo_style, *job.tex_style):
         if path is not None and not path.is_dir():
-            load_picture(path, name="geo_style" if path is job.geo_style else "tex_style")
+            read(path, name="geo_style" if path is job.geo_style else "tex_style")
+    say_mixed(job)
     pipe = Pipeline(job.transfer)
     networks = pipe.networks(
         geometry=job.compares_pictures, texture=bool(job.tex_style) and not job.preview
@@ -115,7 +118,7 @@ def main(argv: Sequence[str]) -> int:
             run.save_settings(job)
         if not run.file("environment.json").is_file():
             run.save_environment(verb=VERB, seed=job.transfer.seed, networks=networks.describe())
-        return transfer_all(units, job, pipe, run)
+        return transfer_all(units, job, pipe, run, read)
 
 
 def list_units(job: BatchJob) -> list[Unit]:
@@ -200,11 +203,13 @@ def check_claim(job: BatchJob) -> None:
         )
 
 
-def transfer_all(units: list[Unit], job: BatchJob, pipe: Pipeline, run: RunFolder) -> int:
+def transfer_all(
+    units: list[Unit], job: BatchJob, pipe: Pipeline, run: RunFolder, read: Callable[..., Picture]
+) -> int:
     """Make every result that is missing; one line of metrics.jsonl for each."""
     common: dict[str, Any] = {
         "tex_weights": job.tex_weights,
-        "tex_mask": [load_picture(path, name="tex_mask") for path in job.tex_mask],
+        "tex_mask": load_masks(job.tex_mask),
         "geo_mask": load_optional(job.geo_mask, "geo_mask"),
         "theta": WarpParameters.load(job.theta) if job.theta else None,
         "paint": not job.preview,
@@ -226,7 +231,7 @@ def transfer_all(units: list[Unit], job: BatchJob, pipe: Pipeline, run: RunFolde
                     counts["done before"] += 1
                     bar.update()
                     continue
-                content, pictures = unit.load()
+                content, pictures = unit.load(read)
                 result = pipe(content, **pictures, **common, callback=show)
             except KeyboardInterrupt:
                 interrupted = True

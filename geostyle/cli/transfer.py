@@ -41,6 +41,7 @@ from geostyle.pipeline import (
     as_guide,
     check_tex_styles,
 )
+from geostyle.pipeline.settings import DEFAULT_TEXTURE_PX
 from geostyle.report.html import write_report
 from geostyle.report.run_files import PREVIEW_FILE, SOURCE_FILE, save_source
 from geostyle.texture import Finished, PaintOptions, Progress
@@ -138,9 +139,7 @@ def main(argv: Sequence[str]) -> int:
         print("settings:", *config.dump_yaml(job).splitlines(), sep="\n  ")
         if job.content is None:
             print("content: none given, taking the bundled one")
-        if len(job.tex_style) > 1:
-            names = ", ".join(path.name for path in job.tex_style)
-            print(f"tex_style: the textures of {len(job.tex_style)} pictures are mixed: {names}")
+        say_mixed(job)
         transfer.check()
         return 0 if args.dry_run else transfer.run()
 
@@ -182,9 +181,7 @@ class Transfer:
         )
         self.geo_style = load_optional(job.geo_style, "geo_style")
         self.tex_styles = [load_picture(path, name="tex_style") for path in job.tex_style]
-        self.tex_masks = [
-            load_picture(path, name="tex_mask", keeps_alpha=True) for path in job.tex_mask
-        ]
+        self.tex_masks = load_masks(job.tex_mask)
         self.guide: dict[str, Any] = {
             "content_mask": load_optional(job.content_mask, "content_mask"),
             "geo_mask": load_optional(job.geo_mask, "geo_mask"),
@@ -208,6 +205,9 @@ class Transfer:
         job = self.job
         n_painted = 0 if job.preview else len(job.tex_style)
         check_folder(job.output)
+        own = max(self.content.size)
+        if n_painted and job.transfer.size_px is None and own > DEFAULT_TEXTURE_PX:
+            print(f"size: painted at {DEFAULT_TEXTURE_PX} px of {own}, as no --size is given")
         self.pipe.check_memory(self.content.size, n_painted, self.theta)
 
     def run(self) -> int:
@@ -321,8 +321,21 @@ def bundled_content() -> Path:
 
 
 def load_optional(path: Path | None, name: str) -> Picture | None:
-    """The picture of a setting that may be left out."""
-    return None if path is None else load_picture(path, name=name)
+    """The picture, or mask, of a setting that may be left out."""
+    keeps_alpha = name.endswith("mask")  # which are black where they are transparent
+    return None if path is None else load_picture(path, name=name, keeps_alpha=keeps_alpha)
+
+
+def load_masks(paths: Sequence[Path]) -> list[Picture]:
+    """The masks of the texture styles."""
+    return [load_picture(path, name="tex_mask", keeps_alpha=True) for path in paths]
+
+
+def say_mixed(job: Job) -> None:
+    """Say that several textures are mixed: a stray picture among them changes the result."""
+    if len(job.tex_style) > 1:
+        names = ", ".join(path.name for path in job.tex_style)
+        print(f"tex_style: the textures of {len(job.tex_style)} pictures are mixed: {names}")
 
 
 def numbered(name: str, pictures: Sequence[Tensor]) -> dict[str, Tensor]:

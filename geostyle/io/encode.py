@@ -12,25 +12,36 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from geostyle.errors import InputError
 from geostyle.io.colors import from_srgb, from_srgb_16, open_profile
 
 
-def off_white(picture: Tensor, alpha: Tensor | None) -> Tensor:
-    """The colors (…, 3, H, W) that give `picture` when they are laid on white by `alpha`.
+def levels(picture: Tensor, alpha: Tensor | None, top: int) -> np.ndarray:
+    """Whole numbers of a picture, as they are stored: colors that give it when laid on white.
 
-    Fully transparent pixels keep the picture's own.
+    Args:
+        picture: (1, 3, H, W) or (3, H, W), clamped to [0, 1]; alpha: (1, 1, H, W), or None.
+        top: that stands for 1.
+
+    Returns: (H, W, 3 or 4), floats in [0, top]; fully transparent pixels keep the picture's colors.
+    Raises: InputError for another shape, NaN and infinities.
     """
     if alpha is None:
-        return picture
+        return _whole(picture, 3, top)
     clear = alpha.to(picture).clamp(0, 1)
     colors = (1 - (1 - picture) / clear.clamp_min(1e-6)).clamp(0, 1)
-    return torch.where(clear == 0, picture, colors)
+    colors = torch.where(clear == 0, picture, colors)
+    return np.concatenate([_whole(colors, 3, top), _whole(alpha, 1, top)], -1)
 
 
-def pil_image(levels: np.ndarray, alpha: np.ndarray | None) -> Image.Image:
-    """A PIL image, RGB or RGBA, of levels (H, W, 3) and (H, W, 1) in [0, 255]."""
-    parts = levels if alpha is None else np.concatenate([levels, alpha], -1)
-    return Image.fromarray(parts.astype(np.uint8))
+def _whole(tensor: Tensor, channels: int, top: int) -> np.ndarray:
+    picture = tensor[0] if tensor.ndim == 4 and tensor.shape[0] == 1 else tensor
+    if picture.ndim != 3 or picture.shape[0] != channels:
+        raise InputError(f"picture: expected (1, {channels}, H, W), got {tuple(tensor.shape)}")
+    picture = picture.detach().to("cpu", torch.float32)
+    if not torch.isfinite(picture).all():
+        raise InputError("picture: expected finite values, got NaN or infinity")
+    return picture.clamp(0, 1).mul(top).round().permute(1, 2, 0).numpy()
 
 
 def encode_16_bits(array: np.ndarray, suffix: str, icc: bytes | None) -> bytes:

@@ -8,6 +8,7 @@ import logging
 import math
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,6 +20,7 @@ from torch import Tensor
 from geostyle.errors import InputError, brief, is_number
 from geostyle.io.colors import can_hold
 from geostyle.io.decode import (
+    ANIMATED,
     LIMIT_VARIABLE,
     count_frames,
     decode,
@@ -28,7 +30,7 @@ from geostyle.io.decode import (
     readable,
     split,
 )
-from geostyle.io.encode import encode, encode_16_bits, off_white, pil_image
+from geostyle.io.encode import encode, encode_16_bits, levels
 from geostyle.io.files import write_bytes
 from geostyle.io.sources import READABLE, kind_of, opened
 from geostyle.io.tiff import read_tiff
@@ -99,10 +101,9 @@ def load_picture(
     shown = type(path).__name__ if hasattr(path, "read") else repr(os.fsdecode(path))
     expected = f"{name}: expected a picture file, got {shown}"
     max_pixels = pixel_limit() if max_pixels is None else max_pixels
-
-    def check(size: tuple[int, int]) -> None:
-        _check_size(size, min_side_px, max_pixels, name, shown)
-
+    check = partial(
+        _check_size, min_side_px=min_side_px, max_pixels=max_pixels, name=name, what=shown
+    )
     with readable(expected, max_pixels) as formats, opened(path, expected) as (file, own_path):
         unusual = read_tiff(file, name, check)
         if unusual is not None:
@@ -112,11 +113,7 @@ def load_picture(
                 check(image.size)
                 picture = Picture(*decode(image, file, name), path=own_path)
         frames = count_frames(file, formats)
-    if frames > 1:
-        _log.warning("%s: %s has %d frames; only the first is taken", name, shown, frames)
-    if picture.alpha is not None and not keeps_alpha:
-        _log.warning("%s: %s is partly transparent; it is taken on white", name, shown)
-    return picture
+    return _told(picture, frames, name, shown, keeps_alpha)
 
 
 def picture_size(path: str | os.PathLike[str], name: str = "content") -> tuple[int, int]:
@@ -167,8 +164,9 @@ def as_picture(
         return image
     if isinstance(image, (str, os.PathLike)) or hasattr(image, "read"):
         return load_picture(image, name=name, min_side_px=min_side_px, keeps_alpha=keeps_alpha)
-    alpha = None
+    alpha, frames = None, 1
     if isinstance(image, Image.Image):
+        frames = getattr(image, "n_frames", 1) if image.format in ANIMATED else 1
         _check_size(image.size, min_side_px, float("inf"), name, "a PIL image")
         with readable(f"{name}: expected a readable PIL image, got one", float("inf")):
             tensor, alpha, _, _ = decode(image, None, name)
@@ -192,9 +190,16 @@ def as_picture(
             raise InputError(f"{name}: expected values in [0, 1], got {low:g} to {high:g}")
     if alpha is not None and bool((alpha == 1).all()):
         alpha = None
-    if alpha is not None and not keeps_alpha:
-        _log.warning("%s: it is partly transparent; it is taken on white", name)
-    return Picture(tensor.contiguous(), alpha)
+    return _told(Picture(tensor.contiguous(), alpha), frames, name, "it", keeps_alpha)
+
+
+def _told(picture: Picture, frames: int, name: str, shown: str, keeps_alpha: bool) -> Picture:
+    """`picture`, once it is said what of its file is not used."""
+    if frames > 1:
+        _log.warning("%s: %s has %d frames; only the first is taken", name, shown, frames)
+    if picture.alpha is not None and not keeps_alpha:
+        _log.warning("%s: %s is partly transparent; it is taken on white", name, shown)
+    return picture
 
 
 def as_mask(image: Any, name: str = "tex_mask") -> Tensor:
@@ -223,11 +228,10 @@ def as_mask(image: Any, name: str = "tex_mask") -> Tensor:
 def _from_tensor(image: Tensor, name: str) -> Tensor:
     """A tensor of any size accepted as (1, 3, H, W) float32."""
     batch = image[(None,) * max(0, 4 - image.ndim)]
-    if image.ndim not in (2, 3, 4) or batch.shape[0] != 1 or batch.shape[1] not in (1, 3):
+    kept = image.ndim in (2, 3, 4) and batch.shape[0] == 1 and batch.shape[1] in (1, 3)
+    if not kept or 0 in image.shape:
         expected = "a tensor (3, H, W) or (1, 3, H, W), got"
         raise InputError(f"{name}: expected {expected} {tuple(image.shape)}")
-    if 0 in batch.shape:
-        raise InputError(f"{name}: expected a picture, got {tuple(image.shape)}")
     top = {torch.uint8: 255, torch.uint16: 65535, torch.bool: 1}.get(image.dtype)
     if top is None and not image.is_floating_point():
         raise InputError(f"{name}: expected uint8, uint16, bool or floats, got {image.dtype}")
@@ -236,7 +240,7 @@ def _from_tensor(image: Tensor, name: str) -> Tensor:
 
 def to_uint8(tensor: Tensor) -> np.ndarray:
     """Turn (1, 3, H, W) or (3, H, W) in [0, 1] into (H, W, 3) uint8, clamped and rounded."""
-    return _to_levels(tensor, 255).astype(np.uint8)
+    return levels(tensor, None, 255).astype(np.uint8)
 
 
 def save_picture(
@@ -281,24 +285,21 @@ def save_picture(
     if alpha is not None and suffix not in TRANSPARENT:
         _log.warning("output: %s holds no transparency; the picture is left on white", suffix)
         alpha = None
-    levels = _to_levels(off_white(picture, alpha), 2**bit_depth - 1)
-    opacity = None if alpha is None else _to_levels(alpha, 2**bit_depth - 1, channels=1)
+    array = levels(picture, alpha, 2**bit_depth - 1)
     try:
         if bit_depth == 16:
-            deep = levels if opacity is None else np.concatenate([levels, opacity], -1)
-            data = encode_16_bits(deep.astype(np.uint16), suffix, icc)
+            data = encode_16_bits(array.astype(np.uint16), suffix, icc)
         else:
-            data = encode(pil_image(levels, opacity), suffix, quality, icc)
+            data = encode(Image.fromarray(array.astype(np.uint8)), suffix, quality, icc)
     except (OSError, ValueError, RuntimeError) as error:
-        size = f"{levels.shape[1]}x{levels.shape[0]}"
+        size = f"{array.shape[1]}x{array.shape[0]}"
         raise InputError(f"output: expected a size that {suffix} can hold, got {size}") from error
     write_bytes(path, data)
 
 
 def to_pil(tensor: Tensor, alpha: Tensor | None = None) -> Image.Image:
     """Turn a picture (1, 3, H, W) on white into an 8-bit PIL image, RGBA where it has an alpha."""
-    opacity = None if alpha is None else _to_levels(alpha, 255, channels=1)
-    return pil_image(_to_levels(off_white(tensor, alpha), 255), opacity)
+    return Image.fromarray(levels(tensor, alpha, 255).astype(np.uint8))
 
 
 def fit_size(size: tuple[int, int], size_px: int) -> tuple[int, int]:
@@ -337,7 +338,7 @@ def list_pictures(
 ) -> list[Path]:
     """List the picture files of a folder by suffix, sorted, hidden files and folders left out.
 
-    One line says which other files are left out.
+    One line says which other files, and folders, are left out.
 
     Raises: InputError when it is not a folder or has no picture.
     """
@@ -355,15 +356,15 @@ def list_pictures(
     ]
     found = [file for file in files if file.suffix.lower() in SUFFIXES]
     others = [file.name for file in files if file.suffix.lower() not in SUFFIXES | BESIDE]
+    if not recursive:
+        others += [f"{e.name}/" for e in inside if e.is_dir() and not e.name.startswith(".")]
     words = f"{', '.join(others[:3])}{', …' if len(others) > 3 else ''}"
     if not found:
-        none = f"none; {words} left out by suffix" if others else "none"
+        none = f"none; left out are {words}" if others else "none"
         raise InputError(f"{name}: expected a folder with pictures, got {str(folder)!r} ({none})")
     if others:
-        _log.warning(
-            "%s: %d files of %r are left out, as no pictures by their suffix: %s",
-            name, len(others), str(folder), words,
-        )  # fmt: skip
+        _log.warning("%s: %d of %r left out, as no pictures: %s",
+                     name, len(others), str(folder), words)  # fmt: skip
     return found
 
 
@@ -389,14 +390,3 @@ def _check_size(
         raise InputError(f"{name}: expected a smaller picture, {got}, {over_limit(max_pixels)})")
     if min(size) < min_side_px:
         raise InputError(f"{name}: expected sides of at least {min_side_px} px, {got})")
-
-
-def _to_levels(tensor: Tensor, top: int, channels: int = 3) -> np.ndarray:
-    """Turn (1, 3, H, W) or (3, H, W) in [0, 1] into whole floats (H, W, 3) in [0, top]."""
-    picture = tensor[0] if tensor.ndim == 4 and tensor.shape[0] == 1 else tensor
-    if picture.ndim != 3 or picture.shape[0] != channels:
-        raise InputError(f"picture: expected (1, 3, H, W), got {tuple(tensor.shape)}")
-    picture = picture.detach().to("cpu", torch.float32)
-    if not torch.isfinite(picture).all():
-        raise InputError("picture: expected finite values, got NaN or infinity")
-    return picture.clamp(0, 1).mul(top).round().permute(1, 2, 0).numpy()

@@ -33,6 +33,7 @@ from geostyle.pipeline.inputs import (
     check_tex_styles,
     same_picture,
     several,
+    tell_missed,
 )
 from geostyle.pipeline.networks import Networks
 from geostyle.pipeline.results import GeometryResult, Resume, TransferResult
@@ -184,10 +185,14 @@ class Pipeline:
         settings, seed = self.settings.geometry, self.settings.seed
         if geo_style is None:
             assert guide.points is not None
-            return estimate_pinned(size_of(content), guide.points, settings)
-        network = self.networks(texture=False).geometry
-        assert network is not None
-        return estimate(content, geo_style, network, settings, guide, seed=seed)
+            found = estimate_pinned(size_of(content), guide.points, settings)
+        else:
+            network = self.networks(texture=False).geometry
+            assert network is not None
+            found = estimate(content, geo_style, network, settings, guide, seed=seed)
+        if guide.points is not None:
+            tell_missed(guide.points, found, content, geo_style, settings.frame)
+        return found
 
     @own_world
     def candidates(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from geostyle.coords import size_of
 from geostyle.errors import InputError, brief
 from geostyle.io.images import as_mask
 from geostyle.matching import Correspondences, Estimate, Guide
+from geostyle.matching.estimators import MISSED
+from geostyle.matching.frame import Frame
 from geostyle.texture.objective import normalized_weights
 from geostyle.warps import WarpParameters
 
+_log = logging.getLogger(__name__)
 Points = Correspondences | Mapping[str, Any] | str | os.PathLike[str] | None
 Theta = WarpParameters | Estimate | str | os.PathLike[str] | None
 
@@ -49,6 +54,32 @@ def as_theta(theta: Any) -> WarpParameters | None:
     if found is not None and not isinstance(found, WarpParameters):
         raise InputError(f"theta: expected a warp, an estimate or its file, got {brief(theta)}")
     return found
+
+
+def tell_missed(
+    points: Correspondences,
+    estimate: Estimate,
+    content: Tensor,
+    geo_style: Tensor | None,
+    frame: str,
+) -> None:
+    """Say in one line by how much a warp misses points given by hand, where that can be seen.
+
+    Args: content, geo_style, frame, of the estimate.
+    """
+    theta, own = estimate.parameters, size_of(content)
+    other, frame = (own, "content") if geo_style is None else (size_of(geo_style), frame)
+    pairs = points.within(Frame.of(own, other, frame), own, other)
+    pairs = pairs.mirrored() if theta.mirrored else pairs
+    mapped = theta.warp_family.map_points(theta.theta.double(), pairs.outputs)
+    errors = pairs.errors(mapped, own)
+    missed = int((errors > MISSED).sum())
+    if missed:
+        farthest = float(errors.max()) * max(own) / 2
+        _log.warning(
+            "points: the warp misses %d of %d, the farthest by %.0f px of the content",
+            missed, len(errors), farthest,
+        )  # fmt: skip
 
 
 def several(given: Any) -> list[Any]:

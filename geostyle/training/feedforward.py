@@ -28,7 +28,7 @@ from geostyle.feedforward.texture_network import (
 )
 from geostyle.io.checkpoint import tensor_hash
 from geostyle.io.files import write_json
-from geostyle.io.images import fit_size, load_picture
+from geostyle.io.images import check_shape_kept, fit_size, load_picture
 from geostyle.io.runs import RunFolder
 from geostyle.texture.losses import total_variation
 from geostyle.texture.memory import check_descent_fits, check_warp_fits
@@ -110,6 +110,7 @@ class FeedForwardLearner(Learner):
         if self.repaints(settings):
             self.photographs = Photographs(settings.images, settings.crop_px, settings.seed)
             self.notes = tuple(self.photographs.notes)
+        check_shape_kept(picture.size, settings.style_px, "style_px")
         check_warp_fits(fit_size(picture.size, settings.style_px))
         self.style = resize(picture.tensor, fit_size(picture.size, settings.style_px)).clamp(0, 1)
         self.device = resolve_device(settings.device)

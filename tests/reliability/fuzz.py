@@ -1,6 +1,6 @@
 """Feed every reader thousands of damaged files.
 
-    python tests/reliability/fuzz.py [--cases 6500] [--only NAME] [--seed 0]
+    python tests/reliability/fuzz.py [--cases 10500] [--only NAME] [--seed 0]
 
 A reader may accept a file or refuse it in one line (GeostyleError). It may not raise anything else,
 crash, take more than 10 s of CPU or 1.5 GB of memory, open a connection, start a program, or write
@@ -249,7 +249,7 @@ def fuzz(reader: Reader, work: Path, count: int, seed: int, keep: Path) -> Count
 def main() -> int:
     """Fuzz; 0 where nothing was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=6500, help="files in all")
+    parser.add_argument("--cases", type=int, default=10500, help="files in all")
     parser.add_argument("--only", help="readers whose name contains this")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), help="where faults go")

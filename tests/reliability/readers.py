@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 import torch
 import workloads
 from PIL import Image, ImageCms
@@ -23,18 +24,28 @@ from geostyle import config
 from geostyle.cli import _unfinished
 from geostyle.cli import run as run_verb
 from geostyle.cli import transfer as transfer_verb
-from geostyle.cli.batch import BatchJob, done_before
+from geostyle.cli.batch import BatchJob, done_before, list_units
 from geostyle.data.make_settings import MakeSettings
 from geostyle.data.manifest import read_manifest
 from geostyle.data.pairs import CorrelationCache, PairSet
+from geostyle.errors import InputError
 from geostyle.evaluation.keypoints import read_pf_pascal, read_pf_willow, read_spair
+from geostyle.evaluation.painting import read_list
 from geostyle.features import extractor as features
 from geostyle.features.extractor import load_features
 from geostyle.feedforward.files import FAST, TEXTURE, load_network
 from geostyle.io.checkpoint import load_checkpoint
-from geostyle.io.files import read_metrics
-from geostyle.io.images import as_mask, load_picture
-from geostyle.io.originals import original_paths
+from geostyle.io.colors import can_hold, srgb_profile
+from geostyle.io.files import read_metrics, write_bytes
+from geostyle.io.images import (
+    as_mask,
+    as_tensor,
+    list_pictures,
+    load_picture,
+    picture_size,
+    save_picture,
+)
+from geostyle.io.originals import keep_originals, original_paths
 from geostyle.io.runs import RunFolder
 from geostyle.matching import Correspondences
 from geostyle.matching.network import NetworkSettings
@@ -77,6 +88,12 @@ def readers(work: Path) -> list[Reader]:
     _unfinished_files(levels, canvas)
     found = [
         Reader("picture", ".bin", _pictures(work), _picture, 8.0),
+        Reader("animation", ".bin", _animations(), _picture, 2.0),
+        Reader("float and planar TIFF", ".bin", _tiffs(), _picture, 3.0),
+        Reader("color profile", ".icc", _profiles(), _profile, 2.0),
+        Reader("file name", ".bin", _names(), _named(work), 1.5),
+        Reader("picture in memory", ".bin", _pictures(work), _in_memory, 1.0),
+        Reader("list of paintings", ".csv", [_paintings_csv()], _paintings(work), 0.5),
         Reader("picture, given to transfer.py", ".png", [_png()], _transfer_of(weights, work), 0.2),
         Reader("theta.json", ".json", [(run / "theta.json").read_bytes()], _theta, 2.0, "json"),
         Reader("network lite", ".safetensors", [weights.read_bytes()], _lite, 1.0),
@@ -148,6 +165,128 @@ def _picture(path: Path) -> None:
     tensor = picture.tensor
     assert tensor.shape[:2] == (1, 3) and tensor.is_contiguous() and tensor.dtype == torch.float32
     assert torch.isfinite(tensor).all() and tensor.min() >= 0 and tensor.max() <= 1
+
+
+def _in_memory(path: Path) -> None:
+    with contextlib.suppress(InputError):  # the size in its header, however it ends
+        assert min(picture_size(path)) > 0
+    tensor = as_tensor(io.BytesIO(path.read_bytes()))
+    assert torch.isfinite(tensor).all()
+
+
+def _profile(path: Path) -> None:
+    """A profile by itself, embedded in pictures of 8 and 16 bits, and to be written."""
+    icc = path.read_bytes()
+    for array in (_array(), _array().astype(np.uint16) * 257):
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, array, photometric="rgb", iccprofile=icc or None)
+        _finite(as_tensor(buffer))
+    if can_hold(icc):
+        save_picture(torch.rand(1, 3, 16, 16), path.with_suffix(".png"), icc=icc)
+        save_picture(torch.rand(1, 3, 16, 16), path.with_suffix(".tif"), icc=icc, bit_depth=16)
+
+
+def _named(work: Path) -> Callable[[Path], None]:
+    """A picture whose name has the mutated bytes, through a folder, settings and a report."""
+
+    def call(path: Path) -> None:
+        raw = path.read_bytes().replace(b"/", b"_").replace(b"\0", b"_")[:200]
+        folder = work / "scratch" / "named"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        picture = folder / os.fsdecode((raw or b"a") + b".png")
+        picture.write_bytes(_png())
+        (folder / "other.png").write_bytes(_png())
+        job = BatchJob(content=folder, tex_style=(picture,), output=work / "scratch" / "batch")
+        units = list_units(job)
+        assert len({unit.name.casefold() for unit in units}) == len(list_pictures(folder))
+        run = RunFolder(folder)
+        run.save_settings(job)
+        assert config.resolve(BatchJob, folder / "settings.yaml") == job
+        keep_originals(run, job)
+        assert original_paths(folder)
+        for unit in units:
+            _finite(load_picture(unit.content).tensor)
+            write_bytes(run.file(f"{unit.name}.png"), b"")
+            run.log(stage="done", name=unit.name, file=f"{unit.name}.png", inputs="0" * 64)
+        assert len(done_before(run)) == len(units)
+
+    return call
+
+
+def _names() -> list[bytes]:
+    texts = [
+        "photo",
+        "Ünïcode …",
+        "日本語",
+        "a.b.c",
+        "-rf",
+        "~",
+        "CON",
+        "a b\tc",
+        "#1%20",
+        "x" * 180,
+    ]
+    return [text.encode() for text in texts] + [b"\xff\xfe", b"a\nb", b".hidden", b"--output=x"]
+
+
+def _paintings_csv() -> bytes:
+    return b"content,tex_style,result\na.png,b.png,c.png\nd.png,e.png,f.png\n"
+
+
+def _paintings(work: Path) -> Callable[[Path], None]:
+    folder = work / "scratch" / "paintings"
+
+    def call(path: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        for name in "abcdef":
+            (folder / f"{name}.png").write_bytes(b"")
+        shutil.copyfile(path, folder / "list.csv")
+        for painting in read_list(folder / "list.csv"):
+            assert painting.name
+
+    return call
+
+
+def _animations() -> list[bytes]:
+    frames = [Image.fromarray(np.roll(_array(), i, 0)) for i in range(3)]
+    found = []
+    for kind in ("GIF", "WEBP", "PNG", "TIFF", "AVIF"):
+        with contextlib.suppress(KeyError, OSError):  # not every build of Pillow writes them
+            buffer = io.BytesIO()
+            frames[0].save(buffer, kind, save_all=True, append_images=frames[1:], duration=40)
+            found.append(buffer.getvalue())
+    return found
+
+
+def _tiffs() -> list[bytes]:
+    """TIFF files that only tifffile reads right, of every layout."""
+    deep, found = _array().astype(np.uint16) * 257, []
+    icc = srgb_profile()
+    planes = np.ascontiguousarray(np.moveaxis(deep, -1, 0))
+    for array, options in (
+        ((deep / 65535).astype(np.float32), {"photometric": "rgb"}),
+        ((deep / 65535).astype(np.float16), {"photometric": "rgb", "iccprofile": icc}),
+        ((deep[..., 0] / 65535).astype(np.float64), {"photometric": "minisblack"}),
+        ((deep / 65535).astype(np.float32), {"photometric": "rgb", "compression": "zlib"}),
+        (planes, {"photometric": "rgb", "planarconfig": "separate"}),
+        (planes, {"photometric": "rgb", "planarconfig": "separate", "compression": "lzw"}),
+        (planes.astype(np.uint32) << 16, {"photometric": "rgb", "planarconfig": "separate"}),
+        ((planes / 65535).astype(np.float32),
+         {"photometric": "rgb", "planarconfig": "separate", "rowsperstrip": 5}),
+        (np.dstack([deep, deep[..., 0]]), {"photometric": "rgb", "extrasamples": ["unassalpha"]}),
+        (deep, {"photometric": "rgb", "tile": (16, 16)}),
+    ):  # fmt: skip
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, array, **options)
+        found.append(buffer.getvalue())
+    return found
+
+
+def _profiles() -> list[bytes]:
+    made = [ImageCms.ImageCmsProfile(ImageCms.createProfile(kind)).tobytes()
+            for kind in ("sRGB", "LAB", "XYZ")]  # fmt: skip
+    return [*made, srgb_profile()]
 
 
 def _transfer_of(weights: Path, work: Path) -> Callable[[Path], None]:
