@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from geostyle.texture.score import score as score
     from geostyle.texture.synthesis import gram_errors as gram_errors
     from geostyle.warps import WarpParameters as WarpParameters
+    from geostyle.warps.mixing import mean_warp as mean_warp
+    from geostyle.warps.mixing import regional_warp as regional_warp
 
 __version__ = "0.1.0"
 
@@ -52,6 +54,7 @@ _PUBLIC = {
     "texture.score": "score",
     "texture.synthesis": "gram_errors",
     "warps": "WarpParameters",
+    "warps.mixing": "mean_warp regional_warp",
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from geostyle.coords import base_grid, sample
+from geostyle.device import own_world
 from geostyle.errors import InputError, is_number
 from geostyle.warps.affine import Affine, affine_power, theta_of
 from geostyle.warps.parameters import WarpParameters
@@ -18,6 +19,7 @@ REGION_POINTS = 40  # per side, at which warps of regions are blended
 REGION_SMOOTHING = 1e-5
 
 
+@own_world
 def mean_warp(
     warps: Sequence[WarpParameters], weights: Sequence[float] | None = None
 ) -> WarpParameters:
@@ -40,6 +42,7 @@ def mean_warp(
     return _mixed(warps, share, torch.cat(parts))
 
 
+@own_world
 def regional_warp(warps: Sequence[WarpParameters], masks: Sequence[Tensor]) -> WarpParameters:
     """Blend warps of one content, each as far as its mask says, into one of their family.
 
