@@ -1,4 +1,4 @@
-"""What surrounds a command and must not end it: streams, signals, drawing, temporary files."""
+"""Streams, signals, drawing and temporary files, whose failures must not end a command."""
 
 from __future__ import annotations
 

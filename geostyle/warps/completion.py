@@ -190,7 +190,7 @@ def _candidates(matches: Tensor, asking: Tensor, *, wide: bool) -> Tensor:
 def _vote(
     pixels: Tensor, centers: _Centers, best: Tensor, toned: Tensor, weight: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What the patches over every pixel say, (H·W, C) weighted means, and their weights."""
+    """Return weighted means (H·W, C) over the patches on every pixel, and their weights."""
     total = torch.zeros_like(pixels)
     weights = torch.zeros_like(pixels[:, :1])
     for shift in centers.shifts:
