@@ -16,12 +16,12 @@ from geostyle.coords import Size, size_of
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.matching.description import Description, Pair, describe
-from geostyle.matching.estimators import fit_matches, ransac_affine, regression, through_points
+from geostyle.matching.estimators import through_points
 from geostyle.matching.frame import Frame, lattice, square_units
 from geostyle.matching.guide import Correspondences, Guide, PointPairs
 from geostyle.matching.network import bundled
 from geostyle.matching.result import Estimate, FittedWarp, finished, no_warp
-from geostyle.matching.settings import GeometrySettings
+from geostyle.matching.settings import COMPARING, GeometrySettings
 from geostyle.warps import make_family
 
 MIRROR_COST = 0.03  # confidence that mirroring the content must gain
@@ -164,16 +164,13 @@ def _estimate(
     pair = Pair(content, geo_style, frame)
     if content.flat or geo_style.flat:
         return finished(no_warp(settings, make_family(settings.geometry, settings.lattice)), frame)
-    if settings.estimator == "ransac-affine":
-        return finished(ransac_affine(pair, settings, seed), frame)
     guide = None if points is None else points.within(frame, content.size, geo_style.size)
     if guide is not None:
         settings = replace(settings, fade=False)  # the user has seen what the pictures share
 
     def fitted(pair: Pair, guide: PointPairs | None) -> FittedWarp:
-        if settings.estimator == "regression":
-            return regression(pair, settings)
-        return fit_matches(pair, settings, guide)
+        fit: FittedWarp = COMPARING[settings.estimator](pair, settings, guide, seed)
+        return fit
 
     plain = None if settings.mirror == "on" else fitted(pair, guide)
     if settings.mirror != "off":

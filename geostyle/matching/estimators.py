@@ -56,7 +56,7 @@ MISSED = 0.05  # distance from which a point counts as missed, in half long side
 
 
 def fit_matches(
-    pair: Pair, settings: GeometrySettings, guide: PointPairs | None = None
+    pair: Pair, settings: GeometrySettings, guide: PointPairs | None = None, seed: int = 0
 ) -> FittedWarp:
     """Estimate by `robust` or `refined`: an annealed fit to soft matches; see `fitting`."""
     matches, frame = match(pair), pair.frame
@@ -121,7 +121,9 @@ def refine(fit: TwoWayFit, pair: Pair, guide: PointPairs | None = None) -> TwoWa
     return anneal(matches, frame, settings, SHORT_SCHEDULE, start, guide)
 
 
-def regression(pair: Pair, settings: GeometrySettings) -> FittedWarp:
+def regression(
+    pair: Pair, settings: GeometrySettings, guide: PointPairs | None = None, seed: int = 0
+) -> FittedWarp:
     """Estimate by `regression`: the output of trained networks, mapped to the output frame.
 
     Its confidence is measured as that of `robust`: the share of soft matches near the map, and of
@@ -215,7 +217,9 @@ def _refit(known: Map, family: WarpFamily, frame: Frame) -> Tensor:
     )
 
 
-def ransac_affine(pair: Pair, settings: GeometrySettings, seed: int) -> FittedWarp:
+def ransac_affine(
+    pair: Pair, settings: GeometrySettings, guide: PointPairs | None = None, seed: int = 0
+) -> FittedWarp:
     """Estimate by `ransac-affine`: an affine map through the mutual nearest neighbors that agree.
 
     The control for the others: no bounds, and no fading.

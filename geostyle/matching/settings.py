@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from geostyle.config import check, setting
 from geostyle.errors import InputError
+from geostyle.registry import Registry
 from geostyle.warps import FAMILIES
 
-ESTIMATORS = ("refined", "robust", "regression", "points", "ransac-affine", "none")
+# Estimators that compare features: (pair, settings, guide or None, seed) → FittedWarp. A new one is
+# one file of this folder, and one line here.
+COMPARING: Registry[Any] = Registry(
+    {
+        "refined": "geostyle.matching.estimators.fit_matches",
+        "robust": "geostyle.matching.estimators.fit_matches",
+        "regression": "geostyle.matching.estimators.regression",
+        "ransac-affine": "geostyle.matching.estimators.ransac_affine",
+    }
+)
+ESTIMATORS = (*COMPARING, "points", "none")
 
 
 @dataclass(frozen=True)

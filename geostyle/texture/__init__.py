@@ -1,5 +1,6 @@
 """Texture: painting, synthesis, mixtures, reconstructions; losses, optimizer, pyramid, score."""
 
+from geostyle.registry import Registry
 from geostyle.texture.borders import add_border, cut_border
 from geostyle.texture.gram import GramPainting, transfer_texture
 from geostyle.texture.masks import normalized_masks
@@ -12,7 +13,13 @@ from geostyle.texture.score import Score, score
 from geostyle.texture.settings import TextureSettings
 from geostyle.texture.synthesis import SynthesisSettings, synthesize
 
-PAINTERS: dict[str, type[Painting]] = {"matched": MatchedPainting, "gram": GramPainting}
+# A new painter is one file of this folder, and one line here.
+PAINTERS: Registry[type[Painting]] = Registry(
+    {
+        "matched": "geostyle.texture.matched_painting.MatchedPainting",
+        "gram": "geostyle.texture.gram.GramPainting",
+    }
+)
 
 __all__ = [
     "PAINTERS",

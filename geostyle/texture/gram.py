@@ -16,6 +16,7 @@ from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import cut_border
 from geostyle.texture.interrupts import hand_over
 from geostyle.texture.objective import LossSettings, TextureObjective
+from geostyle.texture.optimizer import Objective
 from geostyle.texture.painting import Painting, PaintOptions
 from geostyle.texture.pyramid import Finished, Level, Progress, TextureResult
 from geostyle.texture.schedule import Entry, style_size
@@ -68,7 +69,7 @@ class GramPainting(Painting):
             image = image.clamp(0, 1)
         return cut_border(image, entry.painted) if loses_border else image
 
-    def _objective(self, entry: Entry) -> TextureObjective:
+    def _objective(self, entry: Entry) -> Objective:
         settings, masks, covered = self.settings, None, 1.0
         if self.masks is not None:
             masks = self._seen(entry, self.masks, "bilinear").split(1)

@@ -36,18 +36,21 @@ from geostyle.matching.network import (
     save_geometry_network,
     square_features,
 )
-from geostyle.training.geometry_losses import (
-    bending_penalty,
-    distance_loss,
-    fold_penalty,
-    grid_loss,
-    image_loss,
-)
+from geostyle.registry import Registry
+from geostyle.training.geometry_losses import bending_penalty, fold_penalty, image_loss
 from geostyle.training.learner import FEATURES, Learner, LoopSettings
 from geostyle.warps.folds import fold_mask
 
 STATE_KIND = "geonet-state"
-LOSSES = ("distance", "grid", "image")
+# A new loss on mapped points, (estimated, truth, weights) → scalar, is one file of this folder, and
+# one line here.
+LOSSES: Registry[Any] = Registry(
+    {
+        "distance": "geostyle.training.geometry_losses.distance_loss",
+        "grid": "geostyle.training.geometry_losses.grid_loss",
+        "image": "geostyle.training.geometry_losses.image_loss",
+    }
+)
 REFERENCE_PX = 240  # grid errors are stated in pixels of a picture of this side
 
 
@@ -65,7 +68,9 @@ class TrainSettings(LoopSettings):
         1, min=1, max=2, help="place in a cascade; 2 learns what an affine first estimate leaves"
     )
     loss: str = setting(
-        "distance", choices=LOSSES, help="of mapped points, its square, or the paper's on pictures"
+        "distance",
+        choices=tuple(LOSSES),
+        help="of mapped points, its square, or the paper's on pictures",
     )
     outside_weight: float = setting(
         0.25, min=0.0, max=1.0, help="weight of points whose content lies outside the picture"
@@ -160,7 +165,7 @@ class GeometryLearner(Learner):
                 batch.content, batch.target, family.grid(theta, size_of(batch.target))
             )
         else:
-            compare = distance_loss if settings.loss == "distance" else grid_loss
+            compare = LOSSES[settings.loss]
             loss = compare(grid, batch.truth, weights)
             if matched is not None and settings.match_weight:
                 cells = min(matched.shape[1], TRUTH_CELLS)

@@ -42,11 +42,16 @@ class WarpFamily(ABC):
     Both frames are normalized to [-1, 1]², x right, y down, with half-pixel centers
     (`align_corners=False`); points are (x, y). `theta` (B, P) holds offsets from the identity:
     zeros map every point to itself exactly.
+
+    Args: `lattice`, k of the k×k control points of the splines; other families ignore it.
     """
 
     name: str
     n_params: int
     min_points: int = 1  # least number of matches that determine theta
+
+    def __init__(self, lattice: int = 4) -> None:
+        del lattice
 
     @abstractmethod
     def map(self, theta: Tensor, points: Tensor) -> Tensor:
