@@ -8,10 +8,10 @@ TYPED := geostyle transfer.py train_geo.py data_gen/make.py tests/reliability
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test slow lint format bench figures stages coverage mutants kill torchrun disk folds fuzz
-.PHONY: degenerate build clean
+.PHONY: degenerate build wheel-test docs gallery clean
 
 help:  ## list the commands
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 # Stamp files: set-up runs once, and again when a lock changes.
 $(VENV)/.run-stamp: requirements.lock pyproject.toml
@@ -28,7 +28,7 @@ $(VENV)/.dev-stamp: $(VENV)/.run-stamp requirements-dev.lock
 setup: $(VENV)/.dev-stamp  ## create .venv with the pinned dependencies and the tools
 
 demo: $(VENV)/.run-stamp  ## run the main job on the bundled pictures
-	$(PY) transfer.py --config configs/transfer/demo.yaml
+	$(PY) -m geostyle demo
 
 test: $(VENV)/.dev-stamp  ## run the test suite
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal
@@ -80,8 +80,13 @@ fuzz: $(VENV)/.dev-stamp  ## give every reader thousands of damaged files (minut
 degenerate: $(VENV)/.dev-stamp  ## transfer degenerate pictures, some of 8000 px (minutes)
 	$(PY) tests/reliability/degenerate.py
 
-build: $(VENV)/.dev-stamp  ## build the wheel into dist/
-	$(PY) -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+build: $(VENV)/.dev-stamp  ## build the wheel and the source archive into dist/, and check their metadata
+	rm -rf dist build
+	$(PY) -m build --no-isolation --outdir dist . >/dev/null
+	$(PY) -m twine check --strict dist/*
+
+wheel-test: build  ## install the wheel elsewhere, without tools, cache or home, and make a picture (minutes)
+	$(PY) tests/reliability/wheel.py dist/*.whl
 
 clean:  ## remove everything that can be made again, .venv included
 	rm -rf $(VENV) build dist mutants .coverage *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

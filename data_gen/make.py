@@ -1,97 +1,22 @@
 """Make training pairs for the geometry network: photographs warped, then repainted.
 
-    python data_gen/make.py                                        a small set, in minutes
-    python data_gen/make.py --images PHOTOS --styles PAINTINGS --config configs/geometry/make.yaml
-    python data_gen/make.py --images PHOTOS --stylize fast --networks NETWORKS --count 20000
-    torchrun --nproc_per_node 4 data_gen/make.py ...               shared among processes
+    python data_gen/make.py                                a small set, in minutes
+    torchrun --nproc_per_node 4 data_gen/make.py ...       shared among processes
 
-Run the same command again to continue a set that was cut short, or to extend it with a larger
---count; the pairs are the same whatever the order, the workers or the processes.
+The same as ``geostyle make-pairs``, which is in geostyle/cli/make_pairs.py.
 """
 
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone needs no installation
 
-from tqdm import tqdm  # noqa: E402
-
-from geostyle import config  # noqa: E402
 from geostyle.cli import guarded  # noqa: E402
-from geostyle.data.generate import Generator  # noqa: E402
-from geostyle.data.make_settings import MakeSettings  # noqa: E402
-from geostyle.data.manifest import PREVIEW, SKIPPED, Pair  # noqa: E402
-from geostyle.data.workers import make_all  # noqa: E402
-from geostyle.distributed import Processes, join_processes  # noqa: E402
-from geostyle.io.files import check_folder  # noqa: E402
-from geostyle.texture.memory import check_warp_fits  # noqa: E402
-
-
-def main(argv: Sequence[str]) -> int:
-    """Make a set, or the rest of it; return the exit status."""
-    settings, args = config.parse(
-        MakeSettings,
-        argv,
-        prog="make.py",
-        description="Make training pairs for the geometry network.",
-    )
-    with join_processes(settings.device) as processes:
-        generator = Generator(settings)
-        if processes.first:
-            print("settings:", *config.dump_yaml(settings).splitlines(), sep="\n  ")
-            print(describe(generator))
-        check_folder(settings.output)
-        check_warp_fits((settings.size_px, settings.size_px))
-        if args.dry_run:
-            return 0
-        if processes.first:
-            folder = generator.claim()
-            generator.open()
-        processes.wait()
-        make(generator, processes)
-        processes.wait()
-        if processes.first:
-            summarize(generator, generator.finish())
-            folder.close()
-    return 0
-
-
-def describe(generator: Generator) -> str:
-    """Return one line on the pictures that pairs are made from."""
-    parts = []
-    for pool in (generator.photographs, generator.paintings, generator.networks):
-        if pool is not None:
-            known, held_out = (len(pool.splits[split]) for split in ("train", "val"))
-            parts.append(f"{known} {pool.name} to train on and {held_out} held out")
-    left = len(generator.missing()) * generator.settings.batch
-    return f"{', '.join(parts)}; {left} pairs to make"
-
-
-def make(generator: Generator, processes: Processes) -> None:
-    """Make this process's share, with a bar that counts pairs."""
-    batch = generator.settings.batch
-    share = len(generator.missing(processes)) * batch
-    started = time.monotonic()
-    with tqdm(total=share, unit="pair", disable=not processes.first, dynamic_ncols=True) as bar:
-        make_all(generator, processes, lambda: bar.update(batch))
-    minutes = (time.monotonic() - started) / 60
-    if processes.first and share:
-        print(f"{share} pairs in {minutes:.1f} minutes, {share / minutes:.1f} a minute")
-
-
-def summarize(generator: Generator, pairs: list[Pair]) -> None:
-    """Print what the set holds now."""
-    skipped = dict(item for pair in pairs for item in pair.skipped)
-    print(f"pairs: {len(pairs)} in {generator.folder}")
-    if skipped:
-        print(f"skipped: {len(skipped)} pictures, listed in {generator.folder / SKIPPED}")
-    print(f"preview: {generator.folder / PREVIEW}")
-
+from geostyle.cli.make_pairs import main  # noqa: E402
 
 if __name__ == "__main__":
     hint = "the same command goes on from here"
-    sys.exit(guarded("make.py", main, sys.argv[1:], hint))
+    sys.exit(guarded("make.py", partial(main, prog="make.py"), sys.argv[1:], hint))

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from geostyle.warps.mixing import mean_warp as mean_warp
     from geostyle.warps.mixing import regional_warp as regional_warp
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _PUBLIC = {
     "errors": "GeostyleError InputError",

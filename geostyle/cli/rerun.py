@@ -77,7 +77,7 @@ def repeatable(folder: Path) -> tuple[Any, dict[str, Any]]:
     if run.file(_unfinished.FOLDER).exists():
         raise InputError(
             f"run: expected a finished run, got {str(folder)!r}; finish it with: "
-            f"transfer.py --resume {folder}"
+            f"geostyle transfer --resume {folder}"
         )
     job = saved_job(folder, verb, job_class)
     flat = {

@@ -117,12 +117,12 @@ class Job:
         return self.geo_style is not None or guided
 
 
-def main(argv: Sequence[str]) -> int:
+def main(argv: Sequence[str], prog: str = "geostyle transfer") -> int:
     """Run a transfer; 0 when done, 130 when Ctrl-C cut the painting short."""
     job, args = config.parse(
         Job,
         argv,
-        prog="geostyle transfer",
+        prog=prog,
         description="Warp a content picture so that it takes on the geometry of one picture, then "
         "repaint it with the texture of another. Either style may be left out.",
         add_flags=add_resume,
@@ -309,7 +309,7 @@ class Transfer:
         run.close()
         if result.interrupted:
             print(f"interrupted; the best so far: {path}\nreport: {report}")
-            print(f"to finish it: transfer.py --resume {run.path}")
+            print(f"to finish it: geostyle transfer --resume {run.path}")
             return EXIT_INTERRUPTED
         print(f"result: {path}\nreport: {report}")
         return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from geostyle.config.command_line import Parser, parse
+from geostyle.config.command_line import Parser, parse, parser_of
 from geostyle.config.settings import (
     FORMER_NAMES,
     check,
@@ -19,6 +19,7 @@ from geostyle.config.yaml_files import MAX_YAML_BYTES, read_yaml
 
 __all__ = [
     "FORMER_NAMES", "MAX_YAML_BYTES", "Parser", "check", "current_names",
-    "dump_yaml", "flatten", "leaves", "own_path", "parse", "read_yaml", "resolve", "setting",
+    "dump_yaml", "flatten", "leaves", "own_path", "parse", "parser_of", "read_yaml", "resolve",
+    "setting",
     "to_dict",
 ]  # fmt: skip

@@ -108,8 +108,30 @@ def _add_settings(parser: argparse.ArgumentParser, settings_class: type) -> None
         groups[section].add_argument(flag, help=_help(field, default), **options)
 
 
+class Built(Exception):
+    """Carries a parser out of the command that built it; see `parser_of`."""
+
+    def __init__(self, parser: Parser) -> None:
+        super().__init__(parser.prog)
+        self.parser = parser
+
+
+def parser_of(command: Callable[[list[str]], Any]) -> Parser:
+    """Return the parser that a command builds, without running the command."""
+    Parser.only_build = True
+    try:
+        command([])
+    except Built as built:
+        return built.parser
+    finally:
+        Parser.only_build = False
+    raise TypeError(f"{command} has no parser")
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser that fails with one line and exit code 2, and suggests flags."""
+
+    only_build = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"allow_abbrev": False, **kwargs})
@@ -117,6 +139,8 @@ class Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse, refusing unknown flags and reading flags of earlier versions."""
+        if Parser.only_build:
+            raise Built(self)
         known, words = self._option_string_actions, sys.argv[1:] if args is None else args
         parsed, extra = self.parse_known_args([_current_flag(w, known) for w in words], namespace)
         if extra:

@@ -147,7 +147,7 @@ def read_manifest(folder: Path, split: str | None = None) -> list[Pair]:
         state = "a set that is not finished" if started else "none"
         raise InputError(
             f"data: expected a set of pairs in {str(folder)!r}, got {state}; "
-            f"{'finish' if started else 'make'} it with: python data_gen/make.py "
+            f"{'finish' if started else 'make'} it with: geostyle make-pairs "
             f"{f'--config {path.with_name(SETTINGS)}' if started else f'--output {folder}'}"
         )
     lines = _text(path).splitlines()

@@ -37,7 +37,7 @@ NAMES = {"stylized": "stylized", "warped": "plain"}  # names of the targets in t
 class SyntheticSettings:
     """Estimators to compare, and the pairs they are compared on."""
 
-    data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make.py writes it")
+    data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make-pairs writes it")
     estimators: tuple[str, ...] = setting(
         ("none", "ransac-affine", "robust", "refined"),
         choices=ESTIMATORS,

@@ -186,7 +186,7 @@ def load_networks(paths: Sequence[Path], features: FeatureExtractor) -> list[Loa
     if not paths:
         raise InputError(
             f"geonet: expected --geonet FILE for these weights of {features.name} "
-            f"({features.weights_hash}), for which no network is bundled; python train_geo.py "
+            f"({features.weights_hash}), for which no network is bundled; geostyle train-geo "
             "trains one"
         )
     networks = [load_geometry_network(path) for path in paths]

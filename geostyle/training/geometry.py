@@ -58,7 +58,7 @@ REFERENCE_PX = 240  # grid errors are stated in pixels of a picture of this side
 class TrainSettings(LoopSettings):
     """Settings of the training of a geometry network."""
 
-    data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make.py writes it")
+    data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make-pairs writes it")
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
     network: NetworkSettings = setting(NetworkSettings())
     features: str = setting("lite", choices=FEATURES, help="network whose features are correlated")

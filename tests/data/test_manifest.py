@@ -73,7 +73,7 @@ def test_a_manifest_keeps_order_and_splits(tmp_path: Path) -> None:
 
 
 def test_without_a_set_the_command_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"python data_gen/make\.py --output"):
+    with pytest.raises(InputError, match=r"geostyle make-pairs --output"):
         read_manifest(tmp_path / "none")
     (tmp_path / "settings.yaml").write_text("seed: 0\n")
     with pytest.raises(InputError, match=r"not finished.*--config .*settings\.yaml"):

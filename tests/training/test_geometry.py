@@ -310,7 +310,7 @@ def test_the_script_says_what_is_missing(
         runpy.run_path(str(ROOT / "train_geo.py"), run_name="__main__")
     error = capsys.readouterr().err
     assert stop.value.code == 2
-    assert "python data_gen/make.py" in error and error.count("\n") == 1
+    assert "geostyle make-pairs" in error and error.count("\n") == 1
     assert error.startswith("train_geo.py: error: data: expected a set of pairs")
 
 
