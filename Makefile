@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
 PY := $(VENV)/bin/python
-CODE := geostyle tests transfer.py train_geo.py data_gen benchmarks
+CODE := geostyle tests transfer.py train_geo.py data_gen benchmarks examples docs
 TYPED := geostyle transfer.py train_geo.py data_gen/make.py tests/reliability
 
 .DEFAULT_GOAL := help
@@ -80,7 +80,21 @@ fuzz: $(VENV)/.dev-stamp  ## give every reader thousands of damaged files (minut
 degenerate: $(VENV)/.dev-stamp  ## transfer degenerate pictures, some of 8000 px (minutes)
 	$(PY) tests/reliability/degenerate.py
 
-build: $(VENV)/.dev-stamp  ## build the wheel and the source archive into dist/, and check their metadata
+$(VENV)/.docs-stamp: $(VENV)/.run-stamp requirements-docs.lock
+	$(PY) -m pip install --quiet -r requirements-docs.lock
+	@touch $@
+
+docs: $(VENV)/.docs-stamp  ## build the documentation into site/, every link checked
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+
+gallery: $(VENV)/.run-stamp  ## make the pictures of the gallery; goes on where it was stopped (hours)
+	$(PY) examples/gallery.py
+
+$(VENV)/.release-stamp: $(VENV)/.run-stamp requirements-release.lock
+	$(PY) -m pip install --quiet -r requirements-release.lock
+	@touch $@
+
+build: $(VENV)/.release-stamp  ## build the wheel and the source archive into dist/, and check their metadata
 	rm -rf dist build
 	$(PY) -m build --no-isolation --outdir dist . >/dev/null
 	$(PY) -m twine check --strict dist/*
@@ -89,4 +103,4 @@ wheel-test: build  ## install the wheel elsewhere, without tools, cache or home,
 	$(PY) tests/reliability/wheel.py dist/*.whl
 
 clean:  ## remove everything that can be made again, .venv included
-	rm -rf $(VENV) build dist mutants .coverage *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) build dist site mutants .coverage *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
