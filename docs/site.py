@@ -35,7 +35,10 @@ def commands() -> str:
 
     known = parsers()
     lines = ["# Commands", "", "Made from the parsers of version " + _version() + "."]
-    lines += ["Each command takes its settings from defaults, then the file of `--config`, then flags.", ""]
+    lines += [
+        "Each command takes its settings from defaults, then the file of `--config`, then flags.",
+        "",
+    ]
     lines += ["| command | |", "|---|---|"]
     for verb, text in verbs().items():
         lines.append(f"| [`geostyle {verb}`](#geostyle-{verb}) | {_cell(text)} |")

@@ -17,11 +17,10 @@ from geostyle.io.runs import RunFolder
 from geostyle.report.sheet import Panel, save_sheet
 from geostyle.training.feedforward import FeedForwardLearner
 from geostyle.training.learner import Learner, LoopSettings
-from geostyle.training.loop import STATE, OnValidation, run_training
+from geostyle.training.loop import PREVIEW, STATE, OnValidation, run_training
 
 S = TypeVar("S", bound=LoopSettings)
 NEWEST = "newest"
-PREVIEW = "preview.png"
 
 
 def train_command(

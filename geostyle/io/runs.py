@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import re
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from geostyle.io.files import (
     write_json,
     write_text,
 )
+from geostyle.io.mirror import MODES, Mirror
 
 _held: list[filelock.FileLock] = []  # until the process ends: a collected lock is released
 
@@ -34,17 +34,17 @@ class RunFolder:
 
     Args:
         path: the folder.
-        wandb: "disabled", "offline" or "online": whether the metrics also go to Weights & Biases.
-            Unless asked for, it is not imported and nothing leaves the machine.
+        wandb: "disabled", "offline" or "online": whether metrics, settings and pictures also go to
+            Weights & Biases. Unless asked for, it is not imported and nothing leaves the machine.
     """
 
     def __init__(self, path: str | Path, *, wandb: str = "disabled") -> None:
-        if wandb not in ("disabled", "offline", "online"):
+        if wandb not in MODES:
             raise InputError(f"wandb: expected disabled, offline or online, got {wandb!r}")
         self.path = Path(path)
         self._metrics: IO[bytes] | None = None
         self._lock: filelock.FileLock | None = None
-        self._wandb = None if wandb == "disabled" else _start_wandb(self.path, wandb)
+        self._mirror = None if wandb == "disabled" else Mirror(self.path, wandb)
 
     @classmethod
     def create(
@@ -121,8 +121,22 @@ class RunFolder:
         except OSError as error:
             self._close_metrics()  # opened again, it loses the line that was cut
             raise unwritable(path, error) from error
-        if self._wandb is not None:
-            self._wandb.log(json.loads(line))
+        if self._mirror is not None:
+            self._mirror.log(line.decode())
+
+    def mirror(self, settings: Any) -> None:
+        """Hand the settings to Weights & Biases, where it is asked for.
+
+        Raises: InputError where it cannot be started.
+        """
+        if self._mirror is not None:
+            self._mirror.settings(config.to_dict(settings))
+
+    def mirror_pictures(self, step: int, *names: str) -> None:
+        """Hand those of the named files that exist to Weights & Biases, where it is asked for."""
+        for path in map(self.file, names):
+            if self._mirror is not None and path.is_file():
+                self._mirror.picture(path, step)
 
     def lock(self) -> contextlib.ExitStack:
         """Claim the folder for this process until it ends or the returned context closes.
@@ -161,9 +175,9 @@ class RunFolder:
         self._close_metrics()
         if self._lock is not None:
             self._lock.release()
-        if self._wandb is not None:
-            self._wandb.finish()
-        self._lock = self._wandb = None
+        if self._mirror is not None:
+            self._mirror.finish()
+        self._lock = self._mirror = None
 
     def _close_metrics(self) -> None:
         if self._metrics is not None:
@@ -184,12 +198,3 @@ def _open_to_append(path: Path) -> IO[bytes]:
     if data and not data.endswith(b"\n"):
         handle.truncate(data.rfind(b"\n") + 1)
     return handle
-
-
-def _start_wandb(path: Path, mode: str) -> Any:
-    try:
-        import wandb
-    except ImportError as error:
-        expected = f"expected the wandb package for {mode!r}, got none (pip install wandb)"
-        raise InputError(f"wandb: {expected}") from error
-    return wandb.init(project="geostyle", name=path.name, dir=str(path), mode=mode)

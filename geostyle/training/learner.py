@@ -25,10 +25,10 @@ from geostyle.device import PRECISIONS
 from geostyle.distributed import Processes
 from geostyle.errors import GeostyleError, InputError, expecting
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
+from geostyle.io.mirror import MODES
 from geostyle.io.runs import RunFolder
 
 FEATURES = ("lite", "vgg19", "vgg16")
-WANDB_MODES = ("disabled", "offline", "online")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,11 @@ class LoopSettings:
     seed: int = setting(0, min=0, max=2**31 - 1, help="random seed of weights and batches")
     device: str = setting("auto", help="auto, cpu, cuda, cuda:N or mps")
     precision: str = setting("auto", choices=PRECISIONS, help="precision of the convolutions")
-    wandb: str = setting("disabled", choices=WANDB_MODES, help="mirror of the metrics")
+    wandb: str = setting(
+        "disabled",
+        choices=MODES,
+        help="copy of metrics, settings and pictures in Weights & Biases; online sends them",
+    )
 
     def __post_init__(self) -> None:
         check(self)

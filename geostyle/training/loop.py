@@ -22,6 +22,7 @@ from geostyle.texture.interrupts import stopping_between_steps
 from geostyle.training.learner import Learner, LoopSettings
 
 STATE, METRICS, PLOT = "state.safetensors", "metrics.jsonl", "metrics.png"
+PREVIEW = "preview.png"  # what `on_validation` may draw
 FORMER_STATE = "state.pt"
 LOG_EVERY = 10
 OnValidation = Callable[[Any, RunFolder], None]
@@ -91,6 +92,7 @@ def open_run(learner: Learner, verb: str, folder: Path | None) -> RunFolder:
         run.save_settings(settings)
         run.save_environment(verb=verb, seed=settings.seed)
         learner.save(run.file(STATE))
+    run.mirror(settings)
     return run
 
 
@@ -134,6 +136,7 @@ def train(learner: Learner, run: RunFolder | None, on_validation: OnValidation |
             if validated:
                 with accessory("plot"):
                     plot(read_metrics(run.file(METRICS)), run.file(PLOT), learner.plotted)
+                run.mirror_pictures(learner.step, PLOT, PREVIEW)
             # Last: a state of the last step means that everything is written.
             if learner.done or learner.step % settings.save_every == 0:
                 learner.save(run.file(STATE))

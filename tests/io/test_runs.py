@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from geostyle.errors import GeostyleError, InputError
+from geostyle.errors import InputError
 from geostyle.io import runs
 from geostyle.io.files import atomic_path, write_bytes, write_json, write_text
 from geostyle.io.runs import RunFolder
@@ -295,40 +295,3 @@ def test_a_lock_spares_files_of_others(tmp_path: Path) -> None:
     (tmp_path / ".tmp-mine").write_text("x")
     RunFolder(tmp_path).lock().close()
     assert names(tmp_path) == [".lock", ".tmp-mine"]
-
-
-# --- wandb
-
-
-def test_wandb_is_asked_for_or_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[object] = []
-
-    class FakeRun:
-        def log(self, metrics: dict[str, object]) -> None:
-            calls.append(metrics)
-
-        def finish(self) -> None:
-            calls.append("finish")
-
-    class FakeWandb:
-        @staticmethod
-        def init(**options: object) -> FakeRun:
-            calls.append(options["mode"])
-            return FakeRun()
-
-    monkeypatch.setitem(sys.modules, "wandb", FakeWandb)
-    RunFolder(tmp_path).log(loss=1.0)
-    assert calls == []
-    run = RunFolder(tmp_path, wandb="offline")
-    run.log(loss=2.0)
-    run.close()
-    assert calls == ["offline", {"loss": 2.0}, "finish"]
-    monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(InputError, match="wandb: expected the wandb package for 'online'"):
-        RunFolder(tmp_path, wandb="online")
-    with pytest.raises(InputError, match="wandb: expected disabled, offline or online, got 'yes'"):
-        RunFolder(tmp_path, wandb="yes")
-
-
-def test_an_error_of_ours_is_one_of_two() -> None:
-    assert issubclass(InputError, GeostyleError) and issubclass(InputError, ValueError)

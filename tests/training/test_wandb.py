@@ -1,0 +1,118 @@
+"""Weights & Biases, with the real package: offline, resumed into the same run, silent by default."""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from geostyle import cli
+from geostyle.errors import InputError
+from geostyle.io.mirror import ID_FILE, Mirror
+from geostyle.io.runs import RunFolder
+
+BLOCK = 32768  # of the log of records, as in LevelDB
+
+
+def records(path: Path) -> Iterator[Any]:
+    """The records of an offline run's file."""
+    pb = pytest.importorskip("wandb.proto.wandb_internal_pb2")
+    data, place, parts = path.read_bytes(), 7, b""
+    while place + 7 <= len(data):
+        if BLOCK - place % BLOCK < 7:
+            place += BLOCK - place % BLOCK
+            continue
+        _, length, kind = struct.unpack_from("<IHB", data, place)
+        parts += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # a whole record, or its last part
+            yield pb.Record.FromString(parts)
+            parts = b""
+
+
+def keys(items: Any) -> set[str]:
+    return {item.key or ".".join(item.nested_key) for item in items}
+
+
+@pytest.mark.timeout(300)
+def test_a_training_and_its_continuation_are_one_run(
+    pictures: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("wandb")
+    for name in ("WANDB_CONFIG_DIR", "WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "wandb-own"))
+    run = tmp_path / "run"
+    words = [
+        *("--tex-style", str(pictures / "paintings" / "00.png"), "--images"),
+        *(str(pictures / "photos"), "--weights", str(tiny_weights), "--device", "cpu"),
+        *("--widths", "4", "6", "8", "--blocks", "0", "0", "1", "--style-size", "48"),
+        *("--crop-size", "32", "--batch", "2", "--warmup", "1", "--precision", "float32"),
+        *("--validate-every", "2", "--save-every", "2", "--run", str(run), "--wandb", "offline"),
+    ]
+    assert cli.run("fast-train", [*words, "--steps", "2"]) == 0
+    assert cli.run("fast-train", [*words, "--steps", "4"]) == 0
+
+    files = sorted((run / "wandb").glob("offline-run-*/*.wandb"))
+    assert len(files) == 2
+    found = [list(records(file)) for file in files]
+    own = (run / ID_FILE).read_text().strip()
+    assert {r.run.run_id for part in found for r in part if r.run.run_id} == {own}
+    for part, step in zip(found, (2, 4), strict=True):
+        logged = set().union(*(keys(r.history.item) for r in part))
+        assert {"step", "loss", "val", "preview", "metrics"} <= logged
+        values = [i.value_json for r in part for i in r.history.item if i.key == "step"]
+        assert str(step) in values
+        settings = set().union(*(keys(r.config.update) | keys(r.run.config.update) for r in part))
+        assert {"tex_style", "network", "steps"} <= settings
+    pictures_kept = list((run / "wandb").glob("offline-run-*/files/media/images/*.png"))
+    assert len(pictures_kept) >= 4
+
+
+def test_nothing_is_imported_by_default(tmp_path: Path) -> None:
+    code = (
+        "import sys; from geostyle.io.runs import RunFolder; from geostyle.training import loop\n"
+        f"run = RunFolder({str(tmp_path)!r}); run.log(step=1); run.mirror(object())\n"
+        "run.mirror_pictures(1, 'metrics.jsonl'); run.close(); sys.exit('wandb' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.jsonl"}
+
+
+def test_without_the_package_one_line_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(
+        InputError, match=r"wandb package for 'online', got none; .*geostyle\[train"
+    ):
+        RunFolder(tmp_path, wandb="online")
+    with pytest.raises(InputError, match="wandb: expected disabled, offline or online, got 'yes'"):
+        RunFolder(tmp_path, wandb="yes")
+
+
+def test_a_failing_mirror_does_not_end_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Run:
+        def define_metric(self, *_: Any, **__: Any) -> None: ...
+
+        def log(self, _: Any) -> None:
+            raise OSError("no connection")
+
+        def finish(self) -> None: ...
+
+    class Wandb:
+        Settings = staticmethod(dict)
+        init = staticmethod(lambda **_: Run())
+
+    monkeypatch.setitem(sys.modules, "wandb", Wandb)
+    mirror = Mirror(tmp_path, "online")
+    mirror.log('{"step": 1}')
+    mirror.log('{"step": 2}')
+    mirror.finish()
+    assert caplog.text.count("wandb: stopped, the run goes on: no connection") == 1
