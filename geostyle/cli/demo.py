@@ -14,7 +14,7 @@ from geostyle.cli.pictures import PICTURES
 
 def main(argv: Sequence[str]) -> int:
     """Run ``geostyle transfer`` on three bundled pictures; flags given take precedence."""
-    given = (
+    given: tuple[str, ...] = (
         *("--content", str(PICTURES / "content" / "coffee.jpg")),
         *("--geo-style", str(PICTURES / "geo" / "coffee.jpg")),
     )

@@ -1,6 +1,6 @@
 """Texture: painting, synthesis, mixtures, reconstructions; losses, optimizer, pyramid, score."""
 
-from geostyle.registry import Registry
+from geostyle.config.registry import Registry
 from geostyle.texture.borders import add_border, cut_border
 from geostyle.texture.gram import GramPainting, transfer_texture
 from geostyle.texture.masks import normalized_masks

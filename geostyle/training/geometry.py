@@ -36,7 +36,7 @@ from geostyle.matching.network import (
     save_geometry_network,
     square_features,
 )
-from geostyle.registry import Registry
+from geostyle.config.registry import Registry
 from geostyle.training.geometry_losses import bending_penalty, fold_penalty, image_loss
 from geostyle.training.learner import FEATURES, Learner, LoopSettings
 from geostyle.warps.folds import fold_mask

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from geostyle.errors import InputError
-from geostyle.registry import Registry
+from geostyle.config.registry import Registry
 from geostyle.warps.base import WarpFamily
 
 # A new family is one file of this folder, and one line here.

@@ -1,4 +1,4 @@
-"""Weights & Biases, with the real package: offline, resumed into the same run, silent by default."""
+"""Weights & Biases with the real package: offline, resumed into the same run, off by default."""
 
 from __future__ import annotations
 
