@@ -161,7 +161,7 @@ def _estimate(
     if content.flat or geo_style.flat:
         return finished(no_warp(settings, make_family(settings.geometry, settings.lattice)), frame)
     if settings.estimator == "ransac-affine":
-        return finished(ransac_affine(pair, settings, seed), frame)
+        return finished(ransac_affine(pair, settings), frame)
     guide = None if points is None else points.within(frame, content.size, geo_style.size)
     if guide is not None:
         settings = replace(settings, fade=False)  # the user has seen what the pictures share
