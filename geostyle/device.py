@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 AUTOCAST_DEVICES = ("cpu", "cuda", "mps")
+_PROCESS = os.getpid()  # that imported this
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -77,8 +79,25 @@ def settled() -> Iterator[None]:
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_float32_by_default())
+        stack.enter_context(_one_thread_after_fork())
         stack.enter_context(numpy.errstate(all="warn", under="ignore"))
         yield
+
+
+@contextlib.contextmanager
+def _one_thread_after_fork() -> Iterator[None]:
+    """Compute in one thread in a forked child: it has none of the parent's, but waits for them."""
+    import torch
+
+    threads = torch.get_num_threads()
+    if os.getpid() == _PROCESS or threads == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def own_precision(forward: Callable[P, R]) -> Callable[P, R]:

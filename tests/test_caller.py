@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import itertools
+import os
 import random
 import signal
+import subprocess
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 import geostyle
@@ -93,8 +99,19 @@ def entry_points(weights: Path, networks: Path) -> dict[str, Callable[[], Tensor
         errors = geostyle.gram_errors(given(0), given(1), features(), ["relu1_1"])
         return torch.tensor([found.total, *errors.values()], dtype=torch.float64)
 
+    def in_and_out() -> Tensor:
+        buffer = io.BytesIO()
+        geostyle.save_picture(given(0), networks / "a.png")
+        geostyle.load_picture(networks / "a.png").tensor.add_(0)
+        Image.open(networks / "a.png").save(buffer, "PNG")
+        found = geostyle.as_tensor(buffer)
+        theta().save(networks / "theta.json")
+        own = geostyle.WarpParameters.load(networks / "theta.json").theta
+        return torch.cat([found.flatten(), own])
+
     return {
         "transfer": transfer,
+        "pictures and warps, read and written": in_and_out,
         "transfer, gram": lambda: transfer(painter="gram"),
         "Pipeline": pipeline,
         "estimate_warp": lambda: (
@@ -113,6 +130,28 @@ def entry_points(weights: Path, networks: Path) -> dict[str, Callable[[], Tensor
 
 
 NAMES = tuple(entry_points(Path(), Path()))
+
+
+@contextlib.contextmanager
+def meta() -> Iterator[None]:
+    """The caller's new tensors have no values."""
+    before = torch.get_default_device()
+    torch.set_default_device("meta")
+    try:
+        yield
+    finally:
+        torch.set_default_device(None if before.type == "cpu" else before)
+
+
+@contextlib.contextmanager
+def strict() -> Iterator[None]:
+    """Every warning is an error."""
+    with warnings.catch_warnings(), np.errstate(all="raise"):
+        warnings.simplefilter("error")
+        yield
+
+
+OTHERS: dict[str, Callable[[], Any]] = {"default device": meta, "warnings as errors": strict}
 
 
 @contextlib.contextmanager
@@ -152,6 +191,45 @@ def test_every_world_gives_the_same_and_stays(
             assert state() == before, (grad, autocast, dtype)
         assert found.dtype == plain.dtype
         assert torch.equal(found.detach().clone(), plain), (grad, autocast, dtype)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_other_worlds_give_the_same(
+    name: str, kind: str, tiny_weights: Path, networks: Path
+) -> None:
+    call = entry_points(tiny_weights, networks)[name]
+    plain = call().detach().clone()
+    with OTHERS[kind]():
+        before, filters = state(), list(warnings.filters)
+        found = call()
+        assert state() == before and warnings.filters == filters
+    assert found.device.type == "cpu"
+    assert torch.equal(found.detach().clone(), plain)
+
+
+IN_TWO_THREADS = """
+import os, sys, threading, torch
+torch.set_num_threads(2)
+import geostyle
+picture = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+settings = {"iterations": (2,), "painter": "gram", "guidance": 0.0, "weights": sys.argv[1]}
+plain = geostyle.transfer(picture, tex_style=picture.flip(1), **settings).tensor
+child = os.fork()
+if child == 0:
+    found = geostyle.transfer(picture, tex_style=picture.flip(1), **settings).tensor
+    os._exit(0 if (found - plain).abs().mean() < 0.05 and torch.get_num_threads() == 2 else 1)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_forked_child_can_paint_after_use_with_two_threads(tiny_weights: Path) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    words = [sys.executable, "-c", IN_TWO_THREADS, str(tiny_weights)]
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(words, env={**environment, "PYTHONPATH": str(root)}, timeout=100)
+    assert done.returncode == 0
 
 
 def painted(weights: Path, **more: Any) -> geostyle.TransferResult:

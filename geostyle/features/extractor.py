@@ -42,6 +42,12 @@ KNOWN_FILES = ("dcbb9e9d", "397923af")
 KNOWN_TENSORS = ("52666390df1eaa27",)
 BUNDLED_LITE = ASSETS / "lite.safetensors"
 
+# Deviation of weights and of biases in layers of the original VGG-19, by which its files are known;
+# that of the first layer where it takes BGR from 0 to 255, as Caffe does, and Caffe's mean colors.
+ORIGINAL_VGG19 = {"conv1_2": (0.03988, 0.3089), "conv2_1": (0.02999, 0.1176)}
+RAW_DEVIATION = 0.1914
+CAFFE_MEAN = (123.68, 116.779, 103.939)
+
 _log = logging.getLogger(__name__)
 
 
@@ -267,6 +273,10 @@ def load_features(
             network = FeatureExtractor(name, pooling=pooling, padding=padding)
         state = _torchvision_state(name) if weights is None else _read_vgg_state(Path(weights))
         _load_vgg_state(network, state, str(weights or "torchvision"))
+        if _takes_bgr(network):
+            _log.warning("weights: %s is Caffe's, for BGR from 0 to 255; converted to RGB", weights)
+            _fold_caffe(cast(nn.Conv2d, network.convs["conv1_1"]))
+            weights = None  # nothing more is to be said of it
         if weights is not None and not _is_known(Path(weights), network):
             _log.warning(
                 "weights: %s is not known as %s, though its shapes fit; it must take RGB as "
@@ -293,6 +303,30 @@ def build_lite(
         )
         network.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=True)
     return network
+
+
+def _takes_bgr(network: FeatureExtractor) -> bool:
+    """Whether these are the weights of the original VGG-19 as Caffe holds them."""
+
+    def deviations(layer: str) -> list[float]:
+        conv = cast(nn.Conv2d, network.convs[layer])
+        assert conv.bias is not None
+        return [float(conv.weight.std()), float(conv.bias.std())]
+
+    found = [deviations("conv1_1")[0], *(v for k in ORIGINAL_VGG19 for v in deviations(k))]
+    wanted = [RAW_DEVIATION, *(v for pair in ORIGINAL_VGG19.values() for v in pair)]
+    pairs = zip(found, wanted, strict=True)
+    return network.name == "vgg19" and all(abs(a - b) < 0.01 * b for a, b in pairs)
+
+
+@torch.no_grad()
+def _fold_caffe(conv: nn.Conv2d) -> None:
+    """Make a first layer for Caffe's colors, 255 (ours · std + mean) - its mean, one for ours."""
+    weight, std = conv.weight.flip(1), torch.tensor(IMAGENET_STD)
+    shift = 255 * torch.tensor(IMAGENET_MEAN) - torch.tensor(CAFFE_MEAN)
+    assert conv.bias is not None
+    conv.bias += (weight * shift[:, None, None]).sum((1, 2, 3))
+    conv.weight.copy_(weight * (255 * std)[:, None, None])
 
 
 def _is_known(path: Path, network: FeatureExtractor) -> bool:

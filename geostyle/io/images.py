@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from geostyle.device import own_world
 from geostyle.errors import InputError, brief, is_number
 from geostyle.io.colors import can_hold
 from geostyle.io.decode import (
@@ -75,6 +76,7 @@ class Picture:
         return self.tensor.shape[-2], self.tensor.shape[-1]
 
 
+@own_world
 def load_picture(
     path: str | os.PathLike[str] | BinaryIO,
     *,
@@ -156,6 +158,7 @@ def as_tensor(image: Any, name: str = "content", *, min_side_px: int = MIN_SIDE_
     return as_picture(image, name, min_side_px=min_side_px).tensor
 
 
+@own_world
 def as_picture(
     image: Any, name: str = "content", *, min_side_px: int = MIN_SIDE_PX, keeps_alpha: bool = False
 ) -> Picture:
@@ -202,6 +205,7 @@ def _told(picture: Picture, frames: int, name: str, shown: str, keeps_alpha: boo
     return picture
 
 
+@own_world
 def as_mask(image: Any, name: str = "tex_mask") -> Tensor:
     """Turn a gray picture of any kind into a mask (1, 1, H, W) in [0, 1]; transparent is black.
 
@@ -243,6 +247,7 @@ def to_uint8(tensor: Tensor) -> np.ndarray:
     return levels(tensor, None, 255).astype(np.uint8)
 
 
+@own_world
 def save_picture(
     picture: Any,
     path: str | os.PathLike[str],

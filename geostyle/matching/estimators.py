@@ -222,12 +222,12 @@ def ransac_affine(
 ) -> FittedWarp:
     """Estimate by `ransac-affine`: an affine map through the mutual nearest neighbors that agree.
 
-    The control for the others: no bounds, and no fading.
+    The control for the others: no bounds, and no fading. OpenCV draws its samples from a generator
+    of the call's own, with a fixed seed.
     """
     i, j = mutual_neighbors(mean_correlation(pair))
     points, matches = pair.geo_style.cells()[j] * pair.frame.to_output, pair.content.cells()[i]
     unit = square_units(torch.ones(2, dtype=torch.float64), pair.frame.content_size).numpy()
-    cv2.setRNGSeed(seed)
     found, inliers = cv2.estimateAffine2D(
         points.numpy(), matches.numpy() * unit, method=cv2.RANSAC, ransacReprojThreshold=0.12
     )

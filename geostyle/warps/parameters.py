@@ -87,6 +87,7 @@ class WarpParameters:
         write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
     @classmethod
+    @own_world
     def load(cls, path: str | os.PathLike[str]) -> WarpParameters:
         """Read a file that `save` wrote, perhaps edited by hand.
 

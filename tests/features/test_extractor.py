@@ -18,6 +18,7 @@ from geostyle.features.extractor import (
     build_lite,
     load_features,
 )
+from tests.pictures import picture
 
 # Position of a ReLU or pooling layer in torchvision's `features` list, counted by hand.
 TORCHVISION_INDEX = {
@@ -173,3 +174,33 @@ def test_the_hash_of_the_weights_does_not_know_the_precision(tiny_weights: Path)
     }
     assert len(hashes) == 1
     assert load_features().weights_hash not in hashes
+
+
+@pytest.mark.shared
+def test_caffe_files_are_known_by_their_content(
+    shared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    from safetensors.torch import load_file
+
+    folded = shared.parent / "weights" / "vgg19_caffe.safetensors"
+    if not folded.is_file():
+        pytest.skip("no weights beside the pictures")
+    state = {key: value.float() for key, value in load_file(folded).items()}
+    std, mean = torch.tensor(IMAGENET_STD), torch.tensor(IMAGENET_MEAN)
+    first = state["features.0.weight"] / (255 * std)[:, None, None]
+    shift = 255 * mean - torch.tensor([123.68, 116.779, 103.939])
+    state["features.0.bias"] = state["features.0.bias"] - (first * shift[:, None, None]).sum(
+        (1, 2, 3)
+    )
+    state["features.0.weight"] = first.flip(1).contiguous()
+    save_file(state, tmp_path / "raw.safetensors")
+    image = picture(0, 32, 32).clamp(0, 1)
+    wanted = load_features("vgg19", weights=folded)(image, ["relu4_1"])["relu4_1"]
+    assert not caplog.messages
+    found = load_features("vgg19", weights=tmp_path / "raw.safetensors")(image, ["relu4_1"])
+    assert len(caplog.messages) == 1 and "for BGR from 0 to 255" in caplog.messages[0]
+    torch.testing.assert_close(found["relu4_1"], wanted, rtol=1e-3, atol=1e-2)
+    state["features.2.weight"] = state["features.2.weight"] * 1.1  # of another origin
+    save_file(state, tmp_path / "other.safetensors")
+    load_features("vgg19", weights=tmp_path / "other.safetensors")
+    assert "is not known as vgg19" in caplog.messages[1]
