@@ -68,8 +68,8 @@ def gallery() -> str:
         "# Gallery",
         "",
         f"{len(entries)} results made from bundled pictures alone, each by the command below it. "
-        "`geostyle pictures pictures` copies the pictures that the commands name; `make gallery`, in "
-        "a clone, draws the masks and makes all results again.",
+        "`geostyle pictures pictures` copies the pictures that the commands name; `make gallery`, "
+        "in a clone, draws the masks and makes all results again.",
     ]
     missing = 0
     for name, entry in entries.items():

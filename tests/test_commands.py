@@ -41,7 +41,6 @@ CONFIGS: dict[str, type] = {
 }
 GEOMETRY = "geometry: {match_sizes_px: [64], estimator: robust}"
 TRANSFER = f"transfer: {{size_px: 48, texture: {{iterations: [2, 1]}}, {GEOMETRY}}}"
-EVALUATE = f"{{estimators: [none, robust], {GEOMETRY}}}"
 MAKE = "{count: 4, val_count: 2, size_px: 64, iterations: [2, 1], workers: 1}"
 TRAIN = """{steps: 2, batch: 2, warmup: 1, validate_every: 2, save_every: 2,
  network: {match_px: 64, width: 8, network_lattice: 3}}"""
@@ -75,10 +74,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         picture_file(tmp_path / name, (48, 40), seed)
     for seed, name in enumerate(("a.png", "b.png")):
         picture_file(tmp_path / "DIR" / name, (48, 40), seed)
-    points = "4;30;15,8;12;40"
-    (tmp_path / "DIR" / "pairs.csv").write_text(
-        f"source_image,target_image,class,XA,YA,XB,YB\na.png,b.png,thing,{points},{points}"
-    )
     return tmp_path
 
 
@@ -115,11 +110,11 @@ def commands() -> list[str]:
     """The commands of README.md: indented lines, and what stands between backticks."""
     lines = re.findall(r"^    (\S[^#\n]*)|`([^`\n]+)`", README, re.MULTILINE)
     found = {(indented or quoted).strip() for indented, quoted in lines}
-    return sorted(line for line in found if line.startswith(("python ", "make ")))
+    return sorted(line for line in found if line.startswith(("python ", "make ", "geostyle ")))
 
 
 def test_there_are_commands_to_try() -> None:
-    assert {"make demo", "make test"} < set(commands()) and len(commands()) > 6
+    assert {"make demo", "make test", "geostyle demo"} < set(commands()) and len(commands()) > 8
 
 
 @pytest.mark.parametrize("command", commands())
@@ -129,22 +124,23 @@ def test_the_commands_of_the_readme(
     if command.startswith("make "):
         assert re.search(rf"^{command.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
         return
-    small = {"transfer.py": TRANSFER, "runs/…": TRANSFER, "evaluate": EVALUATE}
+    small = dict.fromkeys(("transfer", "runs/…", "demo", "batch"), TRANSFER)
+    small |= {"make.py": MAKE, "train_geo.py": TRAIN}
     for word, settings in small.items():
         if word in command:
             (folder / "small.yaml").write_text(settings)
             monkeypatch.setenv("GEOSTYLE_CONFIG", "small.yaml")
     if "runs/…" in command:
         assert cli.run("transfer", ["--tex-style", "a.jpg", "--content", "b.jpg"]) == 0
-    words = shlex.split(command.replace("runs/…", "runs/00001-transfer"))[1:]
-    if words[0] == "-m" and len(words) == 3 and "--" not in words[2]:
-        words.append("--help")  # a verb that is only named
-    monkeypatch.setattr(sys, "argv", words[1:] if words[0] == "-m" else words)
+    words = shlex.split(command.replace("runs/…", "runs/00001-transfer"))
+    if len(words) == 2 and words[1] not in ("demo", "--help"):
+        words.append("--help")  # a command that is only named
+    monkeypatch.setattr(sys, "argv", words if words[0] == "geostyle" else words[1:])
     with pytest.raises(SystemExit) as stop:
-        if words[0] == "-m":
-            runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+        if words[0] == "geostyle":
+            runpy.run_module("geostyle", run_name="__main__", alter_sys=True)
         else:
-            runpy.run_path(words[0], run_name="__main__")
+            runpy.run_path(words[1], run_name="__main__")
     assert not stop.value.code, capsys.readouterr().err
 
 

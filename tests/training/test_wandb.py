@@ -1,4 +1,4 @@
-"""Weights & Biases with the real package: offline, resumed into the same run, off by default."""
+"""Weights & Biases, the real package: offline, resumed into one run, silent by default."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from geostyle import cli
 from geostyle.errors import InputError
 from geostyle.io.mirror import ID_FILE, Mirror
 from geostyle.io.runs import RunFolder
+from geostyle.training.feedforward import FastLearner
 
 BLOCK = 32768  # of the log of records, as in LevelDB
 
@@ -39,6 +40,15 @@ def keys(items: Any) -> set[str]:
     return {item.key or ".".join(item.nested_key) for item in items}
 
 
+def interrupted_after(steps: int, train_step: Any) -> Any:
+    def step(learner: Any) -> Any:
+        if learner.step == steps:
+            raise KeyboardInterrupt
+        return train_step(learner)
+
+    return step
+
+
 @pytest.mark.timeout(300)
 def test_a_training_and_its_continuation_are_one_run(
     pictures: Path, tiny_weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -54,8 +64,11 @@ def test_a_training_and_its_continuation_are_one_run(
         *("--crop-size", "32", "--batch", "2", "--warmup", "1", "--precision", "float32"),
         *("--validate-every", "2", "--save-every", "2", "--run", str(run), "--wandb", "offline"),
     ]
-    assert cli.run("fast-train", [*words, "--steps", "2"]) == 0
-    assert cli.run("fast-train", [*words, "--steps", "4"]) == 0
+    words += ["--steps", "4"]
+    with monkeypatch.context() as patched:
+        patched.setattr(FastLearner, "train_step", interrupted_after(2, FastLearner.train_step))
+        assert cli.run("fast-train", words) == 130
+    assert cli.run("fast-train", words) == 0
 
     files = sorted((run / "wandb").glob("offline-run-*/*.wandb"))
     assert len(files) == 2
