@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from geostyle.config import check, setting
-from geostyle.errors import InputError
 from geostyle.config.registry import Registry
+from geostyle.errors import InputError
 from geostyle.warps import FAMILIES
 
 # Estimators that compare features: (pair, settings, guide or None, seed) → FittedWarp. A new one is

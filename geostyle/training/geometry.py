@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from geostyle.config import setting
+from geostyle.config.registry import Registry
 from geostyle.coords import inside_mask, resize, resize_grid, size_of
 from geostyle.data.pairs import (
     SYMMETRIES,
@@ -36,7 +37,6 @@ from geostyle.matching.network import (
     save_geometry_network,
     square_features,
 )
-from geostyle.config.registry import Registry
 from geostyle.training.geometry_losses import bending_penalty, fold_penalty, image_loss
 from geostyle.training.learner import FEATURES, Learner, LoopSettings
 from geostyle.warps.folds import fold_mask

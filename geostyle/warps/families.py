@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from geostyle.errors import InputError
 from geostyle.config.registry import Registry
+from geostyle.errors import InputError
 from geostyle.warps.base import WarpFamily
 
 # A new family is one file of this folder, and one line here.
