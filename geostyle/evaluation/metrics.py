@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -124,6 +124,18 @@ def reliability(
         gaps = positive[:, None] - negative
         ranking = float((gaps > 0).mean() + (gaps == 0).mean() / 2)
     return Reliability(bins, above, ranking)
+
+
+def reliability_by_name(samples: Iterable[tuple[str, float, float]]) -> dict[str, Reliability]:
+    """Compare confidence with correctness, for each name alone.
+
+    Args:
+        samples: (name, confidence, share right) of every pair; see `reliability`.
+    """
+    groups: dict[str, list[tuple[float, float]]] = {}
+    for name, confidence, right in samples:
+        groups.setdefault(name, []).append((confidence, right))
+    return {name: reliability(*zip(*group, strict=True)) for name, group in groups.items()}
 
 
 def reliability_table(found: Reliability) -> str:

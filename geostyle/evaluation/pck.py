@@ -160,20 +160,16 @@ def calibration(
 
     For unrelated pairs the truth is 0.
     """
-    found = {}
-    for name in dict.fromkeys(p.estimator for p in predictions):
-        chosen = [p for p in predictions if p.estimator == name]
-        confidences = [p.parameters.confidence for p in chosen]
-        if name in (ORACLE, "none") or None in confidences:
-            continue
-        right = [
-            float((errors_of(pairs[p.pair], p) <= alpha).mean())
-            if pairs[p.pair].kind != UNRELATED
-            else 0.0
-            for p in chosen
-        ]
-        found[name] = metrics.reliability([float(c or 0) for c in confidences], right)
-    return found
+
+    def share_right(p: Prediction) -> float:
+        pair = pairs[p.pair]
+        return 0.0 if pair.kind == UNRELATED else float((errors_of(pair, p) <= alpha).mean())
+
+    return metrics.reliability_by_name(
+        (p.estimator, p.parameters.confidence, share_right(p))
+        for p in predictions
+        if p.estimator not in (ORACLE, "none") and p.parameters.confidence is not None
+    )
 
 
 def table(rows: Sequence[Row], alpha: float = 0.1) -> str:

@@ -20,7 +20,7 @@ from geostyle.config import check, setting
 from geostyle.coords import inside_mask
 from geostyle.data.pairs import PairSet, true_grids
 from geostyle.errors import InputError
-from geostyle.evaluation.metrics import Reliability, reliability
+from geostyle.evaluation.metrics import Reliability, reliability_by_name
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.matching import ESTIMATORS, GeometrySettings, estimate_warp
 from geostyle.warps import WarpParameters
@@ -142,13 +142,15 @@ def score_predictions(pairs: PairSet, predictions: Sequence[Prediction]) -> list
 def calibration(pairs: PairSet, predictions: Sequence[Prediction]) -> dict[str, Reliability]:
     """Compare confidences with errors; an estimate is right up to a mean error of `RIGHT_PX`."""
     truth = true_grids(pairs.pairs, GRID)
-    found = {}
-    for (name, target), group in _groups(predictions).items():
-        if name != "none":
-            confidences = [float(p.parameters.confidence or 0) for p in group]
-            right = [float(_error(p.parameters, truth[p.pair]) <= RIGHT_PX) for p in group]
-            found[f"{name}, {target}"] = reliability(confidences, right)
-    return found
+    return reliability_by_name(
+        (
+            f"{p.estimator}, {p.target}",
+            p.parameters.confidence or 0.0,
+            float(_error(p.parameters, truth[p.pair]) <= RIGHT_PX),
+        )
+        for p in predictions
+        if p.estimator != "none"
+    )
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -8,31 +8,16 @@ follows correspondences given by the user.
 
 from __future__ import annotations
 
-from geostyle.matching.description import Description, describe
-from geostyle.matching.estimate import (
-    Candidate,
-    candidates,
-    estimate_from,
-    estimate_pinned,
-    estimate_warp,
-    reads_features,
-)
-from geostyle.matching.guide import Correspondences, Guide
-from geostyle.matching.result import Estimate
-from geostyle.matching.settings import ESTIMATORS, GeometrySettings
-
-__all__ = [
-    "ESTIMATORS",
-    "Candidate",
-    "Correspondences",
-    "Description",
-    "Estimate",
-    "GeometrySettings",
-    "Guide",
-    "candidates",
-    "describe",
-    "estimate_from",
-    "estimate_pinned",
-    "estimate_warp",
-    "reads_features",
-]
+from geostyle.matching.description import Description as Description
+from geostyle.matching.description import describe as describe
+from geostyle.matching.estimate import Candidate as Candidate
+from geostyle.matching.estimate import candidates as candidates
+from geostyle.matching.estimate import estimate_from as estimate_from
+from geostyle.matching.estimate import estimate_pinned as estimate_pinned
+from geostyle.matching.estimate import estimate_warp as estimate_warp
+from geostyle.matching.estimate import reads_features as reads_features
+from geostyle.matching.guide import Correspondences as Correspondences
+from geostyle.matching.guide import Guide as Guide
+from geostyle.matching.result import Estimate as Estimate
+from geostyle.matching.settings import ESTIMATORS as ESTIMATORS
+from geostyle.matching.settings import GeometrySettings as GeometrySettings
