@@ -7,7 +7,7 @@ CODE := geostyle tests transfer.py train_geo.py data_gen benchmarks
 TYPED := geostyle transfer.py train_geo.py data_gen/make.py tests/reliability
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow lint format bench stages coverage mutants kill torchrun disk folds fuzz
+.PHONY: help setup demo studio test slow lint format bench stages coverage mutants kill torchrun disk folds fuzz
 .PHONY: degenerate build clean
 
 help:  ## list the commands
@@ -21,7 +21,11 @@ $(VENV)/.run-stamp: requirements.lock pyproject.toml
 	$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev-stamp: $(VENV)/.run-stamp requirements-dev.lock
+$(VENV)/.studio-stamp: $(VENV)/.run-stamp requirements-studio.lock
+	$(PY) -m pip install --quiet -r requirements-studio.lock
+	@touch $@
+
+$(VENV)/.dev-stamp: $(VENV)/.run-stamp requirements-studio.lock requirements-dev.lock
 	$(PY) -m pip install --quiet -r requirements-dev.lock
 	@touch $@
 
@@ -29,6 +33,9 @@ setup: $(VENV)/.dev-stamp  ## create .venv with the pinned dependencies and the 
 
 demo: $(VENV)/.run-stamp  ## run the main job on the bundled pictures
 	$(PY) transfer.py --config configs/transfer/demo.yaml
+
+studio: $(VENV)/.studio-stamp  ## open the studio in a browser; STUDIO holds its flags
+	$(PY) -m geostyle studio $(STUDIO)
 
 test: $(VENV)/.dev-stamp  ## run the test suite
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal
