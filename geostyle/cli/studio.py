@@ -13,6 +13,8 @@ from geostyle import config
 from geostyle.errors import InputError
 from geostyle.studio.settings import StudioSettings
 
+# What the worker process paints with; the server itself loads no network.
+TRANSFER = "geostyle.cli._live_transfer:transfer_live"
 NEEDED = ("starlette", "uvicorn", "websockets")
 
 
@@ -32,7 +34,6 @@ def main(argv: Sequence[str]) -> int:
         print("settings:", *config.dump_yaml(replace(settings, password=hidden)).splitlines(),
               sep="\n  ")  # fmt: skip
         return 0
-    from geostyle.cli._live_transfer import transfer_live
     from geostyle.studio.serve import serve
 
-    return serve(settings, transfer_live)
+    return serve(settings, TRANSFER)

@@ -35,14 +35,14 @@ class Hub:
     """Starts the worker, hands it tasks, and starts it again where it ends.
 
     Args:
-        transfer: what the worker paints with.
+        transfer: what the worker paints with, as "module:function".
         log: file that gets what the worker prints.
 
     Attributes: on_event, called with (number, event, data) in the server's loop; on_death, called
         after the worker has ended and the tasks it had were answered.
     """
 
-    def __init__(self, transfer: Callable[..., Any], log: Path) -> None:
+    def __init__(self, transfer: str, log: Path) -> None:
         self.transfer, self.log = transfer, log
         self.on_event: Callable[[int, Message, bytes | None], None] = lambda *_: None
         self.on_death: Callable[[], None] = lambda: None

@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import webbrowser
-from collections.abc import Callable
-from typing import Any
 
 from geostyle.errors import InputError
 from geostyle.io.files import make_folder
@@ -14,10 +12,10 @@ from geostyle.studio.guard import new_token
 from geostyle.studio.settings import StudioSettings
 
 
-def serve(settings: StudioSettings, transfer: Callable[..., Any]) -> int:
+def serve(settings: StudioSettings, transfer: str) -> int:
     """Serve the studio until Ctrl-C; the exit status.
 
-    Args: transfer, `geostyle.cli._live_transfer.transfer_live`.
+    Args: transfer, what the worker paints with, as "module:function".
 
     Raises: InputError where the port is taken.
     """

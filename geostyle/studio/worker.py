@@ -16,6 +16,7 @@ import threading
 import traceback
 from collections import deque
 from collections.abc import Callable
+from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ class Worker:
 
     Args:
         connection: to the server.
-        transfer: `geostyle.cli._live_transfer.transfer_live`.
+        transfer: `geostyle.cli._live_transfer.transfer_live`, which this package must not import.
     """
 
     def __init__(self, connection: Connection, transfer: Callable[..., Any]) -> None:
@@ -169,11 +170,12 @@ class notes(logging.Handler):
         logging.getLogger("geostyle").removeHandler(self)
 
 
-def main(connection: Connection, transfer: Callable[..., Any], log: Path) -> None:
-    """Run the worker process; `log` gets what it prints."""
+def main(connection: Connection, transfer: str, log: Path) -> None:
+    """Run the worker process; `transfer` is "module:function", `log` gets what it prints."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, and with it this process
     sys.stdout = sys.stderr = log.open("a", buffering=1, encoding="utf-8", errors="replace")
-    worker = Worker(connection, transfer)
+    module, _, name = transfer.partition(":")
+    worker = Worker(connection, getattr(import_module(module), name))
     for task in (worker.lane.run, worker.receive):
         threading.Thread(target=task, daemon=True).start()
     worker.paint()
