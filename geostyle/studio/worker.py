@@ -1,8 +1,8 @@
 """The worker process: it owns the networks and does everything that reads or makes a picture.
 
-Two threads work in it. The main one paints, one picture at a time. The other one answers what a
-visitor waits for (reading a picture, matching, previews); meanwhile the painting pauses between two
-of its steps.
+Three threads work in it. The main one paints, one picture at a time. Another one does what a visitor
+waits for most (reading a picture, matching), the third other short tasks (further warps, sketches,
+files). Meanwhile the painting pauses between two of its steps.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from geostyle.errors import GeostyleError
 Message = dict[str, Any]
 Send = Callable[[int, str, Message, bytes | None], None]
 LONGEST_PAUSE_S = 20.0  # of a painting, while others' previews are made
-DONE, FAILED, EVENT, DROPPED = "done", "failed", "event", "dropped"
+URGENT = ("picture", "mask", "match")
+DONE, FAILED, DROPPED = "done", "failed", "dropped"
 UNEXPECTED = "this could not be done; the studio's log says why"
 
 
@@ -83,8 +84,10 @@ class Worker:
 
         self.connection, self.transfer = connection, transfer
         self._sending = threading.Lock()
-        self.lane = QuickLane(self._quick, lambda m: self.send(m["id"], DROPPED, {}))
-        self.quick = Quick(self.lane.superseded)
+        self.urgent, self.other = (
+            QuickLane(self._quick, lambda m: self.send(m["id"], DROPPED, {})) for _ in range(2)
+        )
+        self.quick = Quick(self._useless)
         self.paintings: queue.Queue[Message] = queue.Queue()
         self.stopped: set[int] = set()
 
@@ -104,8 +107,10 @@ class Worker:
                 self.paintings.put(message)
             elif message["task"] == "stop":
                 self.stopped.add(message["painting"])
+            elif message["task"] in URGENT:
+                self.urgent.add(message)
             else:
-                self.lane.add(message)
+                self.other.add(message)
 
     def paint(self) -> None:
         """Paint for ever."""
@@ -119,7 +124,13 @@ class Worker:
 
     def pause(self) -> None:
         """Let the quick tasks that wait be done first."""
-        self.lane.idle.wait(LONGEST_PAUSE_S)
+        for lane in (self.urgent, self.other):
+            lane.idle.wait(LONGEST_PAUSE_S)
+
+    def _useless(self, message: Message) -> bool:
+        """Whether a running sketch is no longer wanted; it makes way for urgent tasks."""
+        self.urgent.idle.wait(LONGEST_PAUSE_S)
+        return self.other.superseded(message)
 
     def _quick(self, message: Message) -> None:
         self._answer(message, lambda m: getattr(self.quick, m["task"])(m))
@@ -176,6 +187,6 @@ def main(connection: Connection, transfer: str, log: Path) -> None:
     sys.stdout = sys.stderr = log.open("a", buffering=1, encoding="utf-8", errors="replace")
     module, _, name = transfer.partition(":")
     worker = Worker(connection, getattr(import_module(module), name))
-    for task in (worker.lane.run, worker.receive):
+    for task in (worker.urgent.run, worker.other.run, worker.receive):
         threading.Thread(target=task, daemon=True).start()
     worker.paint()

@@ -6,6 +6,7 @@ import { guarded, isSound, prepareGuard } from './guard.js';
 import { scaled } from './families.js';
 import { loadImage, pictureUrl, shotUrl } from './api.js';
 import { latticePoints } from './spline.js';
+import { drawMesh } from './mesh.js';
 import { Renderer } from './renderer.js';
 import { app, change, commit, emit, live, on, save } from './store.js';
 import { setSize, stage, toScreen } from './stage.js';
@@ -15,6 +16,8 @@ const LEAST_PX = 1024; // of the canvas's long side; more where the screen shows
 const MOST_PX = 2048;
 const HANDLE_REACH = 0.34; // of a handle's drag, in half sides
 const NUDGE = 0.01;
+const SLOW_MS = 45; // between two frames of a drag
+const LESS = 0.5; // of the pixels per side, where they are slow
 export const LATTICES = { coarse: 6, fine: 10 };
 
 let renderer = null;
@@ -83,6 +86,8 @@ export function refreshPicture() {
 }
 
 let frame = 0;
+let lastDrawn = 0;
+let slow = 0;
 
 export function draw() {
   cancelAnimationFrame(frame);
@@ -97,11 +102,27 @@ export function drawNow() {
     live({ warp: { ...warp, message: '', confidence: null }, edited: true, strength: 1 });
     status(drag.held ? 'It would fold here; it stays just short of that.' : '');
   }
-  shown = effective();
-  const mesh = app.view === 'bend' && app.mesh ? 1 : 0;
-  renderer.draw(shown, { mesh: mesh * (drag ? 1 : 0.5), lines: 10 });
+  shown = drag ? app.doc.warp ?? currentWarp() : effective();
+  keepPace();
+  renderer.draw(shown);
+  drawMesh(app.view === 'bend' && app.tool !== 'mask' && app.mesh ? (drag ? 0.9 : 0.45) : 0);
   placeHandles();
   emit('drawn', shown);
+}
+
+// Where frames take long while something is dragged, fewer pixels are drawn until it is let go.
+function keepPace() {
+  const now = performance.now();
+  const gap = now - lastDrawn;
+  lastDrawn = now;
+  if (drag && gap < 400) slow = Math.max(0, slow + (gap > SLOW_MS ? 1 : -1));
+  const [width, height] = stage.size;
+  const share = drag && slow > 3 ? LESS : 1;
+  const { canvas } = renderer;
+  if (canvas.width !== Math.round(width * share)) {
+    canvas.width = Math.round(width * share);
+    canvas.height = Math.round(height * share);
+  }
 }
 
 function placeHandles() {

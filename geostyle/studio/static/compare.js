@@ -1,6 +1,7 @@
 // Before and after: a line to drag, or side by side.
 
 import * as api from './api.js';
+import { drawNow } from './bend.js';
 import { $ } from './dom.js';
 import { app, emit, on } from './store.js';
 import { fit, stage, toPicture, toScreen } from './stage.js';
@@ -22,7 +23,10 @@ async function showBefore() {
   try {
     if (compare.before === 'content') {
       context.drawImage(await api.loadImage(api.pictureUrl(content)), 0, 0, canvas.width, canvas.height);
-    } else context.drawImage($('#warp'), 0, 0, canvas.width, canvas.height);
+    } else {
+      drawNow();
+      context.drawImage($('#warp'), 0, 0, canvas.width, canvas.height);
+    }
   } catch (error) {
     key = '';
     complain(error);

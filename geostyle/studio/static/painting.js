@@ -2,7 +2,7 @@
 
 import * as api from './api.js';
 import { $ } from './dom.js';
-import { effective } from './bend.js';
+import { drawNow, effective } from './bend.js';
 import { app, emit, on, save } from './store.js';
 import { canPaint, fullRecipe } from './recipe.js';
 
@@ -58,6 +58,7 @@ export async function goOn(name = app.shot) {
 // Where nothing is painted yet the painting shows what is bent.
 export function copyWarp() {
   shownKey = 'warp';
+  drawNow(); // what WebGL has drawn is gone after its frame
   context.drawImage($('#warp'), 0, 0, context.canvas.width, context.canvas.height);
 }
 
@@ -185,7 +186,7 @@ export function start() {
     shownKey = '';
     if (!isActive(app.snapshots[app.shot])) showResult();
   });
-  on('drawn', () => {
-    if (shownKey === 'warp' && app.view !== 'bend') copyWarp();
+  on('doc', (keys) => {
+    if (shownKey === 'warp' && app.view !== 'bend' && keys.includes('warp')) copyWarp();
   });
 }

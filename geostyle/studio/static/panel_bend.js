@@ -29,7 +29,7 @@ function thumbnails(grid) {
   const { canvas } = render();
   for (const [i, candidate] of candidates.entries()) {
     const small = el('canvas', { width: THUMB[0], height: THUMB[1] });
-    render().draw(effective({ ...app.doc, warp: candidate }), { mesh: 0 });
+    render().draw(effective({ ...app.doc, warp: candidate }));
     const scale = Math.max(THUMB[0] / canvas.width, THUMB[1] / canvas.height);
     const [w, h] = [canvas.width * scale, canvas.height * scale];
     small.getContext('2d').drawImage(canvas, (THUMB[0] - w) / 2, (THUMB[1] - h) / 2, w, h);

@@ -6,53 +6,42 @@ import { basis } from './spline.js';
 import { inverseOf } from './editing.js';
 
 const VERTEX = `#version 300 es
-in vec2 place; in vec2 shown; in vec2 skin;
-out vec2 at; out vec2 look;
-void main() { at = shown * .5 + .5; look = skin * .5 + .5; gl_Position = vec4(place.x, -place.y, 0, 1); }`;
+in vec2 place; in vec2 shown; out vec2 at; uniform vec2 room;
+void main() { at = shown * room + .5; gl_Position = vec4(place.x, -place.y, 0, 1); }`;
 const FRAGMENT = `#version 300 es
-precision highp float;
-uniform sampler2D picture; uniform vec2 size; uniform float mesh; uniform float cells; uniform bool skinned;
-in vec2 at; in vec2 look; out vec4 color;
-void main() {
-  vec2 p = skinned ? look : at;
-  float beyond = length(max(abs(p - .5) - .5, 0.) * size);
-  vec3 c = texture(picture, clamp(p, 0., 1.), log2(1. + beyond * .35)).rgb;
-  vec2 g = at * cells;
-  vec2 line = abs(fract(g - .5) - .5) / max(fwidth(g), 1e-5);
-  float away = min(line.x, line.y);
-  vec2 edge = step(abs(at - .5), vec2(.5005));
-  float inside = edge.x * edge.y * mesh;
-  c = mix(c, vec3(0), inside * .22 * (1. - smoothstep(.8, 2.4, away)));
-  c = mix(c, vec3(1), inside * .62 * (1. - smoothstep(.3, 1.1, away)));
-  color = vec4(c, 1);
-}`;
+precision mediump float;
+uniform sampler2D picture; in highp vec2 at; out vec4 color;
+void main() { color = texture(picture, at); }`;
+const MARGIN = 0.2; // beyond each edge of the content, where its colors run out softly
+const LARGEST_PX = 2048; // of a texture's long side
+export const CELLS = 96;
 const SKIN_CELLS = 48;
 const SKIN_REACH = 1.25;
 
 export class Renderer {
   constructor(canvas) {
     this.canvas = canvas;
-    const gl = canvas.getContext('webgl2', { antialias: false, preserveDrawingBuffer: true, alpha: false });
+    const gl = canvas.getContext('webgl2', { antialias: false, alpha: false, depth: false });
     if (!gl) throw new Error('this browser has no WebGL 2, which the studio needs to bend pictures');
     this.gl = gl;
-    this.program = program(gl);
-    this.buffers = {};
-    this.cells = 0;
-    this.texture = gl.createTexture();
-    this.size = [1, 1];
     this.skin = null;
-    gl.useProgram(this.program);
+    const made = program(gl);
+    gl.useProgram(made);
+    gl.uniform2f(gl.getUniformLocation(made, 'room'), ...[0.5, 0.5].map((half) => half / (1 + 2 * MARGIN)));
+    gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+    this.buffers = [0, 1].map(() => gl.createBuffer());
+    this.upload(0, Float32Array.from(gridOf(CELLS).points), gl.STATIC_DRAW);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, triangles(CELLS), gl.STATIC_DRAW);
   }
 
   setPicture(image) {
     const { gl } = this;
-    gl.bindTexture(gl.TEXTURE_2D, this.texture);
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB, gl.RGB, gl.UNSIGNED_BYTE, image);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, extended(image));
     gl.generateMipmap(gl.TEXTURE_2D);
-    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_LINEAR);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_NEAREST);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
-    this.size = [image.width, image.height];
     this.skin = null;
   }
 
@@ -62,50 +51,56 @@ export class Renderer {
     this.skin = new Skin(made);
   }
 
-  draw(warp, { mesh = 0, lines = 10 } = {}) {
-    const { gl } = this;
-    const grid = this.grid(warp);
-    const shown = shownBy(warp, grid);
-    this.upload('shown', shown);
-    this.upload('skin', this.skin ? this.skin.look(shown) : shown);
-    gl.viewport(0, 0, this.canvas.width, this.canvas.height);
-    const [width, height] = this.size;
-    const long = Math.max(width, height);
-    gl.uniform2f(this.uniform('size'), width, height);
-    gl.uniform1f(this.uniform('mesh'), mesh);
-    gl.uniform1f(this.uniform('cells'), Math.round(lines * Math.min(1, (2 * width) / long)));
-    gl.uniform1i(this.uniform('skinned'), this.skin ? 1 : 0);
-    gl.drawElements(gl.TRIANGLES, grid.indices, gl.UNSIGNED_INT, 0);
+  draw(warp) {
+    const { gl, canvas } = this;
+    const shown = shownBy(warp, gridOf(CELLS));
+    this.upload(1, this.skin ? this.skin.look(shown) : shown, gl.DYNAMIC_DRAW);
+    gl.viewport(0, 0, canvas.width, canvas.height);
+    gl.drawElements(gl.TRIANGLES, 6 * CELLS * CELLS, gl.UNSIGNED_SHORT, 0);
   }
 
-  grid(warp) {
-    const cells = warp.lattice > 7 ? 96 : 128;
-    if (this.cells !== cells) {
-      this.cells = cells;
-      const grid = gridOf(cells);
-      this.upload('place', Float32Array.from(grid.points));
-      const { gl } = this;
-      gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
-      gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, triangles(cells), gl.STATIC_DRAW);
-    }
-    return gridOf(cells);
-  }
-
-  upload(name, values) {
+  upload(place, values, use) {
     const { gl } = this;
-    this.buffers[name] ??= gl.createBuffer();
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
-    gl.bufferData(gl.ARRAY_BUFFER, values, gl.DYNAMIC_DRAW);
-    const place = gl.getAttribLocation(this.program, name);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[place]);
+    gl.bufferData(gl.ARRAY_BUFFER, values, use);
     gl.enableVertexAttribArray(place);
     gl.vertexAttribPointer(place, 2, gl.FLOAT, false, 0, 0);
   }
+}
 
-  uniform(name) {
-    this.places ??= {};
-    this.places[name] ??= this.gl.getUniformLocation(this.program, name);
-    return this.places[name];
+// The picture on a larger canvas, continued softly beyond its edges.
+function extended(image) {
+  const factor = Math.min(1, LARGEST_PX / (1 + 2 * MARGIN) / Math.max(image.width, image.height));
+  const [w, h] = [Math.round(image.width * factor), Math.round(image.height * factor)];
+  const [x, y] = [Math.round(w * MARGIN), Math.round(h * MARGIN)];
+  const canvas = document.createElement('canvas');
+  canvas.width = w + 2 * x;
+  canvas.height = h + 2 * y;
+  const context = canvas.getContext('2d');
+  context.filter = `blur(${Math.round(Math.max(w, h) / 40)}px)`;
+  for (const [across, sx] of [[-1, x], [1, x], [-1, x + 2 * w]]) {
+    for (const [down, sy] of [[-1, y], [1, y], [-1, y + 2 * h]]) {
+      context.setTransform(across, 0, 0, down, sx, sy);
+      context.drawImage(image, 0, 0, w, h);
+    }
   }
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.filter = 'none';
+  context.drawImage(image, x, y, w, h);
+  return canvas;
+}
+
+function triangles(cells) {
+  const side = cells + 1;
+  const found = new Uint16Array(6 * cells * cells);
+  for (let row = 0, i = 0; row < cells; row++) {
+    for (let column = 0; column < cells; column++) {
+      const a = row * side + column;
+      found.set([a, a + 1, a + side, a + 1, a + side + 1, a + side], i);
+      i += 6;
+    }
+  }
+  return found;
 }
 
 const grids = new Map();
@@ -121,12 +116,14 @@ export function gridOf(cells) {
       points[i++] = -1 + (2 * row) / cells;
     }
   }
-  const grid = { cells, points, indices: 6 * cells * cells, bases: new Map(), shown: new Float32Array(points.length), shifts: new Float64Array(points.length) };
+  const grid = {
+    cells, points, bases: new Map(), shown: new Float32Array(points.length), shifts: new Float64Array(points.length),
+  };
   grids.set(cells, grid);
   return grid;
 }
 
-// Which place of the content each vertex of the mesh shows.
+// Which place of the content each vertex shows.
 export function shownBy(warp, grid) {
   const { points, shown, shifts } = grid;
   const flip = warp.mirrored ? -1 : 1;
@@ -192,21 +189,9 @@ class Skin {
   }
 }
 
-function triangles(cells) {
-  const side = cells + 1;
-  const found = new Uint32Array(6 * cells * cells);
-  for (let row = 0, i = 0; row < cells; row++) {
-    for (let column = 0; column < cells; column++) {
-      const a = row * side + column;
-      found.set([a, a + 1, a + side, a + 1, a + side + 1, a + side], i);
-      i += 6;
-    }
-  }
-  return found;
-}
-
 function program(gl) {
   const made = gl.createProgram();
+  ['place', 'shown'].forEach((name, i) => gl.bindAttribLocation(made, i, name));
   for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
     const shader = gl.createShader(kind);
     gl.shaderSource(shader, text);
