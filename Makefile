@@ -7,8 +7,8 @@ CODE := geostyle tests transfer.py train_geo.py data_gen benchmarks examples doc
 TYPED := geostyle transfer.py train_geo.py data_gen/make.py tests/reliability
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test slow lint format bench figures stages coverage mutants kill torchrun disk folds fuzz
-.PHONY: degenerate build wheel-test docs gallery clean
+.PHONY: help setup demo studio test slow lint format bench figures stages coverage mutants kill torchrun
+.PHONY: disk folds fuzz degenerate build wheel-test docs gallery clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,7 +21,11 @@ $(VENV)/.run-stamp: requirements.lock pyproject.toml
 	$(PY) -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(VENV)/.dev-stamp: $(VENV)/.run-stamp requirements-dev.lock
+$(VENV)/.studio-stamp: $(VENV)/.run-stamp requirements-studio.lock
+	$(PY) -m pip install --quiet -r requirements-studio.lock
+	@touch $@
+
+$(VENV)/.dev-stamp: $(VENV)/.run-stamp requirements-studio.lock requirements-dev.lock
 	$(PY) -m pip install --quiet -r requirements-dev.lock
 	@touch $@
 
@@ -29,6 +33,9 @@ setup: $(VENV)/.dev-stamp  ## create .venv with the pinned dependencies and the 
 
 demo: $(VENV)/.run-stamp  ## run the main job on the bundled pictures
 	$(PY) -m geostyle demo
+
+studio: $(VENV)/.studio-stamp  ## open the studio in a browser; STUDIO holds its flags
+	$(PY) -m geostyle studio $(STUDIO)
 
 test: $(VENV)/.dev-stamp  ## run the test suite
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal

@@ -174,6 +174,8 @@ class Transfer:
     Raises: InputError for an unusable picture, network or saved state.
     """
 
+    make_pipeline: Callable[[TransferSettings], Pipeline] = Pipeline
+
     def __init__(self, job: Job, resumed: RunFolder | None, stack: contextlib.ExitStack) -> None:
         self.job, self.resumed, self.stack = job, resumed, stack
         self.content = load_picture(
@@ -189,7 +191,7 @@ class Transfer:
         }
         self.theta = WarpParameters.load(job.theta) if job.theta else None
         self.resume = None if resumed is None else unfinished.load_canvas(resumed)
-        self.pipe = Pipeline(job.transfer)
+        self.pipe = self.make_pipeline(job.transfer)
         self.networks = self.pipe.networks(
             geometry=self.resume is None and job.compares_pictures,
             texture=bool(job.tex_style) and not job.preview,

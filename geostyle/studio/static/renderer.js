@@ -1,0 +1,204 @@
+// Draws a picture through a warp: a mesh whose vertices know which place of the content they show.
+
+import { SPLINES, affineOf, mapOf, offsetsOf } from './families.js';
+import { follow } from './guard.js';
+import { basis } from './spline.js';
+import { inverseOf } from './editing.js';
+
+const VERTEX = `#version 300 es
+in vec2 place; in vec2 shown; out vec2 at; uniform vec2 room;
+void main() { at = shown * room + .5; gl_Position = vec4(place.x, -place.y, 0, 1); }`;
+const FRAGMENT = `#version 300 es
+precision mediump float;
+uniform sampler2D picture; in highp vec2 at; out vec4 color;
+void main() { color = texture(picture, at); }`;
+const MARGIN = 0.2; // beyond each edge of the content, where its colors run out softly
+const LARGEST_PX = 2048; // of a texture's long side
+export const CELLS = 96;
+const SKIN_CELLS = 48;
+const SKIN_REACH = 1.25;
+
+export class Renderer {
+  constructor(canvas) {
+    this.canvas = canvas;
+    const gl = canvas.getContext('webgl2', { antialias: false, alpha: false, depth: false });
+    if (!gl) throw new Error('this browser has no WebGL 2, which the studio needs to bend pictures');
+    this.gl = gl;
+    this.skin = null;
+    const made = program(gl);
+    gl.useProgram(made);
+    gl.uniform2f(gl.getUniformLocation(made, 'room'), ...[0.5, 0.5].map((half) => half / (1 + 2 * MARGIN)));
+    gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+    this.buffers = [0, 1].map(() => gl.createBuffer());
+    this.upload(0, Float32Array.from(gridOf(CELLS).points), gl.STATIC_DRAW);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, triangles(CELLS), gl.STATIC_DRAW);
+  }
+
+  setPicture(image) {
+    const { gl } = this;
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, extended(image));
+    gl.generateMipmap(gl.TEXTURE_2D);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR_MIPMAP_NEAREST);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
+    gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
+    this.skin = null;
+  }
+
+  // Draw a painting instead, which was made under the warp `made`: it bends along.
+  setSkin(image, made) {
+    this.setPicture(image);
+    this.skin = new Skin(made);
+  }
+
+  draw(warp) {
+    const { gl, canvas } = this;
+    const shown = shownBy(warp, gridOf(CELLS));
+    this.upload(1, this.skin ? this.skin.look(shown) : shown, gl.DYNAMIC_DRAW);
+    gl.viewport(0, 0, canvas.width, canvas.height);
+    gl.drawElements(gl.TRIANGLES, 6 * CELLS * CELLS, gl.UNSIGNED_SHORT, 0);
+  }
+
+  upload(place, values, use) {
+    const { gl } = this;
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[place]);
+    gl.bufferData(gl.ARRAY_BUFFER, values, use);
+    gl.enableVertexAttribArray(place);
+    gl.vertexAttribPointer(place, 2, gl.FLOAT, false, 0, 0);
+  }
+}
+
+// The picture on a larger canvas, continued softly beyond its edges.
+function extended(image) {
+  const factor = Math.min(1, LARGEST_PX / (1 + 2 * MARGIN) / Math.max(image.width, image.height));
+  const [w, h] = [Math.round(image.width * factor), Math.round(image.height * factor)];
+  const [x, y] = [Math.round(w * MARGIN), Math.round(h * MARGIN)];
+  const canvas = document.createElement('canvas');
+  canvas.width = w + 2 * x;
+  canvas.height = h + 2 * y;
+  const context = canvas.getContext('2d');
+  context.filter = `blur(${Math.round(Math.max(w, h) / 40)}px)`;
+  for (const [across, sx] of [[-1, x], [1, x], [-1, x + 2 * w]]) {
+    for (const [down, sy] of [[-1, y], [1, y], [-1, y + 2 * h]]) {
+      context.setTransform(across, 0, 0, down, sx, sy);
+      context.drawImage(image, 0, 0, w, h);
+    }
+  }
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.filter = 'none';
+  context.drawImage(image, x, y, w, h);
+  return canvas;
+}
+
+function triangles(cells) {
+  const side = cells + 1;
+  const found = new Uint16Array(6 * cells * cells);
+  for (let row = 0, i = 0; row < cells; row++) {
+    for (let column = 0; column < cells; column++) {
+      const a = row * side + column;
+      found.set([a, a + 1, a + side, a + 1, a + side + 1, a + side], i);
+      i += 6;
+    }
+  }
+  return found;
+}
+
+const grids = new Map();
+
+// The vertices of a mesh of cells×cells, with what splines need there.
+export function gridOf(cells) {
+  if (grids.has(cells)) return grids.get(cells);
+  const side = cells + 1;
+  const points = new Float64Array(2 * side * side);
+  for (let row = 0, i = 0; row < side; row++) {
+    for (let column = 0; column < side; column++) {
+      points[i++] = -1 + (2 * column) / cells;
+      points[i++] = -1 + (2 * row) / cells;
+    }
+  }
+  const grid = {
+    cells, points, bases: new Map(), shown: new Float32Array(points.length), shifts: new Float64Array(points.length),
+  };
+  grids.set(cells, grid);
+  return grid;
+}
+
+// Which place of the content each vertex shows.
+export function shownBy(warp, grid) {
+  const { points, shown, shifts } = grid;
+  const flip = warp.mirrored ? -1 : 1;
+  if (SPLINES.includes(warp.family)) {
+    const k = warp.lattice;
+    if (!grid.bases.has(k)) grid.bases.set(k, basis(points, k));
+    follow(grid.bases.get(k), offsetsOf(warp), shifts);
+    const affine = warp.family === 'tps' ? [0, 0, 0, 0, 0, 0] : warp.theta;
+    const [a, b, c, d, e, f] = affineOf(affine);
+    for (let i = 0; i < points.length; i += 2) {
+      const [x, y] = [points[i] + shifts[i], points[i + 1] + shifts[i + 1]];
+      shown[i] = (a * x + b * y + c) * flip;
+      shown[i + 1] = d * x + e * y + f;
+    }
+    return shown;
+  }
+  const map = mapOf(warp);
+  for (let i = 0; i < points.length; i += 2) {
+    const [x, y] = map(points[i], points[i + 1]);
+    shown[i] = x * flip;
+    shown[i + 1] = y;
+  }
+  return shown;
+}
+
+// Content places → places of a painting that was made under a warp.
+class Skin {
+  constructor(made) {
+    const side = SKIN_CELLS + 1;
+    this.flip = made.mirrored ? -1 : 1;
+    this.table = new Float64Array(2 * side * side);
+    const inverse = inverseOf(made);
+    for (let row = 0, i = 0; row < side; row++) {
+      let guess;
+      for (let column = 0; column < side; column++, i += 2) {
+        const u = SKIN_REACH * (-1 + (2 * column) / SKIN_CELLS);
+        const v = SKIN_REACH * (-1 + (2 * row) / SKIN_CELLS);
+        guess = inverse(u, v, guess);
+        this.table[i] = guess[0];
+        this.table[i + 1] = guess[1];
+      }
+    }
+    this.out = null;
+  }
+
+  look(shown) {
+    this.out = this.out?.length === shown.length ? this.out : new Float32Array(shown.length);
+    const side = SKIN_CELLS + 1;
+    for (let i = 0; i < shown.length; i += 2) {
+      const u = ((shown[i] * this.flip) / SKIN_REACH + 1) * (SKIN_CELLS / 2);
+      const v = (shown[i + 1] / SKIN_REACH + 1) * (SKIN_CELLS / 2);
+      const column = Math.max(0, Math.min(SKIN_CELLS - 1, Math.floor(u)));
+      const row = Math.max(0, Math.min(SKIN_CELLS - 1, Math.floor(v)));
+      const [p, q] = [u - column, v - row];
+      const j = 2 * (row * side + column);
+      for (let axis = 0; axis < 2; axis++) {
+        const top = this.table[j + axis] * (1 - p) + this.table[j + 2 + axis] * p;
+        const low = this.table[j + 2 * side + axis] * (1 - p) + this.table[j + 2 * side + 2 + axis] * p;
+        this.out[i + axis] = top * (1 - q) + low * q;
+      }
+    }
+    return this.out;
+  }
+}
+
+function program(gl) {
+  const made = gl.createProgram();
+  ['place', 'shown'].forEach((name, i) => gl.bindAttribLocation(made, i, name));
+  for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
+    const shader = gl.createShader(kind);
+    gl.shaderSource(shader, text);
+    gl.compileShader(shader);
+    if (!gl.getShaderParameter(shader, gl.COMPILE_STATUS)) throw new Error(gl.getShaderInfoLog(shader));
+    gl.attachShader(made, shader);
+  }
+  gl.linkProgram(made);
+  return made;
+}
