@@ -78,24 +78,38 @@ def match_colors(style: Tensor, content: Tensor, weights: Tensor | None = None) 
     return _match(style, content, weights).clamp(0, 1)
 
 
-def within_palette(image: Tensor, style: Tensor) -> Tensor:
-    """`image` with the colors of its cells moved to like colors of a texture.
+def within_palette(image: Tensor, pictures: Sequence[Tensor], *, tolerance: float = 0.0) -> Tensor:
+    """`image` with the colors of its cells moved to like colors of a palette.
 
     A map between Gaussians takes some colors beyond all of the texture's, such as the red of one
-    flower under a pencil drawing. Each cell's mean moves to the mean of the texture's colors around
-    it, weighted by distance; the detail within cells stays.
+    flower under a pencil drawing, and optimizers tint. Each cell's mean moves to the mean of the
+    palette's colors around it, weighted by distance; the detail within cells stays.
 
-    Args: image (1, 3, H, W), style (1, 3, h, w), sRGB in [0, 1]. Returns: (1, 3, H, W) in [0, 1].
+    Args:
+        image: (1, 3, H, W), sRGB in [0, 1].
+        pictures: (1, 3, h, w) each, whose colors together are the palette.
+        tolerance: distance in sRGB from the nearest color of the palette up to which a cell stays;
+            from twice that on it moves all the way.
+
+    Returns: (1, 3, H, W) in [0, 1].
     """
     size = (image.shape[-2], image.shape[-1])
     cell_px = max(1, max(size) // PALETTE_CELLS)
-    palette = F.avg_pool2d(style, cell_px, ceil_mode=True)[0].flatten(1).T
+    known = [F.avg_pool2d(picture, cell_px, ceil_mode=True) for picture in pictures]
+    palette = torch.cat([picture[0].flatten(1).T for picture in known])
     palette = palette[:: max(1, len(palette) // PALETTE_COLORS)]
     cells = F.avg_pool2d(image, cell_px, ceil_mode=True)
     colors = cells[0].flatten(1).T
-    nearness = -(torch.cdist(colors, palette) / PALETTE_SOFTNESS).square()
-    moved = (nearness.softmax(1) @ palette - colors).T.view_as(cells)
-    return (image + F.interpolate(moved, size, mode="bilinear", align_corners=False)).clamp(0, 1)
+    moved = []
+    for part in colors.split(PALETTE_COLORS):
+        distance = torch.cdist(part, palette)
+        like = (-(distance / PALETTE_SOFTNESS).square()).softmax(1) @ palette
+        shift = like - part
+        if tolerance:
+            shift = shift * (distance.amin(1, keepdim=True) / tolerance - 1).clamp(0, 1)
+        moved.append(shift)
+    change = torch.cat(moved).T.reshape(cells.shape)
+    return (image + F.interpolate(change, size, mode="bilinear", align_corners=False)).clamp(0, 1)
 
 
 def _match(style: Tensor, content: Tensor, weights: Tensor | None) -> Tensor:

@@ -32,6 +32,13 @@ GUIDANCE_PULL = 36.0
 INSIDE_EDGE = 24
 
 
+def paint_share(settings: TextureSettings) -> float:
+    """Part of the way from the content to the matched paint, 0 to 1."""
+    # Beyond its default, the content's weight takes paint off.
+    held = max(1.0, settings.content_weight or 0.0) ** -0.25
+    return min(1.0, settings.tex_strength) * held
+
+
 @dataclass(frozen=True)
 class Scene:
     """The pictures of a painting, the same for all of its levels, at full size.
@@ -81,6 +88,7 @@ class MatchedLevel:
         self.network, self.settings, self.size = network, settings, size
         self.content_weight = 1.0 if texture.content_weight is None else texture.content_weight
         self.tex_strength, self.seed, self.tiling = texture.tex_strength, seed, tiling
+        self.strength = paint_share(texture)
         self.cells = cell_size(size)
         self.reference = resize(scene.content, size)
         self.styles = [
@@ -109,13 +117,6 @@ class MatchedLevel:
         ]
         self.matcher = Matcher(self.banks, spread=settings.spread)
         self.matched: Match | None = None
-
-    @property
-    def strength(self) -> float:
-        """Part of the way from the content to the matched paint, 0 to 1."""
-        # Beyond its default, the content's weight takes paint off.
-        held = max(1.0, self.content_weight) ** -0.25
-        return min(1.0, self.tex_strength) * held
 
     def start(self) -> Tensor:
         """The picture the coarsest level begins from: matched colors, the content's detail."""
@@ -184,7 +185,7 @@ class MatchedLevel:
     def _recolored(self) -> Tensor:
         """The content in the textures' palettes, so that like is compared with like."""
         parts = [
-            within_palette(match_colors(self.reference, style), style) for style in self.styles
+            within_palette(match_colors(self.reference, style), [style]) for style in self.styles
         ]
         parts_of = self.masks / self.masks.sum(0, keepdim=True).clamp_min(1e-4)
         return (torch.cat(parts) * parts_of).sum(0, keepdim=True)

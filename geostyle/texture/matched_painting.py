@@ -11,13 +11,14 @@ from torch import Tensor
 from geostyle.coords import Size, resize, size_of
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import cut_border
+from geostyle.texture.colors import within_palette
 from geostyle.texture.hypercolumns import CELL_PX, LAYERS, cell_size
 from geostyle.texture.laplacian import PyramidSettings
-from geostyle.texture.matched_level import MatchedLevel, Scene
+from geostyle.texture.matched_level import MatchedLevel, Scene, paint_share
 from geostyle.texture.optimizer import Objective
 from geostyle.texture.painting import Painting, SourceGuide
 from geostyle.texture.pyramid import Level, TextureResult
-from geostyle.texture.schedule import Entry, check_stops
+from geostyle.texture.schedule import Entry, check_stops, style_size
 from geostyle.texture.settings import TextureSettings
 
 # Seeds of neighboring levels lie this far apart.
@@ -26,6 +27,8 @@ SEEDS_PER_LEVEL = 1000
 COLUMN_MAPS = 4
 # What matching itself takes, measured at 256 to 1024 px: up to this much for so many cells.
 MATCHING_BYTES, MATCHING_CELLS = 0.3e9, 16384
+# Distance in sRGB from the palette at which a color begins to be taken back.
+FAR_COLOR = 0.03
 
 
 class MatchedPainting(Painting):
@@ -60,6 +63,16 @@ class MatchedPainting(Painting):
         )
         # One level at a time: its features of the texture take much memory.
         self._made: tuple[tuple[Size, str], MatchedLevel] | None = None
+
+    def _finished_colors(self, image: Tensor) -> Tensor:
+        """Return the picture without colors far from all of the textures' own."""
+        palette = [
+            resize(style, style_size(style, size_of(image), 1.0)).clamp(0, 1)
+            for style in self.tex_styles
+        ]
+        if paint_share(self.settings) < 1:  # the content's own show, too
+            palette.append(self.content)
+        return within_palette(image, palette, tolerance=FAR_COLOR)
 
     def _completed(self, result: TextureResult) -> TextureResult:
         """Add the source map of the last level, without border, and drop what was matched."""

@@ -172,7 +172,8 @@ class Painting(ABC):
         image, settings = done.image, self.settings
         if self.schedule[len(done.history) - 1].bordered:
             image = cut_border(resize(image, size_of(self.content)), size_of(self.canvas))
-        image = after_transfer(image.clamp(0, 1).to(self.canvas.device), self.canvas, how)
+        image = self._finished_colors(image.clamp(0, 1)).to(self.canvas.device)
+        image = after_transfer(image, self.canvas, how)
         if self.gray:
             image = without_chroma(image)
         if self.options.masks is not None:
@@ -181,6 +182,10 @@ class Painting(ABC):
             taken = tuple(len(level.steps) for level in done.history)
             settings = replace(settings, stop_after=taken, time_budget_s=0.0)
         return self._completed(replace(done, image=image, settings=settings))
+
+    def _finished_colors(self, image: Tensor) -> Tensor:
+        """Return the picture with what the painter mends in its colors at the end."""
+        return image
 
     def _completed(self, result: TextureResult) -> TextureResult:
         """Return the result with what the painter adds to it."""

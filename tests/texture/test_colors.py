@@ -89,7 +89,7 @@ def test_colors_beyond_a_palette_come_into_it() -> None:
     paper = torch.cat([level, level, 0.9 * level], 1).expand(1, 3, 48, 64).contiguous()
     content = torch.full((1, 3, 32, 32), 0.5)
     content[:, 1:, 8:24, 8:24] = 0.1  # a red flower
-    moved = within_palette(content, paper)
+    moved = within_palette(content, [paper])
     red, green, blue = moved[0, :, 10:22, 10:22]
     torch.testing.assert_close(green, red, atol=0.01, rtol=0)
     torch.testing.assert_close(blue, 0.9 * red, atol=0.01, rtol=0)
@@ -97,14 +97,14 @@ def test_colors_beyond_a_palette_come_into_it() -> None:
 
 def test_colors_of_a_palette_stay() -> None:
     noise = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
-    assert float((within_palette(noise, noise) - noise).abs().mean()) < 0.02
+    assert float((within_palette(noise, [noise]) - noise).abs().mean()) < 0.02
 
 
 def test_detail_within_cells_outlives_the_palette() -> None:
     generator = torch.Generator().manual_seed(0)
     fine = 0.4 + 0.2 * torch.rand(1, 3, 512, 512, generator=generator)
     gray = torch.linspace(0.2, 0.9, 512).view(1, 1, 1, 512).expand(1, 3, 64, 512).contiguous()
-    change = within_palette(fine, gray) - fine
+    change = within_palette(fine, [gray]) - fine
     across = (change[..., 1:] - change[..., :-1]).abs().mean()
     own = (fine[..., 1:] - fine[..., :-1]).abs().mean()
     assert float(across) < 0.2 * float(own)

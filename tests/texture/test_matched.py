@@ -274,3 +274,28 @@ def test_quick_takes_a_third_of_the_steps(lite: FeatureExtractor) -> None:
         return sum(entry.steps for entry in painting.schedule)
 
     assert steps(True) < 0.4 * steps(False)
+
+
+def test_no_color_is_far_from_the_palette(lite: FeatureExtractor) -> None:
+    content = 0.5 * picture(0)
+    content[:, 0, 20:40, 20:40] = 1.0  # red
+    gray = picture(1).mean(1, keepdim=True).expand(-1, 3, -1, -1).contiguous()
+    gray[:, 2] *= 0.9  # nearly gray, so that grays are not kept by another rule
+    options = PaintOptions(matched=QUICK)
+    painted = MatchedPainting(content, gray, lite, STEPS, options).run().image
+    chroma = (painted[:, 0] - painted[:, 1]).abs()
+    assert float(torch.nn.functional.avg_pool2d(chroma, 4).max()) < 2.5 * 0.03
+    half = replace(STEPS, tex_strength=0.5)
+    mixed = MatchedPainting(content, gray, lite, half, options).run().image
+    assert float((mixed[:, 0] - mixed[:, 1])[:, 24:36, 24:36].mean()) > 0.1
+
+
+def test_a_finished_painting_resumes_to_the_same_colors(lite: FeatureExtractor) -> None:
+    settings = replace(STEPS, tex_strength=0.5)
+    options = PaintOptions(matched=QUICK)
+    kept: list[Finished] = []
+    painting = MatchedPainting(picture(0), picture(1), lite, settings, options)
+    done = painting.run(on_level=kept.append)
+    for finished in kept:
+        again = MatchedPainting(picture(0), picture(1), lite, settings, options)
+        assert torch.equal(again.run(finished=finished).image, done.image)
