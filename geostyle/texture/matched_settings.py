@@ -51,7 +51,7 @@ class MatchedSettings:
     )
     color_weight: float = setting(1.0, min=0.0, help="weight of the matched colors")
     statistics_weight: float = setting(
-        1.5, min=0.0, help="weight of the texture's Gram matrices in matched painting"
+        2.25, min=0.0, help="weight of the texture's Gram matrices in matched painting"
     )
     shape_weight: float = setting(0.25, min=0.0, help="weight of the content's self-similarity")
     feature_weight: float = setting(
