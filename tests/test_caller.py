@@ -68,7 +68,9 @@ def entry_points(weights: Path, networks: Path) -> dict[str, Callable[[], Tensor
         return PICTURES[seed].clone()
 
     def theta() -> WarpParameters:
-        return WarpParameters("affine", 0, torch.full((6,), 0.05, dtype=torch.float32), SIZE, SIZE)
+        return WarpParameters(
+            "affine", 0, torch.full((6,), 0.05, dtype=torch.float32, device="cpu"), SIZE, SIZE
+        )
 
     def features() -> Any:
         return geostyle.load_features("lite", weights=weights)

@@ -257,6 +257,13 @@ def test_points_of_every_kind(tmp_path: Path, separator: str) -> None:
         assert torch.equal(found.geo_style, expected.geo_style)
 
 
+def test_a_short_line_of_points_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("content_x,content_y,geo_style_x,geo_style_y\n1,2,3\n")
+    with pytest.raises(InputError, match=r"^points: file [^\n]*$"):
+        Correspondences.load(path)
+
+
 @pytest.mark.parametrize(
     "points",
     [{"content": [[1, 2]]}, {"content": [["a", 2]], "geo_style": [[1, 2]]}, 3, [[1, 2, 3, 4]],

@@ -186,5 +186,5 @@ def _read_csv(text: str) -> tuple[Any, Any]:
         raise InputError(f"expected rows with the columns {', '.join(COLUMNS)}")
     # Where columns are set apart by semicolons, numbers may have decimal commas.
     point = str.maketrans(",", ".") if separator == ";" else {}
-    values = [[float(row[name].translate(point)) for name in COLUMNS] for row in rows]
+    values = [[float((row[name] or "").translate(point)) for name in COLUMNS] for row in rows]
     return [v[:2] for v in values], [v[2:] for v in values]

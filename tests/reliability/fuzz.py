@@ -1,6 +1,6 @@
 """Feed every reader thousands of damaged files.
 
-    python tests/reliability/fuzz.py [--cases 10500] [--only NAME] [--seed 0]
+    python tests/reliability/fuzz.py [--cases 10500] [--only NAME ...] [--seed 0]
 
 A reader may accept a file or refuse it in one line (GeostyleError). It may not raise anything else,
 crash, take more than 10 s of CPU or 1.5 GB of memory, open a connection, start a program, or write
@@ -250,7 +250,7 @@ def main() -> int:
     """Fuzz; 0 where nothing was found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=10500, help="files in all")
-    parser.add_argument("--only", help="readers whose name contains this")
+    parser.add_argument("--only", nargs="+", help="readers whose name contains one of these")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), help="where faults go")
     args = parser.parse_args()
@@ -262,7 +262,7 @@ def main() -> int:
         share = sum(reader.share for reader in found)
         print(f"{'reader':<32} {'files':>6} {'accepted':>9} {'refused':>8} {'faults':>7} {'s':>5}")
         for reader in found:
-            if args.only and args.only not in reader.name:
+            if args.only and not any(name in reader.name for name in args.only):
                 continue
             started = time.monotonic()
             count = max(10, round(args.cases * reader.share / share))
