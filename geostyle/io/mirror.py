@@ -55,12 +55,13 @@ class Mirror:
     def log(self, line: str) -> None:
         """Take over one line of metrics.jsonl."""
         self._start()
-        self._try(lambda: self.run.log(json.loads(line)))
+        metrics = json.loads(line)
+        self._try(lambda: self.run.log(metrics, step=metrics.get("step")))
 
     def picture(self, path: Path, step: int) -> None:
         """Take over a picture file, under its name without ending."""
         self._start()
-        self._try(lambda: self.run.log({"step": step, path.stem: self.wandb.Image(str(path))}))
+        self._try(lambda: self.run.log({path.stem: self.wandb.Image(str(path))}, step=step))
 
     def finish(self) -> None:
         """End the run; offline, its files are then complete."""
@@ -76,7 +77,7 @@ class Mirror:
         name = known or uuid.uuid4().hex[:8]
         quiet = self.wandb.Settings(
             console="off", silent=True, disable_git=True, disable_code=True, x_disable_meta=True,
-            x_disable_stats=True,
+            x_disable_stats=True, x_save_requirements=False,
         )  # fmt: skip
         try:
             self.run = self.wandb.init(
@@ -88,8 +89,6 @@ class Mirror:
                 mode=self.mode,
                 settings=quiet,
             )
-            # Steps that a resumed run logs again take the place of the earlier ones.
-            self.run.define_metric("*", step_metric="step")
         except Exception as error:
             got = " ".join(str(error).split())[:200]
             raise InputError(f"wandb: expected a run that it accepts, got: {got}") from error
