@@ -1,8 +1,8 @@
 """The worker process: it owns the networks and does everything that reads or makes a picture.
 
-Three threads work in it. The main one paints, one picture at a time. Another one does what a visitor
-waits for most (reading a picture, matching), the third other short tasks (further warps, sketches,
-files). Meanwhile the painting pauses between two of its steps.
+Three threads work in it. The main one paints, one picture at a time. Another one does what a
+visitor waits for most (reading a picture, matching), the third other short tasks (further warps,
+sketches, files). Meanwhile the painting pauses between two of its steps.
 """
 
 from __future__ import annotations
