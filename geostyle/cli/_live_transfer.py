@@ -19,7 +19,7 @@ from geostyle.texture.interrupts import StopPainting
 
 
 class Watcher:
-    """What a transfer tells whoever watches it; every method may be overridden.
+    """Base of the watchers of a transfer; every method may be overridden.
 
     Attributes: stop, asked after every step: whether to end with the best picture so far.
     """

@@ -306,7 +306,7 @@ def build_lite(
 
 
 def _takes_bgr(network: FeatureExtractor) -> bool:
-    """Whether these are the weights of the original VGG-19 as Caffe holds them."""
+    """Return True for the weights of the original VGG-19 as Caffe holds them."""
 
     def deviations(layer: str) -> list[float]:
         conv = cast(nn.Conv2d, network.convs[layer])

@@ -202,6 +202,6 @@ class Easel:
 
 
 def public(snapshot: Message) -> Message:
-    """What the page is told of a snapshot."""
+    """Return the message that tells the page of a snapshot."""
     hidden = ("recipe", "run")
     return {key: value for key, value in snapshot.items() if key not in hidden}

@@ -99,7 +99,7 @@ class Guard:
             raise Refused(403, "open the studio at the address that it printed when it started")
 
     def admits(self, scope: Scope) -> bool:
-        """Whether a request carries the token in its cookie."""
+        """Return True for a request that carries the token in its cookie."""
         for name, value in scope["headers"]:
             if name == b"cookie":
                 try:
@@ -111,11 +111,11 @@ class Guard:
         return False
 
     def is_token(self, text: str) -> bool:
-        """Whether `text` is the token, in a time that does not depend on it."""
+        """Return whether `text` is the token, in a time that does not depend on it."""
         return hmac.compare_digest(text.encode("utf-8", "replace"), self.token.encode())
 
     def is_password(self, text: str) -> bool:
-        """Whether `text` is the password; never where there is none."""
+        """Return whether `text` is the password; never where there is none."""
         own = self.settings.password
         if not own:
             return False
@@ -132,7 +132,7 @@ class Guard:
         return text
 
     def _is_own_name(self, name: str) -> bool:
-        """Whether a name other than this machine's own is one that the studio listens on."""
+        """Return whether the studio listens on a name other than this machine's own."""
         if self.settings.local:
             return False
         if name == self.settings.host.lower():

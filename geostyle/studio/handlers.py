@@ -1,4 +1,4 @@
-"""What the addresses of a session answer."""
+"""Answers of the addresses of a session."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ class Painting:
         return given
 
     def stop(self) -> bool:
-        """Whether the visitor has stopped this painting."""
+        """Return True once the visitor has stopped this painting."""
         return self.number in self.worker.stopped
 
     def geometry(self, geometry: GeometryResult, run: Path) -> None:

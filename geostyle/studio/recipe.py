@@ -1,4 +1,4 @@
-"""What the page asks to be painted, checked, as settings by name with paths in place of names."""
+"""Requests of the page, checked: settings by name, with paths in place of names."""
 
 from __future__ import annotations
 

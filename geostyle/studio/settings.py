@@ -15,7 +15,7 @@ SHORTEST_PASSWORD = 8
 
 @dataclass(frozen=True)
 class StudioSettings:
-    """Where the studio listens, what it keeps, and how much it takes."""
+    """Settings of the studio: its address, what it keeps, and how much it takes."""
 
     port: int = setting(8765, min=0, max=65535, help="port; 0 takes a free one")
     host: str = setting(
@@ -43,7 +43,7 @@ class StudioSettings:
 
     @property
     def local(self) -> bool:
-        """Whether only this machine can connect."""
+        """True where only this machine can connect."""
         if self.host == "localhost":
             return True
         try:

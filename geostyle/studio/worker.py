@@ -56,7 +56,7 @@ class QuickLane:
             self._changed.notify()
 
     def superseded(self, message: Message) -> bool:
-        """Whether a later task of the same group waits."""
+        """Return whether a later task of the same group waits."""
         group = message.get("group")
         return bool(group) and any(m.get("group") == group for m in list(self._waiting))
 
@@ -128,7 +128,7 @@ class Worker:
             lane.idle.wait(LONGEST_PAUSE_S)
 
     def _useless(self, message: Message) -> bool:
-        """Whether a running sketch is no longer wanted; it makes way for urgent tasks."""
+        """Return whether a running sketch is no longer wanted; it makes way for urgent tasks."""
         self.urgent.idle.wait(LONGEST_PAUSE_S)
         return self.other.superseded(message)
 
