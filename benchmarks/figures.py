@@ -69,6 +69,10 @@ FIGURES: dict[str, Figure] = {
             ("processor time of the whole transfer", ("cpu_ratio.median", ".2f")),
         ],
     ),
+    "texture-source": Figure(
+        "geostyle evaluate texture-source --root PF_WILLOW --limit 24 --json FILE",
+        (*PAINTER, "geostyle/matching", "geostyle/evaluation/texture_source.py"),
+    ),
 }  # fmt: skip
 
 
@@ -150,9 +154,9 @@ def load(name: str, root: Path = ROOT) -> dict[str, Any]:
 
 
 def value(values: Any, path: str) -> Any:
-    """Return the value at a path of keys joined by points."""
+    """Return the value at a path of keys, or of numbers in lists, joined by points."""
     for key in path.split("."):
-        values = values[key]
+        values = values[int(key) if isinstance(values, list) else key]
     return values
 
 

@@ -27,7 +27,7 @@ from geostyle.texture.tiles import Tiling
 # Similarity at which a match counts as good, and how far below it counts as none.
 ALIKE, UNLIKE_RANGE = 0.65, 0.35
 # Similarity lost per squared normalized distance at guidance 1 and confidence 1.
-GUIDANCE_PULL = 36.0
+GUIDANCE_PULL = 48.0
 # The edge of the content is blurred over about this part of the long side.
 INSIDE_EDGE = 24
 
