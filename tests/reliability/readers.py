@@ -240,7 +240,7 @@ def _paintings(work: Path) -> Callable[[Path], None]:
     def call(path: Path) -> None:
         folder.mkdir(exist_ok=True)
         for name in "abcdef":
-            (folder / f"{name}.png").write_bytes(b"")
+            (folder / f"{name}.png").write_bytes(_png())
         shutil.copyfile(path, folder / "list.csv")
         for painting in read_list(folder / "list.csv"):
             assert painting.name
