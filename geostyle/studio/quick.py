@@ -44,7 +44,7 @@ class Quick:
 
     def __init__(self, superseded: Callable[[Message], bool]) -> None:
         self.superseded = superseded
-        self._pictures = Memory(8)
+        self._pictures = Memory(4)
 
     def picture(self, message: Message) -> Answer:
         """Read a picture that was given, and write it as the page shows it."""

@@ -20,7 +20,7 @@ from geostyle.pipeline import GeometryResult, Networks, Pipeline, TransferSettin
 from geostyle.texture import SourceGuide
 
 T = TypeVar("T")
-MOST_ESTIMATES, MOST_GUIDES = 64, 12
+MOST_ESTIMATES, MOST_GUIDES = 64, 4
 
 
 class Memory:

@@ -22,7 +22,7 @@ FAMILIES = ("affine+tps", "tps", "affine", "homography", "biquadratic")
 PAGE = """async (warps) => {
   const { scaled } = await import('/static/families.js');
   const { guarded } = await import('/static/guard.js');
-  const { CELLS, gridOf, shownBy } = await import('/static/renderer.js');
+  const { FINE_CELLS: CELLS, gridOf, shownBy } = await import('/static/renderer.js');
   const [height, width] = SIZE;
   return warps.map(({ warp, strength }) => {
     const shown = shownBy(guarded(scaled(warp, strength), [height, width]), gridOf(CELLS));

@@ -7,7 +7,7 @@ import { scaled } from './families.js';
 import { loadImage, pictureUrl, shotUrl } from './api.js';
 import { latticePoints } from './spline.js';
 import { drawMesh } from './mesh.js';
-import { Renderer } from './renderer.js';
+import { FINE_CELLS, Renderer } from './renderer.js';
 import { app, change, commit, emit, live, on, save } from './store.js';
 import { setSize, stage, toScreen } from './stage.js';
 import { complain, status } from './words.js';
@@ -16,6 +16,7 @@ const LEAST_PX = 1024; // of the canvas's long side; more where the screen shows
 const MOST_PX = 2048;
 const HANDLE_REACH = 0.34; // of a handle's drag, in half sides
 const NUDGE = 0.01;
+const SETTLE_MS = 180; // after the last change, until it is drawn with the fine mesh
 const SLOW_MS = 45; // between two frames of a drag
 const LESS = 0.5; // of the pixels per side, where they are slow
 export const LATTICES = { coarse: 6, fine: 10 };
@@ -87,6 +88,7 @@ export function refreshPicture() {
 
 let frame = 0;
 let lastDrawn = 0;
+let settling = 0;
 let slow = 0;
 
 export function draw() {
@@ -105,6 +107,8 @@ export function drawNow() {
   shown = drag ? app.doc.warp ?? currentWarp() : effective();
   keepPace();
   renderer.draw(shown);
+  clearTimeout(settling);
+  if (!drag) settling = setTimeout(() => renderer.draw(shown, FINE_CELLS), SETTLE_MS);
   drawMesh(app.view === 'bend' && app.tool !== 'mask' && app.mesh ? (drag ? 0.9 : 0.45) : 0);
   placeHandles();
   emit('drawn', shown);

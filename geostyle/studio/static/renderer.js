@@ -14,7 +14,9 @@ uniform sampler2D picture; in highp vec2 at; out vec4 color;
 void main() { color = texture(picture, at); }`;
 const MARGIN = 0.2; // beyond each edge of the content, where its colors run out softly
 const LARGEST_PX = 2048; // of a texture's long side
+// Cells per side of the mesh while something moves, and at rest; software renderers are slow with many.
 export const CELLS = 96;
+export const FINE_CELLS = 192;
 const SKIN_CELLS = 48;
 const SKIN_REACH = 1.25;
 
@@ -29,10 +31,8 @@ export class Renderer {
     gl.useProgram(made);
     gl.uniform2f(gl.getUniformLocation(made, 'room'), ...[0.5, 0.5].map((half) => half / (1 + 2 * MARGIN)));
     gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
-    this.buffers = [0, 1].map(() => gl.createBuffer());
-    this.upload(0, Float32Array.from(gridOf(CELLS).points), gl.STATIC_DRAW);
-    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, gl.createBuffer());
-    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, triangles(CELLS), gl.STATIC_DRAW);
+    this.moving = gl.createBuffer();
+    this.meshes = new Map();
   }
 
   setPicture(image) {
@@ -51,20 +51,36 @@ export class Renderer {
     this.skin = new Skin(made);
   }
 
-  draw(warp) {
+  draw(warp, cells = CELLS) {
     const { gl, canvas } = this;
-    const shown = shownBy(warp, gridOf(CELLS));
-    this.upload(1, this.skin ? this.skin.look(shown) : shown, gl.DYNAMIC_DRAW);
+    const shown = shownBy(warp, gridOf(cells));
+    const { vertices, indices } = this.mesh(cells);
+    gl.bindBuffer(gl.ARRAY_BUFFER, vertices);
+    this.attribute(0);
+    gl.bindBuffer(gl.ARRAY_BUFFER, this.moving);
+    gl.bufferData(gl.ARRAY_BUFFER, this.skin ? this.skin.look(shown) : shown, gl.DYNAMIC_DRAW);
+    this.attribute(1);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, indices);
     gl.viewport(0, 0, canvas.width, canvas.height);
-    gl.drawElements(gl.TRIANGLES, 6 * CELLS * CELLS, gl.UNSIGNED_SHORT, 0);
+    gl.drawElements(gl.TRIANGLES, 6 * cells * cells, gl.UNSIGNED_SHORT, 0);
   }
 
-  upload(place, values, use) {
-    const { gl } = this;
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[place]);
-    gl.bufferData(gl.ARRAY_BUFFER, values, use);
-    gl.enableVertexAttribArray(place);
-    gl.vertexAttribPointer(place, 2, gl.FLOAT, false, 0, 0);
+  mesh(cells) {
+    const { gl, meshes } = this;
+    if (!meshes.has(cells)) {
+      const [vertices, indices] = [gl.createBuffer(), gl.createBuffer()];
+      gl.bindBuffer(gl.ARRAY_BUFFER, vertices);
+      gl.bufferData(gl.ARRAY_BUFFER, Float32Array.from(gridOf(cells).points), gl.STATIC_DRAW);
+      gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, indices);
+      gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, triangles(cells), gl.STATIC_DRAW);
+      meshes.set(cells, { vertices, indices });
+    }
+    return meshes.get(cells);
+  }
+
+  attribute(place) {
+    this.gl.enableVertexAttribArray(place);
+    this.gl.vertexAttribPointer(place, 2, this.gl.FLOAT, false, 0, 0);
   }
 }
 
