@@ -12,7 +12,7 @@ import pytest
 
 from tests.studio.helpers import PATIENCE_MS, PICTURES
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 DROP = """([slot, name, data]) => {
   const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
   const files = new DataTransfer();
@@ -68,10 +68,12 @@ def test_a_newcomers_path(page: Any, tmp_path: Path) -> None:
     page.get_by_text("Shaped by hand.").wait_for()
     # Paint.
     page.get_by_role("tab", name="Paint").click()
-    page.get_by_label("Long side").select_option("256")
+    page.get_by_label("Long side").select_option("192")
     page.get_by_role("button", name="Quick").click()
     page.locator("#panel").get_by_role("button", name="Paint", exact=True).click()
-    page.get_by_role("button", name=re.compile("chelsea, finished", re.I)).wait_for()
+    page.get_by_role("button", name=re.compile("chelsea, finished", re.I)).wait_for(
+        timeout=3 * PATIENCE_MS
+    )
     # Compare.
     page.get_by_role("tab", name="Compare").click()
     divider = page.get_by_role("slider", name="Before and after")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from geostyle.warps import WarpParameters, fold_mask, make_family
+from geostyle.warps import WarpParameters, fold_mask, jacobian_determinant, make_family
 from geostyle.warps.base import RandomRanges
 from tests.studio.helpers import PATIENCE_MS
 
@@ -16,6 +16,7 @@ pytestmark = pytest.mark.timeout(600)
 SIZE = (60, 80)  # at which they are compared
 FULL = 1024  # px of the long side that the bound refers to
 BOUND_PX = 0.25
+EDGE = 0.05  # of the mean determinant
 FAMILIES = ("affine+tps", "tps", "affine", "homography", "biquadratic")
 
 # Through the renderer's own mesh: triangles interpolate between its vertices, as WebGL does.
@@ -77,9 +78,11 @@ def distances(page: Any, warps: list[WarpParameters], strengths: list[float]) ->
     half = torch.tensor([FULL / 2, FULL * SIZE[0] / SIZE[1] / 2])
     worst = []
     for warp, strength, found in zip(warps, strengths, page.evaluate(PAGE, given), strict=True):
-        theirs = torch.tensor(found).reshape(*SIZE, 2)
-        assert not fold_mask(theirs[None]).any()
-        worst.append(float(((theirs - warp.grid(SIZE, strength)[0]) * half).norm(dim=-1).max()))
+        theirs, own = torch.tensor(found).reshape(1, *SIZE, 2), warp.grid(SIZE, strength)
+        # At the very edge of a fold the sign hangs on the last digit.
+        clear = jacobian_determinant(own) > EDGE * jacobian_determinant(own).mean()
+        assert not (fold_mask(theirs) & clear).any()
+        worst.append(float(((theirs - own) * half).norm(dim=-1).max()))
     return np.array(worst)
 
 

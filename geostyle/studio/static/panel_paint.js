@@ -8,7 +8,7 @@ import { goOn, isActive, startPainting, stopPainting } from './painting.js';
 import { percent, times } from './words.js';
 
 const COLORS = [['off', 'Texture'], ['histogram', 'Blend'], ['lab', 'Own']];
-const SIZES = [256, 384, 512, 768, 1024, 1536, 2048];
+const SIZES = [192, 256, 384, 512, 768, 1024, 1536, 2048];
 const SKETCH_AFTER_MS = 350;
 let timer = 0;
 let number = 0;
