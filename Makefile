@@ -93,6 +93,7 @@ $(VENV)/.docs-stamp: $(VENV)/.run-stamp requirements-docs.lock
 
 docs: $(VENV)/.docs-stamp  ## build the documentation into site/, every link checked
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "site/index.html; to search it: $(PY) -m http.server --directory site"
 
 gallery: $(VENV)/.run-stamp  ## make the pictures of the gallery; goes on where it was stopped (hours)
 	$(PY) examples/gallery.py

@@ -28,6 +28,11 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
+def on_page_content(content: str, **_: Any) -> str:
+    """End a paragraph before code in docstrings with one colon."""
+    return content.replace("::</p>", ":</p>")
+
+
 def commands() -> str:
     """The reference of all commands, from their parsers."""
     from geostyle.cli import verbs
