@@ -113,7 +113,7 @@ class Studio:
         session = self._session(request)
         name = (await self._json(request)).get("name")
         path = self.gallery.get(name) if isinstance(name, str) else None
-        if path is None:
+        if path is None or not isinstance(name, str):
             raise InputError("picture: expected one of the gallery, got another")
         return JSONResponse(
             await self._take_in(session, path.read_bytes(), "picture", title_of(name))
@@ -281,7 +281,7 @@ class Studio:
                         break
                     event = waiting.result()
                     send = socket.send_text if isinstance(event, str) else socket.send_bytes
-                    await send(event)  # type: ignore[arg-type]
+                    await send(event)
             except (WebSocketDisconnect, RuntimeError, OSError):
                 pass
             finally:

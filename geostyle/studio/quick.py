@@ -209,7 +209,9 @@ def theta_file(given: Message, folder: Path) -> Path:
 
 def points_file(given: Message, folder: Path) -> Path:
     """Write correspondences that the page has sent to a file; return its path."""
-    points = Correspondences(given.get("content"), given.get("geo_style"))
+    content: Any = given.get("content")
+    geo_style: Any = given.get("geo_style")
+    points = Correspondences(content, geo_style)
     path = folder / f"{secrets.token_urlsafe(9)}.points.json"
     write_json(path, {"content": points.content, "geo_style": points.geo_style})
     return path

@@ -118,8 +118,9 @@ def fingerprint(tensor: Tensor | None) -> str:
     if tensor is None:
         return ""
     flat = tensor.detach().cpu().contiguous()
-    data = flat.view(torch.uint8).numpy() if flat.dtype != torch.bool else flat.byte().numpy()
-    return f"{tuple(flat.shape)}{hashlib.blake2b(data, digest_size=16).hexdigest()}"
+    data = flat.byte() if flat.dtype == torch.bool else flat.view(torch.uint8)
+    held = data.numpy().tobytes()
+    return f"{tuple(flat.shape)}{hashlib.blake2b(held, digest_size=16).hexdigest()}"
 
 
 def _network_key(settings: TransferSettings) -> tuple[Hashable, ...]:
