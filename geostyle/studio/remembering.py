@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, ClassVar, TypeVar
 
-import torch
 from torch import Tensor
 
 from geostyle.config import to_dict
@@ -118,9 +117,8 @@ def fingerprint(tensor: Tensor | None) -> str:
     if tensor is None:
         return ""
     flat = tensor.detach().cpu().contiguous()
-    data = flat.byte() if flat.dtype == torch.bool else flat.view(torch.uint8)
-    held = data.numpy().tobytes()
-    return f"{tuple(flat.shape)}{hashlib.blake2b(held, digest_size=16).hexdigest()}"
+    data = flat.numpy().tobytes()
+    return f"{tuple(flat.shape)}{hashlib.blake2b(data, digest_size=16).hexdigest()}"
 
 
 def _network_key(settings: TransferSettings) -> tuple[Hashable, ...]:

@@ -108,10 +108,18 @@ export function drawNow() {
   keepPace();
   renderer.draw(shown);
   clearTimeout(settling);
-  if (!drag) settling = setTimeout(() => renderer.draw(shown, FINE_CELLS), SETTLE_MS);
+  if (!drag) settling = setTimeout(settle, SETTLE_MS);
   drawMesh(app.view === 'bend' && app.tool !== 'mask' && app.mesh ? (drag ? 0.9 : 0.45) : 0);
   placeHandles();
   emit('drawn', shown);
+}
+
+// At rest: no fold in a single pixel, and the fine mesh.
+function settle() {
+  const wanted = scaled(currentWarp(), app.doc.strength);
+  const weakened = wanted.theta.some((value, i) => value !== shown.theta[i]);
+  if (weakened) shown = effective(app.doc, contentSize().map((side) => Math.min(side, 512)));
+  renderer.draw(shown, FINE_CELLS);
 }
 
 // Where frames take long while something is dragged, fewer pixels are drawn until it is let go.

@@ -52,12 +52,12 @@ export function comparePanel() {
     about.hidden = !shot;
     keeping.hidden = !finished || Boolean(shot.local);
     keeping.disabled = Boolean(shot?.kept);
-    keeping.lastChild.textContent = shot?.kept ? `Kept in ${shot.kept}` : 'Keep';
+    keeping.lastChild.textContent = shot?.kept ? 'Kept' : 'Keep';
     if (!shot) return;
     const size = shot.width ? `${shot.width} × ${shot.height}` : '';
     const time = shot.seconds ? `painted in ${duration(shot.seconds)}` : '';
     words.textContent = shot.local ? 'An example: a cup of coffee in the shape of a painted cup, with the brushwork of a night sky.'
-      : [shot.title, size, time, shot.status === 'done' ? '' : shot.line ?? shot.status].filter(Boolean).join(' · ');
+      : [shot.title, size, time, shot.status === 'done' ? '' : shot.line ?? shot.status, shot.kept ? `kept in ${shot.kept}` : ''].filter(Boolean).join(' · ');
     downloads.replaceChildren(...(finished && !shot.local ? FILES : [])
       .filter(([file]) => file !== 'theta.json' || shot.state?.shown)
       .map(([file, label]) => el('a', { href: api.shotUrl(app.shot, file), download: nameOf(shot, file) }, label)));
