@@ -39,7 +39,8 @@ class Mirror:
                 f"wandb: expected the wandb package for {mode!r}, got none; install it: "
                 "pip install 'geostyle[train]'"
             ) from error
-        self.wandb, self.folder, self.mode = wandb, folder, mode
+        self.wandb: Any = wandb
+        self.folder, self.mode = folder, mode
         self.run: Any = None
         self.failed = False
 
