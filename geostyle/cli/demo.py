@@ -14,11 +14,11 @@ from geostyle.cli.pictures import PICTURES
 
 def main(argv: Sequence[str]) -> int:
     """Run ``geostyle transfer`` on three bundled pictures; flags given take precedence."""
-    given: tuple[str, ...] = (
+    given = [
         *("--content", str(PICTURES / "content" / "coffee.jpg")),
         *("--geo-style", str(PICTURES / "geo" / "coffee.jpg")),
-    )
+    ]
     # Several texture styles may be given, which would add to this one.
     if not any(word.partition("=")[0] == "--tex-style" for word in argv):
-        given += ("--tex-style", str(PICTURES / "styles" / "night.jpg"))
+        given += ["--tex-style", str(PICTURES / "styles" / "night.jpg")]
     return transfer.main([*given, *argv], "geostyle demo")

@@ -39,8 +39,8 @@ class Mirror:
                 f"wandb: expected the wandb package for {mode!r}, got none; install it: "
                 "pip install 'geostyle[train]'"
             ) from error
-        self.wandb, self.folder = wandb, folder
-        self.mode: Any = mode  # a literal for wandb
+        self.wandb: Any = wandb
+        self.folder, self.mode = folder, mode
         self.run: Any = None
         self.failed = False
 
