@@ -99,7 +99,8 @@ def entry_points(weights: Path, networks: Path) -> dict[str, Callable[[], Tensor
     def score() -> Tensor:
         found = geostyle.score(given(0), given(2), given(1), features())
         errors = geostyle.gram_errors(given(0), given(1), features(), ["relu1_1"])
-        return torch.tensor([found.total, *errors.values()], dtype=torch.float64)
+        values = [found.total, *errors.values()]
+        return torch.tensor(values, dtype=torch.float64, device="cpu")
 
     def in_and_out() -> Tensor:
         buffer = io.BytesIO()

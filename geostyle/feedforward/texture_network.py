@@ -172,11 +172,14 @@ def noise_pyramid(
     """
     sizes = [tuple(max(MIN_MAP, -(-side // 2**i)) for side in size) for i in range(settings.scales)]
     items = []
+    made: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the caller's defaults are
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
         items.append(
             [
-                torch.rand(settings.noise, *s, generator=generator, dtype=torch.float32)
+                torch.rand(
+                    settings.noise, *s, generator=generator, dtype=torch.float32, device="cpu"
+                )
                 for s in sizes
             ]
         )

@@ -111,7 +111,7 @@ def test_ctrl_c_leaves_a_run_that_can_be_finished(
         patch.setattr(RunFolder, "log", interrupt)
         assert run_verb("transfer", argv) == 130
     run = newest(tmp_path)
-    assert f"transfer.py --resume {run}" in capsys.readouterr().out
+    assert f"transfer --resume {run}" in capsys.readouterr().out
     assert (run / "result.png").read_bytes() != (reference / "result.png").read_bytes()
     assert run_verb("rerun", [str(run)]) == 2
     assert "expected a finished run" in capsys.readouterr().err

@@ -193,7 +193,7 @@ def _named(work: Path) -> Callable[[Path], None]:
         raw = path.read_bytes().replace(b"/", b"_").replace(b"\0", b"_")[:200]
         folder = work / "scratch" / "named"
         shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        folder.mkdir(parents=True)
         picture = folder / os.fsdecode((raw or b"a") + b".png")
         picture.write_bytes(_png())
         (folder / "other.png").write_bytes(_png())

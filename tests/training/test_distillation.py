@@ -221,14 +221,14 @@ def test_no_pictures_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-def test_a_run_folder_is_made_or_told_of_in_one_line(
+def test_a_wrong_run_folder_or_teacher_is_told_of_in_one_line(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
     run = str(tmp_path / "file" / "run")
     assert main(["distill", "--images", str(pictures), "--run", run]) == 2
     assert "writable path" in capsys.readouterr().err.strip().splitlines()[0]
-    new = tmp_path / "new" / "run"  # only the teacher is wrong here
+    new = tmp_path / "new" / "run"  # only the teacher is wrong here: nothing is made
     assert (
         main(
             [
@@ -243,4 +243,4 @@ def test_a_run_folder_is_made_or_told_of_in_one_line(
         )
         == 2
     )
-    assert new.is_dir()
+    assert not new.exists()
