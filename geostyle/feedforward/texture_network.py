@@ -175,12 +175,5 @@ def noise_pyramid(
     made: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the caller's defaults are
     for seed in seeds:
         generator = torch.Generator().manual_seed(seed)
-        items.append(
-            [
-                torch.rand(
-                    settings.noise, *s, generator=generator, dtype=torch.float32, device="cpu"
-                )
-                for s in sizes
-            ]
-        )
+        items.append([torch.rand(settings.noise, *s, generator=generator, **made) for s in sizes])
     return [torch.stack(maps) for maps in zip(*items, strict=True)]
