@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import MutableMapping
+from collections.abc import Coroutine, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from starlette.testclient import TestClient
@@ -15,6 +16,8 @@ from geostyle.errors import InputError
 from geostyle.studio.guard import Guard
 from geostyle.studio.settings import StudioSettings
 from tests.studio.helpers import ADDRESS, PORT, TOKEN, NoWorker, client_of
+
+T = TypeVar("T")
 
 OWN = {"host": f"127.0.0.1:{PORT}", "cookie": f"geostyle-{PORT}={TOKEN}", "origin": ADDRESS}
 
@@ -80,6 +83,12 @@ def scope_of(method: str, address: str, changes: dict[str, str | None]) -> dict[
     }  # fmt: skip
 
 
+def finished(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end in a thread of its own: a browser's tests leave a running loop in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 def answer(app: Guard, scope: dict[str, Any], bodies: list[bytes]) -> list[Any]:
     """What an application sends."""
     sent: list[Any] = []
@@ -93,7 +102,7 @@ def answer(app: Guard, scope: dict[str, Any], bodies: list[bytes]) -> list[Any]:
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(app(scope, receive, send))
+    finished(app(scope, receive, send))
     return sent
 
 
@@ -137,7 +146,7 @@ def test_a_body_without_a_length_is_cut_off(guard: Guard) -> None:
         assert sent[0]["status"] == 413
         return read
 
-    assert asyncio.run(run()) <= 6
+    assert finished(run()) <= 6
 
 
 def test_headers_allow_no_inline_code_and_no_other_host(client: TestClient) -> None:
