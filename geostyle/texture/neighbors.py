@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -101,7 +101,7 @@ class Matcher:
         self.passes = passes if spread else 1
         self.means = [bank.columns.mean(0) for bank in self.banks]
         self.axes = [
-            _axes(bank.columns - mean, dims)
+            _axes(bank.columns, mean, dims)
             for bank, mean in zip(self.banks, self.means, strict=True)
         ]
 
@@ -134,8 +134,9 @@ class Matcher:
         """Queries and keys without and with the penalties on colors and distances."""
         axes = self.axes[number]
         rows = rows_of(queries.columns)
-        plain = F.normalize(rows - rows.mean(0), dim=1) @ axes
-        plain_keys = F.normalize(bank.columns - self.means[number], dim=1) @ axes
+        plain = torch.cat([unit @ axes for unit in _units(rows, rows.mean(0))])
+        keys_of = _units(bank.columns, self.means[number])
+        plain_keys = torch.cat([unit @ axes for unit in keys_of])
         found, keys = plain, plain_keys
         if queries.tone.any():
             pull = queries.tone.flatten()
@@ -163,11 +164,17 @@ class Matcher:
         return index
 
 
-def _axes(centered: Tensor, dims: int) -> Tensor:
-    """(C, d) main axes of the directions of `centered` (M, C)."""
-    unit = F.normalize(centered, dim=1)
-    _, vectors = torch.linalg.eigh(unit.T @ unit)
+def _axes(columns: Tensor, mean: Tensor, dims: int) -> Tensor:
+    """(C, d) main axes of the directions of `columns` (M, C) from their mean."""
+    form = sum((unit.T @ unit for unit in _units(columns, mean)), mean.new_zeros(()))
+    _, vectors = torch.linalg.eigh(form)
     return vectors[:, -min(dims, vectors.shape[1]) :]
+
+
+def _units(columns: Tensor, mean: Tensor) -> Iterator[Tensor]:
+    """Directions of `columns` (M, C) from `mean` (C,), in chunks: copies of all would be large."""
+    for part in columns.split(max(1, CHUNK // columns.shape[1])):
+        yield F.normalize(part - mean, dim=1)
 
 
 def _nearby(coarse: Tensor, size: Size, bank: Bank) -> Tensor:
