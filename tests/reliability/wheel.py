@@ -35,7 +35,7 @@ def main() -> int:
     extras = f"[{','.join(args.extras)}]" if args.extras else ""
     with tempfile.TemporaryDirectory(prefix="wheel-") as name:
         folder = Path(name)
-        quick = ["--size", args.size, "--iterations", "4", "4"]
+        quick = ["--size", args.size, "--iterations", "4", "4", "--split", "2"]
         call(folder, [sys.executable, "-m", "venv", "env"])
         call(folder, ["env/bin/pip", "install", "--quiet", "--no-cache-dir", f"{wheel}{extras}"])
         call(folder, ["env/bin/geostyle", "demo", *quick])
@@ -66,7 +66,7 @@ def call(folder: Path, command: Sequence[str]) -> str:
     """Run a command in `folder` with an environment that names no home and no cache."""
     (folder / "tmp").mkdir(exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if KEPT.fullmatch(name)}
-    environment |= {"TMPDIR": str(folder / "tmp"), "OMP_NUM_THREADS": "2"}
+    environment |= {"TMPDIR": str(folder / "tmp"), "OMP_NUM_THREADS": "1"}
     started = time.monotonic()
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     words = " ".join(Path(word).name if "/" in word else word for word in command)
