@@ -3,7 +3,7 @@
 geostyle make-pairs                                        a small set, in minutes
 geostyle make-pairs --images PHOTOS --styles PAINTINGS --config FILE.yaml
 geostyle make-pairs --images PHOTOS --stylize fast --networks NETWORKS --count 20000
-torchrun --nproc_per_node 4 -m geostyle make-pairs ...     shared among processes
+torchrun --nproc_per_node 4 -m -- geostyle make-pairs ...     shared among processes
 
 Run the same command again to continue a set that was cut short, or to extend it with a larger
 --count; the pairs are the same whatever the order, the workers or the processes.

@@ -4,7 +4,7 @@ geostyle train-geo                                     on the pairs that make-pa
 geostyle train-geo --config FILE.yaml --data PAIRS
 geostyle train-geo --resume [RUN]                      go on with a run, the newest by default
 geostyle train-geo --run RUN ...                       go on with RUN, or start it: for scripts
-torchrun --nproc_per_node 2 -m geostyle train-geo ...  several processes, one result
+torchrun --nproc_per_node 2 -m -- geostyle train-geo ...  several processes, one result
 
 Each run is a numbered folder with its settings, metrics.jsonl, a plot, the state to resume from
 and geonet.safetensors, the best network so far, for ``geostyle transfer --estimator regression``.
