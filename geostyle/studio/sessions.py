@@ -68,10 +68,7 @@ class Session:
 
         Raises: InputError where there is none.
         """
-        found = self.pictures.get(name) if isinstance(name, str) else None
-        if found is None:
-            raise InputError("picture: expected one of this session, got another")
-        return found
+        return _of_session(self.pictures, name, "picture")
 
     def picture_path(self, name: Any, kind: str = "file") -> Path:
         """The path of a picture as given ("file") or as shown ("shown", "thumb")."""
@@ -82,10 +79,7 @@ class Session:
 
         Raises: InputError where there is none.
         """
-        found = self.snapshots.get(name) if isinstance(name, str) else None
-        if found is None:
-            raise InputError("snapshot: expected one of this session, got another")
-        return found
+        return _of_session(self.snapshots, name, "snapshot")
 
     def run_folder(self, name: Any) -> Path:
         """The run folder of a snapshot.
@@ -158,6 +152,14 @@ class Sessions:
         for name in old:
             self.remove(name)
         return old
+
+
+def _of_session(known: dict[str, dict[str, Any]], name: Any, kind: str) -> dict[str, Any]:
+    """The entry of a name; InputError naming the kind where there is none."""
+    found = known.get(name) if isinstance(name, str) else None
+    if found is None:
+        raise InputError(f"{kind}: expected one of this session, got another")
+    return found
 
 
 def _read(folder: Path) -> Session:

@@ -21,7 +21,7 @@ NEARNESS = 0.05
 MEAN_SHARE, MOST_TONED = 0.3, 0.15
 # Decay of a patch's vote with its mean squared difference, and with its distance from the known.
 VOTE_SOFTNESS, CERTAINTY = 0.003, 0.85
-CHUNK = 1 << 25  # values compared at once
+CHUNK = 1 << 22  # values compared at once
 OFFSETS = [(y, x) for y in range(-RADIUS, RADIUS + 1) for x in range(-RADIUS, RADIUS + 1)]
 
 
@@ -137,15 +137,18 @@ def _level(
 def _compare_all(pixels: Tensor, means: Tensor, centers: _Centers) -> tuple[Tensor, Tensor]:
     """The best source of every asking patch among all, and its mean squared difference."""
     sources = centers.allowed.nonzero()[:, 0]
-    wanted, offered = (
-        pixels[at[:, None] + centers.shifts].flatten(1) for at in (centers.asking, sources)
-    )
-    cost = torch.cdist(wanted, offered).square() / wanted.shape[1]
-    off = torch.cdist(means[centers.asking], means[sources]).square() / pixels.shape[1]
-    cost = cost - (1 - MEAN_SHARE) * off
-    far = _distance(centers.asking[:, None], sources[None], centers.size)
-    chosen = (cost + NEARNESS * far).argmin(1)
-    return sources[chosen], cost.gather(1, chosen[:, None])[:, 0]
+    offered = pixels[sources[:, None] + centers.shifts].flatten(1)
+    found = []
+    for asking in centers.asking.split(max(1, CHUNK // (8 * len(sources)))):
+        wanted = pixels[asking[:, None] + centers.shifts].flatten(1)
+        cost = torch.cdist(wanted, offered).square() / wanted.shape[1]
+        off = torch.cdist(means[asking], means[sources]).square() / pixels.shape[1]
+        cost = cost - (1 - MEAN_SHARE) * off
+        far = _distance(asking[:, None], sources[None], centers.size)
+        chosen = (cost + NEARNESS * far).argmin(1, keepdim=True)
+        found.append((sources[chosen[:, 0]], cost.gather(1, chosen)[:, 0]))
+    best, error = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return best, error
 
 
 def _compare(

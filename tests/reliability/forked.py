@@ -24,7 +24,7 @@ CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended.
+    """Outcome of an attempt.
 
     status: the exit status; None where it was killed. seconds: how long it took.
     output: what it printed. operations: how often it changed the file system below its folder.

@@ -274,7 +274,7 @@ class Checkout:
 
 
 class Results:
-    """What the jobs give in one checkout, run when it is asked for.
+    """Results of the jobs in one checkout, run when they are asked for.
 
     Args:
         checkout: where they run.
@@ -386,7 +386,7 @@ def pair_up(
     digest: Callable[[T], Hashable],
     shape: Callable[[T], Hashable],
 ) -> Iterator[tuple[str, str | None, T | None, T | None]]:
-    """What belongs together: name before, name after, and the two; None where one has no other.
+    """Pair the artifacts: name before, name after, and the two; None where one has no other.
 
     By name, then by its neutral spelling, then by equal contents, then by equal shape in order of
     names.
@@ -477,7 +477,7 @@ def array_shape(array: np.ndarray) -> tuple[str, tuple[int, ...]]:
 
 @dataclass
 class Comparison:
-    """What was found of a file, or of all files of one kind.
+    """Comparison of a file, or of all files of one kind.
 
     files, values: how many were compared, values being arrays. worst: the largest difference, and
     of what. odd: arrays that differ otherwise: in shape or type, or that one side lacks.
@@ -491,7 +491,7 @@ class Comparison:
 
     @property
     def same(self) -> bool:
-        """Whether not a bit differs."""
+        """True where not a bit differs."""
         return not self.different
 
     def add(self, before: Values, after: Values, label: str = "") -> None:
@@ -548,7 +548,7 @@ class Table:
 
     @property
     def same(self) -> bool:
-        """Whether all was identical, and anything was."""
+        """True where anything was compared and all was identical."""
         return sum(self.counts.values()) == self.counts["identical"] > 0
 
     def folders(self, job: str, before: Path, after: Path) -> None:
@@ -619,7 +619,7 @@ def _tree_digest(checkout: Checkout) -> str:
 
 
 def _machine() -> list[str]:
-    """What decides how sums are rounded, beside the code."""
+    """Settings beside the code that decide how sums are rounded."""
     processor = platform.processor()
     table = Path("/proc/cpuinfo")
     if table.is_file():
