@@ -64,7 +64,7 @@ class Mirror:
         self._try(lambda: self.run.log({path.stem: self.wandb.Image(str(path))}, step=step))
 
     def finish(self) -> None:
-        """End the run; offline, its files are then complete."""
+        """End the run; offline, the package's own process completes its files soon after."""
         if self.run is not None:
             self._try(self.run.finish)
         self.run = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ def records(path: Path) -> Iterator[Any]:
         if kind in (1, 4):  # a whole record, or its last part
             yield pb.Record.FromString(parts)
             parts = b""
+
+
+def whole(path: Path) -> list[Any]:
+    """All records of a run that has ended; the package's own process writes the last ones later."""
+    deadline = time.monotonic() + 60
+    while True:
+        found = list(records(path))
+        if found and found[-1].WhichOneof("record_type") == "exit" or time.monotonic() > deadline:
+            return found
+        time.sleep(0.1)
 
 
 def keys(items: Any) -> set[str]:
@@ -72,7 +83,7 @@ def test_a_training_and_its_continuation_are_one_run(
 
     files = sorted((run / "wandb").glob("offline-run-*/*.wandb"))
     assert len(files) == 2
-    found = [list(records(file)) for file in files]
+    found = [whole(file) for file in files]
     own = (run / ID_FILE).read_text().strip()
     assert {r.run.run_id for part in found for r in part if r.run.run_id} == {own}
     for part, step in zip(found, (2, 4), strict=True):
