@@ -21,7 +21,7 @@ PORT, TOKEN = 8765, "a-token-for-tests"
 ADDRESS = f"http://127.0.0.1:{PORT}"
 TRANSFER = "geostyle.cli._live_transfer:transfer_live"
 PATIENCE_MS = 240_000  # on a busy machine
-FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+FLAGS = ["--no-sandbox", "--enable-unsafe-swiftshader"]
 
 
 class NoWorker(Hub):

@@ -6,8 +6,7 @@ import { guarded, isSound, prepareGuard } from './guard.js';
 import { scaled } from './families.js';
 import { loadImage, pictureUrl, shotUrl } from './api.js';
 import { latticePoints } from './spline.js';
-import { drawMesh } from './mesh.js';
-import { FINE_CELLS, Renderer } from './renderer.js';
+import { CELLS, FINE_CELLS, Renderer } from './renderer.js';
 import { app, change, commit, emit, live, on, save } from './store.js';
 import { setSize, stage, toScreen } from './stage.js';
 import { complain, status } from './words.js';
@@ -17,8 +16,8 @@ const MOST_PX = 2048;
 const HANDLE_REACH = 0.34; // of a handle's drag, in half sides
 const NUDGE = 0.01;
 const SETTLE_MS = 180; // after the last change, until it is drawn with the fine mesh
-const SLOW_MS = 45; // between two frames of a drag
-const LESS = 0.5; // of the pixels per side, where they are slow
+const SLOW_MS = 36; // between two frames of a drag
+const LESS = [[7, 0.36], [3, 0.5], [-1, 1]]; // more slow frames than this: share of the pixels per side
 export const LATTICES = { coarse: 6, fine: 10 };
 
 let renderer = null;
@@ -90,13 +89,20 @@ let frame = 0;
 let lastDrawn = 0;
 let settling = 0;
 let slow = 0;
+let share = 1;
 
 export function draw() {
   cancelAnimationFrame(frame);
-  frame = requestAnimationFrame(drawNow);
+  frame = requestAnimationFrame(() => drawNow());
 }
 
-export function drawNow() {
+// The grid of the content: stronger while it is dragged; a pixel wide on the screen.
+function drawShown(cells, mesh = true) {
+  const lines = mesh && app.view === 'bend' && app.tool !== 'mask' && app.mesh ? (drag ? 0.9 : 0.45) : 0;
+  renderer.draw(shown, cells, lines, renderer.canvas.width / (stage.size[0] * stage.scale));
+}
+
+export function drawNow(mesh = true) {
   if (!renderer || !contentSize()) return;
   if (pending && drag) {
     const warp = drag.moved(pending[0], pending[1]);
@@ -106,10 +112,9 @@ export function drawNow() {
   }
   shown = drag ? app.doc.warp ?? currentWarp() : effective();
   keepPace();
-  renderer.draw(shown);
+  drawShown(CELLS, mesh);
   clearTimeout(settling);
   if (!drag) settling = setTimeout(settle, SETTLE_MS);
-  drawMesh(app.view === 'bend' && app.tool !== 'mask' && app.mesh ? (drag ? 0.9 : 0.45) : 0);
   placeHandles();
   emit('drawn', shown);
 }
@@ -119,7 +124,7 @@ function settle() {
   const wanted = scaled(currentWarp(), app.doc.strength);
   const weakened = wanted.theta.some((value, i) => value !== shown.theta[i]);
   if (weakened) shown = effective(app.doc, contentSize().map((side) => Math.min(side, 512)));
-  renderer.draw(shown, FINE_CELLS);
+  drawShown(FINE_CELLS);
 }
 
 // Where frames take long while something is dragged, fewer pixels are drawn until it is let go.
@@ -127,9 +132,10 @@ function keepPace() {
   const now = performance.now();
   const gap = now - lastDrawn;
   lastDrawn = now;
-  if (drag && gap < 400) slow = Math.max(0, slow + (gap > SLOW_MS ? 1 : -1));
+  if (drag && gap < 400) slow = Math.max(0, Math.min(9, slow + (gap > SLOW_MS ? 1 : gap < SLOW_MS / 2 ? -1 : 0)));
+  // Not more again before the drag has ended: a change takes time itself.
+  share = drag ? Math.min(share, LESS.find(([frames]) => slow > frames)[1]) : 1;
   const [width, height] = stage.size;
-  const share = drag && slow > 3 ? LESS : 1;
   const { canvas } = renderer;
   if (canvas.width !== Math.round(width * share)) {
     canvas.width = Math.round(width * share);
@@ -144,7 +150,10 @@ function placeHandles() {
   if (!visible) return;
   const inverse = inverseOf(shown);
   const flip = shown.mirrored ? -1 : 1;
-  for (const handle of handles) {
+  for (const [i, handle] of handles.entries()) {
+    // Those that are not dragged are in the way of what is looked at.
+    handle.element.hidden = Boolean(drag) && !chosen.has(i);
+    if (handle.element.hidden) continue;
     handle.at = inverse(handle.content[0] * flip, handle.content[1], handle.at);
     const [x, y] = handle.at;
     const inside = Math.abs(x) <= 1.001 && Math.abs(y) <= 1.001;
@@ -248,8 +257,8 @@ function mend() {
 function ring(event, hide) {
   const element = $('#ring');
   const touch = event.pointerType === 'touch';
-  element.classList.toggle('on', !hide && app.tool === 'bend' && (!touch || Boolean(drag)) && event.target.closest('#world, #stage') !== null && !event.target.closest('.toolbar'));
   const box = stage.element.getBoundingClientRect();
+  element.classList.toggle('on', !hide && app.tool === 'bend' && (!touch || Boolean(drag)) && event.target.closest('#world, #stage') !== null && !event.target.closest('.toolbar'));
   const radius = (app.reach * Math.max(...stage.size) * stage.scale) / 2;
   element.style.width = element.style.height = `${2 * radius}px`;
   element.style.transform = `translate(${event.clientX - box.left - radius}px, ${event.clientY - box.top - radius}px)`;

@@ -58,7 +58,7 @@ export async function goOn(name = app.shot) {
 // Where nothing is painted yet the painting shows what is bent.
 export function copyWarp() {
   shownKey = 'warp';
-  drawNow(); // what WebGL has drawn is gone after its frame
+  drawNow(false); // what WebGL has drawn is gone after its frame
   context.drawImage($('#warp'), 0, 0, context.canvas.width, context.canvas.height);
 }
 

@@ -6,16 +6,24 @@ import { basis } from './spline.js';
 import { inverseOf } from './editing.js';
 
 const VERTEX = `#version 300 es
-in vec2 place; in vec2 shown; out vec2 at; uniform vec2 room;
-void main() { at = shown * room + .5; gl_Position = vec4(place.x, -place.y, 0, 1); }`;
+in vec2 place, look, shown; out vec2 at, spot; uniform vec2 room;
+void main() { at = look * room + .5; spot = shown; gl_Position = vec4(place.x, -place.y, 0, 1); }`;
 const FRAGMENT = `#version 300 es
-precision mediump float;
-uniform sampler2D picture; in highp vec2 at; out vec4 color;
-void main() { color = texture(picture, at); }`;
+precision highp float;
+uniform sampler2D picture; uniform vec4 grid; in vec2 at, spot; out vec4 color;
+void main() {
+  color = texture(picture, at);
+  if (grid.z == 0. || any(greaterThan(abs(spot), vec2(1.01)))) return;
+  vec2 lines = (spot + 1.) * .5 * grid.xy;
+  vec2 far = abs(lines - round(lines)) / fwidth(lines); // in pixels
+  vec2 share = clamp(vec2(1.2, .5) * grid.w + .5 - min(far.x, far.y), 0., 1.) * vec2(.26, .78) * grid.z;
+  color.rgb = mix(mix(color.rgb, vec3(0), share.x), vec3(1), share.y);
+}`;
+const LINES = 10; // of the content's grid, per longer side
 const MARGIN = 0.2; // beyond each edge of the content, where its colors run out softly
 const LARGEST_PX = 2048; // of a texture's long side
 // Cells per side of the mesh while something moves, and at rest; software renderers are slow with many.
-export const CELLS = 96;
+export const CELLS = 48;
 export const FINE_CELLS = 192;
 const SKIN_CELLS = 48;
 const SKIN_REACH = 1.25;
@@ -31,7 +39,8 @@ export class Renderer {
     gl.useProgram(made);
     gl.uniform2f(gl.getUniformLocation(made, 'room'), ...[0.5, 0.5].map((half) => half / (1 + 2 * MARGIN)));
     gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
-    this.moving = gl.createBuffer();
+    this.grid = gl.getUniformLocation(made, 'grid');
+    this.moving = [gl.createBuffer(), gl.createBuffer()];
     this.meshes = new Map();
   }
 
@@ -51,15 +60,21 @@ export class Renderer {
     this.skin = new Skin(made);
   }
 
-  draw(warp, cells = CELLS) {
+  // Draw the warp; `lines`, from 0 to 1, shows the content's grid, of `width` pixels.
+  draw(warp, cells = CELLS, lines = 0, width = 1) {
     const { gl, canvas } = this;
     const shown = shownBy(warp, gridOf(cells));
     const { vertices, indices } = this.mesh(cells);
     gl.bindBuffer(gl.ARRAY_BUFFER, vertices);
     this.attribute(0);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.moving);
-    gl.bufferData(gl.ARRAY_BUFFER, this.skin ? this.skin.look(shown) : shown, gl.DYNAMIC_DRAW);
-    this.attribute(1);
+    for (const [i, places] of [this.skin ? this.skin.look(shown) : shown, shown].entries()) {
+      gl.bindBuffer(gl.ARRAY_BUFFER, this.moving[i]);
+      gl.bufferData(gl.ARRAY_BUFFER, places, gl.DYNAMIC_DRAW);
+      this.attribute(1 + i);
+    }
+    const sides = [canvas.width, canvas.height];
+    const counts = sides.map((side) => Math.max(2, Math.round((LINES * side) / Math.max(...sides))));
+    gl.uniform4f(this.grid, ...counts, lines, Math.max(1, width));
     gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, indices);
     gl.viewport(0, 0, canvas.width, canvas.height);
     gl.drawElements(gl.TRIANGLES, 6 * cells * cells, gl.UNSIGNED_SHORT, 0);
@@ -207,7 +222,7 @@ class Skin {
 
 function program(gl) {
   const made = gl.createProgram();
-  ['place', 'shown'].forEach((name, i) => gl.bindAttribLocation(made, i, name));
+  ['place', 'look', 'shown'].forEach((name, i) => gl.bindAttribLocation(made, i, name));
   for (const [kind, text] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
     const shader = gl.createShader(kind);
     gl.shaderSource(shader, text);

@@ -41,6 +41,7 @@ export function fit() {
 
 function place() {
   const { world, size, x, y, scale } = stage;
+  stage.element.classList.toggle('zoomed', !stage.fitted);
   world.style.width = `${size[0]}px`;
   world.style.height = `${size[1]}px`;
   world.style.transform = `translate(${x}px, ${y}px) scale(${scale})`;
