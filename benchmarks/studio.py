@@ -64,8 +64,9 @@ DRAG = """async (seconds) => {
   const stage = document.querySelector('#stage');
   const box = document.querySelector('#warp').getBoundingClientRect();
   const [cx, cy] = [box.left + box.width * 0.5, box.top + box.height * 0.5];
-  const send = (kind, x, y) => stage.dispatchEvent(new PointerEvent(kind, {
-    bubbles: true, pointerId: 1, pointerType: 'mouse', button: 0, buttons: 1, clientX: x, clientY: y }));
+  const mouse = { bubbles: true, pointerId: 1, pointerType: 'mouse', button: 0, buttons: 1 };
+  const send = (kind, clientX, clientY) =>
+    stage.dispatchEvent(new PointerEvent(kind, { ...mouse, clientX, clientY }));
   stage.setPointerCapture = () => {};
   const { on } = await import('/static/store.js');
   let frames = 0;

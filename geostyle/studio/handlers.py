@@ -165,6 +165,7 @@ class Studio:
         if self.easel.current is None and not self.easel.waiting:
             _, answer = self.hub.submit(
                 "prepare",
+                group=f"{session.name}-prepare",
                 given=given,
                 folder=str(session.folder / "pictures"),
                 frames="",

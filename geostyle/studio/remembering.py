@@ -1,6 +1,6 @@
-"""A pipeline that keeps its last estimates and guides, so that a painting begins at once.
+"""A pipeline that keeps its last estimates, warps and guides, so that a painting begins at once.
 
-Both depend on nothing but the pictures and the settings: what is kept is what would be computed.
+They depend on nothing but the pictures and the settings: what is kept is what would be computed.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
 from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
@@ -17,9 +18,10 @@ from geostyle.config import to_dict
 from geostyle.matching import Candidate, Estimate, Guide
 from geostyle.pipeline import GeometryResult, Networks, Pipeline, TransferSettings
 from geostyle.texture import SourceGuide
+from geostyle.warps import WarpParameters
 
 T = TypeVar("T")
-MOST_ESTIMATES, MOST_GUIDES = 64, 4
+MOST_ESTIMATES, MOST_WARPS, MOST_GUIDES = 64, 2, 4
 
 
 class Memory:
@@ -29,29 +31,33 @@ class Memory:
     """
 
     def __init__(self, most: int) -> None:
-        self._most, self._kept = most, OrderedDict[Hashable, Any]()
+        self._most, self._kept = most, OrderedDict[Hashable, Future[Any]]()
         self._lock = threading.Lock()
 
     def recall(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """The result kept under `key`, or else computed and kept."""
+        """The result kept under `key`, also where another thread is at it, or else computed."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                found: T = self._kept[key]
-                return found
-        found = compute()
-        with self._lock:
-            self._kept[key] = found
+            known = key in self._kept
+            future: Future[T] = self._kept.setdefault(key, Future())
+            self._kept.move_to_end(key)
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)
-        return found
+        if not known:
+            try:
+                future.set_result(compute())
+            except BaseException as error:
+                with self._lock:
+                    self._kept.pop(key, None)
+                future.set_exception(error)
+                raise
+        return future.result()
 
 
 class RememberingPipeline(Pipeline):
     """A `Pipeline` that shares its networks, estimates and guides with all others of its class."""
 
     _estimates, _choices = Memory(MOST_ESTIMATES), Memory(MOST_ESTIMATES)
-    _guides = Memory(MOST_GUIDES)
+    _warps, _guides = Memory(MOST_WARPS), Memory(MOST_GUIDES)
     _loaded: ClassVar[dict[Hashable, Networks]] = {}
     _loading = threading.RLock()
 
@@ -79,6 +85,26 @@ class RememberingPipeline(Pipeline):
         key = (*self._estimate_key(content, geo_style, guide), count)
         compute = super().candidates
         return self._choices.recall(key, lambda: compute(content, geo_style, guide, count))
+
+    def warp(
+        self,
+        content: Tensor,
+        geo_style: Tensor | None,
+        theta: WarpParameters | None = None,
+        guide: Guide | None = None,
+        *,
+        painted: bool = True,
+    ) -> GeometryResult:
+        """As `Pipeline.warp`, from memory where the same was asked before."""
+        settings, compute = self.settings, super().warp
+        given = theta and (repr(theta), fingerprint(theta.theta))
+        key = (
+            *self._estimate_key(content, geo_style, guide or Guide()),
+            *(given, settings.geo_strength, settings.size_px, settings.extend, painted),
+        )
+        return self._warps.recall(
+            key, lambda: compute(content, geo_style, theta, guide, painted=painted)
+        )
 
     def source_guides(
         self,

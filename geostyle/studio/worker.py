@@ -1,12 +1,14 @@
 """The worker process: it owns the networks and does everything that reads or makes a picture.
 
-Three threads work in it. The main one paints, one picture at a time. Another one does what a
-visitor waits for most (reading a picture, matching), the third other short tasks (further warps,
-sketches, files). Meanwhile the painting pauses between two of its steps.
+The main thread paints, one picture at a time. Another one does what a visitor waits for most
+(reading a picture, matching), a third other short tasks (further warps, sketches, files), during
+which the painting pauses between two of its steps. The last prepares a painting while its warp is
+looked at; it and the third yield the processor to the others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -25,6 +27,7 @@ from geostyle.errors import GeostyleError
 
 Message = dict[str, Any]
 Send = Callable[[int, str, Message, bytes | None], None]
+NICE = 10  # of the threads that nobody waits for
 LONGEST_PAUSE_S = 20.0  # of a painting, while others' previews are made
 URGENT = ("picture", "mask", "match")
 DONE, FAILED, DROPPED = "done", "failed", "dropped"
@@ -84,8 +87,9 @@ class Worker:
 
         self.connection, self.transfer = connection, transfer
         self._sending = threading.Lock()
-        self.urgent, self.other = (
-            QuickLane(self._quick, lambda m: self.send(m["id"], DROPPED, {})) for _ in range(2)
+        self.urgent, self.other, self.later = (
+            QuickLane(handle, lambda m: self.send(m["id"], DROPPED, {}))
+            for handle in (self._quick, self._quick, self._prepare)
         )
         self.quick = Quick(self._useless)
         self.paintings: queue.Queue[Message] = queue.Queue()
@@ -103,8 +107,10 @@ class Worker:
                 message = self.connection.recv()
             except (EOFError, OSError):
                 os._exit(0)
-            if message["task"] in ("paint", "resume", "prepare"):
+            if message["task"] in ("paint", "resume"):
                 self.paintings.put(message)
+            elif message["task"] == "prepare":
+                self.later.add(message)
             elif message["task"] == "stop":
                 self.stopped.add(message["painting"])
             elif message["task"] in URGENT:
@@ -116,9 +122,6 @@ class Worker:
         """Paint for ever."""
         while True:
             message = self.paintings.get()
-            if message["task"] == "prepare" and not self.paintings.empty():
-                self.send(message["id"], DROPPED, {})
-                continue
             self._answer(message, self._paint)
             self.stopped.discard(message["id"])
 
@@ -131,6 +134,9 @@ class Worker:
         """Return whether a running sketch is no longer wanted; it makes way for urgent tasks."""
         self.urgent.idle.wait(LONGEST_PAUSE_S)
         return self.other.superseded(message)
+
+    def _prepare(self, message: Message) -> None:
+        self._answer(message, self._paint)
 
     def _quick(self, message: Message) -> None:
         self._answer(message, lambda m: getattr(self.quick, m["task"])(m))
@@ -181,12 +187,25 @@ class notes(logging.Handler):
         logging.getLogger("geostyle").removeHandler(self)
 
 
+def modestly(task: Callable[[], None]) -> Callable[[], None]:
+    """`task` in a thread that yields the processor to others, where the system can do that."""
+
+    def run() -> None:
+        with contextlib.suppress(OSError):
+            if sys.platform == "linux":  # elsewhere a priority is of the whole process
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        task()
+
+    return run
+
+
 def main(connection: Connection, transfer: str, log: Path) -> None:
     """Run the worker process; `transfer` is "module:function", `log` gets what it prints."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the server, and with it this process
     sys.stdout = sys.stderr = log.open("a", buffering=1, encoding="utf-8", errors="replace")
     module, _, name = transfer.partition(":")
     worker = Worker(connection, getattr(import_module(module), name))
-    for task in (worker.urgent.run, worker.other.run, worker.receive):
+    lanes = (worker.urgent.run, modestly(worker.other.run), modestly(worker.later.run))
+    for task in (*lanes, worker.receive):
         threading.Thread(target=task, daemon=True).start()
     worker.paint()

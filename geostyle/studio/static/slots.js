@@ -14,6 +14,8 @@ export const SLOTS = [
 const MOST_TEXTURES = 3;
 const slots = {};
 let lastSlot = 'content';
+let uploads = 0;
+let unmatched = false;
 
 export const pictureOf = (key) => (key === 'tex' ? app.doc.tex[0] : app.doc[key]) ?? null;
 
@@ -28,9 +30,17 @@ export function put(key, name, { add = false } = {}) {
     masks[key] = null;
     if (key === 'content') masks.tex = [];
     change({ [key]: name, masks, warp: null, edited: false, choose: 1, strength: 1, pins: [] });
-    emit('match');
+    unmatched = true;
+    matchOnce();
   }
   emit('put', key);
+}
+
+// Pictures that are dropped together are matched when the last has come.
+function matchOnce() {
+  if (!unmatched || uploads) return;
+  unmatched = false;
+  emit('match');
 }
 
 // Take files into slots: the first into `key`, the others into the empty ones after it.
@@ -40,16 +50,16 @@ export async function take(files, key) {
     if (files.length) fail(key, 'this is no picture');
     return;
   }
-  let place = SLOTS.findIndex((slot) => slot.key === key);
+  const place = SLOTS.findIndex((slot) => slot.key === key);
   await Promise.all(pictures.slice(0, 3).map(async (file, i) => {
     const target = SLOTS[Math.min(place + i, SLOTS.length - 1)].key;
     await into(target, api.upload(file));
   }));
-  place += 1;
 }
 
 export async function into(key, promise, options) {
   const slot = slots[key];
+  uploads++;
   slot.element.classList.add('busy');
   slot.error.textContent = '';
   try {
@@ -60,6 +70,8 @@ export async function into(key, promise, options) {
     fail(key, plainly(error));
   } finally {
     slot.element.classList.remove('busy');
+    uploads--;
+    matchOnce();
   }
 }
 
