@@ -23,6 +23,8 @@ Answer = tuple[Message, bytes | None]
 MOST_EVENTS = 200  # that wait for a slow page; frames are dropped before
 MOST_FRAMES = 4
 ENDED = "the painting process ended and was started again; try once more"
+FAILING = "the painting process does not start; {log} says why, and it is tried again soon"
+LONGEST_WAIT_S = 30.0  # before a process that has never answered is started again
 
 _log = logging.getLogger(__name__)
 
@@ -52,13 +54,15 @@ class Hub:
         self._pending: dict[int, asyncio.Future[Answer]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closing = False
+        self._failures = 0  # starts in a row after which nothing was heard
+        self._waiting: asyncio.TimerHandle | None = None
         self._sending = threading.Lock()
 
     def start(self) -> None:
         """Start the worker process; call it in the server's loop."""
         from geostyle.studio.worker import main
 
-        self._loop = asyncio.get_running_loop()
+        self._loop, self._waiting = asyncio.get_running_loop(), None
         # Its two threads share the cores: one that waits must sleep instead of spinning.
         os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
         os.environ.setdefault("TQDM_DISABLE", "1")
@@ -74,6 +78,8 @@ class Hub:
     def close(self) -> None:
         """End the worker."""
         self._closing = True
+        if self._waiting is not None:
+            self._waiting.cancel()
         if self.process is not None:
             self.process.terminate()
             self.process.join(5)
@@ -84,6 +90,9 @@ class Hub:
         """Hand over a task; its number, and its answer to come."""
         number = next(self._numbers)
         future = asyncio.get_running_loop().create_future()
+        if self._waiting is not None:
+            future.set_exception(GeostyleError(FAILING.format(log=self.log)))
+            return number, future
         self._pending[number] = future
         self._post({"id": number, "task": task, **what})
         return number, future
@@ -118,6 +127,7 @@ class Hub:
             self._loop.call_soon_threadsafe(self._died)
 
     def _take(self, number: int, kind: str, what: Message, data: bytes | None) -> None:
+        self._failures = 0
         if kind == "event":
             self.on_event(number, what, data)
             return
@@ -134,12 +144,21 @@ class Hub:
     def _died(self) -> None:
         if self._closing:
             return
-        _log.warning("the painting process ended; it is started again")
         pending, self._pending = self._pending, {}
-        self.start()
+        self.process.join()
+        line, wait_s = ENDED, 0.0
+        self._failures += 1
+        if self._failures > 1:  # one that cannot be imported would end at once for ever
+            line, wait_s = FAILING.format(log=self.log), min(2.0**self._failures, LONGEST_WAIT_S)
+        _log.warning("the painting process ended; it is started again after %.0f s", wait_s)
+        if wait_s:
+            assert self._loop is not None
+            self._waiting = self._loop.call_later(wait_s, self.start)
+        else:
+            self.start()
         for future in pending.values():
             if not future.done():
-                future.set_exception(GeostyleError(ENDED))
+                future.set_exception(GeostyleError(line))
         self.on_death()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -13,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from geostyle.cli import rerun
+from geostyle.errors import GeostyleError
 from geostyle.studio.app import application
 from geostyle.studio.hub import Hub
 from geostyle.studio.settings import StudioSettings
@@ -90,6 +92,32 @@ def test_a_stopped_painting_is_gone_on_with(studio: tuple[TestClient, Hub, Path]
     assert painted(client, own, name)["status"] == "stopped"
     client.post(f"{own}/snapshots/{name}/resume")
     assert painted(client, own, name)["status"] == "done"
+
+
+def test_a_worker_that_cannot_start_is_not_started_again_and_again(tmp_path: Path) -> None:
+    async def trial() -> tuple[list[str], int]:
+        hub, lines, starts = Hub("geostyle.nowhere:nothing", tmp_path / "worker.log"), [], 0
+        start = hub.start
+
+        def counted() -> None:
+            nonlocal starts
+            starts += 1
+            start()
+
+        hub.start = counted  # type: ignore[method-assign]
+        hub.start()
+        for _ in range(3):
+            try:
+                await asyncio.wait_for(hub.call("match"), 100)
+            except GeostyleError as error:
+                lines.append(str(error))
+        hub.close()
+        return lines, starts
+
+    lines, starts = asyncio.run(trial())
+    assert "started again" in lines[0] and "does not start" in lines[1]
+    assert lines[2] == lines[1] and starts == 2  # told at once, while it waits
+    assert "No module named" in (tmp_path / "worker.log").read_text("utf-8")
 
 
 def test_damaged_pictures_get_one_line(studio: tuple[TestClient, Hub, Path]) -> None:
