@@ -8,7 +8,7 @@ TYPED := geostyle transfer.py train_geo.py data_gen/make.py tests/reliability
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo studio test slow lint format bench figures stages coverage mutants kill torchrun
-.PHONY: disk folds fuzz degenerate build wheel-test docs gallery clean
+.PHONY: disk folds fuzz studio-times studio-load degenerate build wheel-test docs gallery clean
 
 help:  ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -61,6 +61,9 @@ figures: $(VENV)/.run-stamp  ## list the figures of the documents, and which are
 stages: $(VENV)/.run-stamp  ## time the stages of the main job
 	$(PY) benchmarks/stages.py
 
+studio-times: $(VENV)/.dev-stamp  ## time the studio in a browser, which must be there (minutes)
+	OMP_NUM_THREADS=1 $(PY) benchmarks/studio.py
+
 coverage: $(VENV)/.dev-stamp  ## run the test suite and list the lines of the library it misses
 	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n $(WORKERS) --dist worksteal --timeout 600 \
 		--cov=geostyle --cov-report=term-missing:skip-covered --cov-fail-under=95
@@ -83,6 +86,9 @@ folds: $(VENV)/.dev-stamp  ## count the folds that the guard leaves in ten thous
 
 fuzz: $(VENV)/.dev-stamp  ## give every reader thousands of damaged files (minutes)
 	$(PY) tests/reliability/fuzz.py
+
+studio-load: $(VENV)/.dev-stamp  ## 20 visitors of a studio, lost connections, damaged uploads, kills (minutes)
+	OMP_NUM_THREADS=1 $(PY) tests/reliability/studio_load.py
 
 degenerate: $(VENV)/.dev-stamp  ## transfer degenerate pictures, some of 8000 px (minutes)
 	$(PY) tests/reliability/degenerate.py

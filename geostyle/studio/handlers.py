@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -40,6 +40,8 @@ def answered(
             return await handler(self, request)
         except Dropped:
             return JSONResponse({"dropped": True}, 409)
+        except ClientDisconnect:  # in the middle of its request: nobody reads the answer
+            return Response(status_code=400)
         except InputError as error:
             status = 404 if str(error).startswith("session:") else 400
             return JSONResponse({"line": " ".join(str(error).split())}, status)

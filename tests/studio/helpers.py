@@ -6,8 +6,10 @@ import asyncio
 import os
 import shutil
 import time
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.testclient import TestClient
 
@@ -17,6 +19,7 @@ from geostyle.studio.settings import StudioSettings
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "geostyle" / "assets" / "pictures"
+T = TypeVar("T")
 PORT, TOKEN = 8765, "a-token-for-tests"
 ADDRESS = f"http://127.0.0.1:{PORT}"
 TRANSFER = "geostyle.cli._live_transfer:transfer_live"
@@ -65,6 +68,12 @@ def client_of(settings: StudioSettings, hub: Hub) -> TestClient:
 def chromium() -> str | None:
     """The path of a Chromium, or None."""
     return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine returns; in a thread, as a browser's loop may be running in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def wait_for(condition: Any, seconds: float = 100.0) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.studio.helpers import PATIENCE_MS, PICTURES
 
@@ -19,6 +21,12 @@ DROP = """([slot, name, data]) => {
   files.items.add(new File([bytes], name, { type: 'image/jpeg' }));
   document.querySelector(`.slot:nth-child(${slot})`)
     .dispatchEvent(new DragEvent('drop', { dataTransfer: files, bubbles: true, cancelable: true }));
+}"""
+PASTE = """([name, data]) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const clipboardData = new DataTransfer();
+  clipboardData.items.add(new File([bytes], name, { type: 'image/jpeg' }));
+  document.body.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true }));
 }"""
 
 
@@ -41,8 +49,6 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 
 
 def drop(page: Any, slot: int, path: Path) -> None:
-    import base64
-
     data = base64.b64encode(path.read_bytes()).decode()
     page.evaluate(DROP, [slot, path.name, data])
 
@@ -95,6 +101,45 @@ def test_a_newcomers_path(page: Any, tmp_path: Path) -> None:
     page.get_by_role("tab", name="Bend").click()
     page.get_by_text("Shaped by hand.").wait_for()
     assert page.get_by_role("button", name="Undo").is_enabled()
+
+
+def test_many_pictures_are_queued_under_their_names_and_can_be_skipped(page: Any) -> None:
+    page.get_by_role("button", name="Paint many pictures").click()
+    names = ("owl", "boats", "village")
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose pictures").click()
+    chooser.value.set_files([PICTURES / "scenes" / f"{name}.jpg" for name in names])
+    for name in names:
+        page.locator(".queue li", has_text=name).wait_for()
+    page.get_by_role("button", name="Sooner: village").click()
+    page.locator(".queue li:nth-child(2)", has_text="village").wait_for()
+    for name in ("boats", "village", "owl"):
+        page.get_by_role("button", name=f"Skip {name}").click()
+    for name in names:
+        page.locator(".queue li", has_text=name).get_by_role("button", name="Look").wait_for()
+
+
+def test_a_picture_is_pasted(page: Any) -> None:
+    data = base64.b64encode((PICTURES / "scenes" / "owl.jpg").read_bytes()).decode()
+    page.get_by_role("button", name="Remove shape").click()
+    page.evaluate(PASTE, ["owl.jpg", data])
+    page.get_by_label("Shape: owl; change it").wait_for()
+
+
+def test_pins_are_set_where_one_clicks_on_a_tall_picture(page: Any, tmp_path: Path) -> None:
+    """A pin's place is a share of the picture, not of the space around it."""
+    tall = tmp_path / "tall.jpg"
+    Image.new("RGB", (120, 360), "teal").save(tall)
+    drop(page, 2, tall)
+    page.get_by_label("Shape: tall; change it").wait_for()
+    page.keyboard.press("p")
+    picture = page.locator(".board.geo img")
+    box = picture.bounding_box()
+    assert abs(box["height"] / box["width"] - 3) < 0.05
+    picture.click(position={"x": box["width"] / 2, "y": box["height"] / 4})
+    pin = page.get_by_label("Pin 1 in the shape", exact=False).bounding_box()
+    assert abs(pin["x"] + pin["width"] / 2 - box["x"] - box["width"] / 2) < 2
+    assert abs(pin["y"] + pin["height"] / 2 - box["y"] - box["height"] / 4) < 2
 
 
 def test_a_damaged_picture_is_told_in_its_slot(page: Any, tmp_path: Path) -> None:

@@ -6,14 +6,16 @@ import json
 import os
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from geostyle.errors import InputError
+from geostyle.studio.guard import Guard
 from geostyle.studio.sessions import NAME, Sessions
 from geostyle.studio.settings import StudioSettings
-from tests.studio.helpers import NoWorker, client_of
+from tests.studio.helpers import ADDRESS, PORT, TOKEN, NoWorker, client_of, run_async
 
 
 def test_names_are_random_and_never_paths(settings: StudioSettings) -> None:
@@ -35,6 +37,26 @@ def test_everything_survives_a_restart(settings: StudioSettings) -> None:
         assert whole["state"]["doc"]["content"] == picture
         assert list(whole["pictures"]) == [picture]
         assert one.get(f"/api/{name}/pictures/{picture}/shown").status_code == 200
+
+
+def test_a_visitor_that_leaves_in_the_middle_of_an_upload_is_no_failure(guard: Guard) -> None:
+    session = guard.app.state.studio.sessions.create()
+    path = f"/api/{session.name}/pictures"
+    headers = {"host": f"127.0.0.1:{PORT}", "origin": ADDRESS, "cookie": f"geostyle-{PORT}={TOKEN}"}
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": path, "query_string": b"", "scheme": "http",
+        "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+    }  # fmt: skip
+    run_async(guard(scope, receive, send))
+    assert sent[0]["status"] == 400
 
 
 def test_old_sessions_and_their_files_go(settings: StudioSettings) -> None:

@@ -18,7 +18,7 @@ from geostyle.errors import GeostyleError
 from geostyle.studio.app import application
 from geostyle.studio.hub import Hub
 from geostyle.studio.settings import StudioSettings
-from tests.studio.helpers import ADDRESS, PICTURES, PORT, TOKEN, TRANSFER, wait_for
+from tests.studio.helpers import ADDRESS, PICTURES, PORT, TOKEN, TRANSFER, run_async, wait_for
 
 pytestmark = pytest.mark.timeout(600)
 SMALL = {"size_px": 48, "quick": True, "guidance": 0.0}
@@ -114,7 +114,7 @@ def test_a_worker_that_cannot_start_is_not_started_again_and_again(tmp_path: Pat
         hub.close()
         return lines, starts
 
-    lines, starts = asyncio.run(trial())
+    lines, starts = run_async(trial())
     assert "started again" in lines[0] and "does not start" in lines[1]
     assert lines[2] == lines[1] and starts == 2  # told at once, while it waits
     assert "No module named" in (tmp_path / "worker.log").read_text("utf-8")

@@ -8,20 +8,22 @@ import { shots, show } from './strip.js';
 import { complain, placeInLine, plainly, toast } from './words.js';
 
 const MOST = 60;
+const UNTYPED = /\.(jp2|j2k|avif|ppm|pgm|tiff?)$/i; // of which browsers do not tell the type
 let body = null;
 
 async function add(files) {
-  const pictures = [...files].filter((file) => file.type.startsWith('image/')).slice(0, MOST);
-  if (!pictures.length) return toast('There are no pictures among these files.');
+  const all = [...files].filter((file) => file.type.startsWith('image/') || UNTYPED.test(file.name));
+  if (!all.length) return toast('There are no pictures among these files.');
+  const pictures = all.slice(0, MOST);
+  if (all.length > MOST) toast(`The first ${MOST} of ${all.length} pictures are taken.`);
   for (const file of pictures) {
     try {
-      const { name, title } = await api.upload(file);
+      const { name } = await api.upload(file);
       // A warp by hand is for every picture; one that was found is found anew for each.
       const doc = { ...app.doc, content: name, masks: { content: null, geo: app.doc.masks.geo, tex: [] }, pins: [] };
       if (doc.edited) doc.warp = fitted(doc.warp, app.pictures[name]);
       else Object.assign(doc, { warp: null, choose: 1 });
-      const shot = await startPainting(doc, false);
-      if (shot) app.snapshots[shot].title = title;
+      await startPainting(doc, false);
     } catch (error) {
       toast(`${file.name}: ${plainly(error)}`);
     }
@@ -76,7 +78,7 @@ export function openBatch() {
   const made = dialog('batch', 'Many pictures');
   body = made.body;
   body.replaceChildren(
-    el('p.words', {}, 'Each picture is painted with the shape, texture and settings that are chosen now, one after the other.'),
+    el('p.words', {}, 'Each picture is painted with the shape, texture and settings that are chosen now, one after the other. They may be dropped here.'),
     el('div.ways', {},
       el('button.plain', { type: 'button', onclick: () => pick('files') }, icon('plus'), 'Choose pictures'),
       el('button.plain', { type: 'button', onclick: () => pick('folder') }, 'Choose a folder')),

@@ -38,8 +38,9 @@ export function place() {
   const paint = $('#paint');
   document.body.toggleAttribute('data-side', comparing && compare.side);
   paint.style.clipPath = comparing && !compare.side ? `inset(0 0 0 ${compare.share * 100}%)` : '';
-  const [x] = toScreen([compare.share * 2 - 1, 0]);
-  divider.style.transform = `translateX(${x}px)`;
+  const [x, top] = toScreen([compare.share * 2 - 1, -1]);
+  divider.style.transform = `translate(${x}px, ${top}px)`;
+  divider.style.height = `${stage.size[1] * stage.scale}px`;
   divider.setAttribute('aria-valuenow', String(Math.round(compare.share * 100)));
 }
 

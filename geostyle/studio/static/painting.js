@@ -22,8 +22,8 @@ export async function startPainting(doc = app.doc, show = true) {
   }
   const state = { doc, content: doc.content, shown: effective(doc) };
   try {
-    const { snapshot } = await api.paint(fullRecipe(doc), title(), state);
-    app.snapshots[snapshot] ??= { status: 'waiting', created: Date.now() / 1000, title: title(), state };
+    const { snapshot } = await api.paint(fullRecipe(doc), title(doc), state);
+    app.snapshots[snapshot] ??= { status: 'waiting', created: Date.now() / 1000, title: title(doc), state };
     if (show) {
       app.shot = snapshot;
       copyWarp();

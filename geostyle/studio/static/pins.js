@@ -68,8 +68,8 @@ function show() {
   }
   const open = half();
   $('#pinboard .words').textContent = open
-    ? `Now show the same place ${open.content ? 'on the right' : 'on the left'}.`
-    : 'Click a place on the left, then the same place on the right. Three or more work best.';
+    ? `Now show the same place in the ${open.content ? 'second' : 'first'} picture.`
+    : 'Click a place in the first picture, then the same place in the second. Three or more work best.';
 }
 
 export function openPins() {

@@ -55,4 +55,4 @@ export const status = (line) => {
   document.getElementById('status').textContent = line;
 };
 
-export const title = () => app.pictures[app.doc.content]?.title || 'Untitled';
+export const title = (doc) => app.pictures[doc.content]?.title || 'Untitled';
