@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from geostyle.errors import GeostyleError
+from geostyle.errors import GeostyleError, out_of_memory
 
 EXIT_DIFFERENT = 1
 EXIT_ERROR = 2
@@ -68,7 +68,7 @@ def _guarded(prog: str, main: Callable[[list[str]], int], argv: Sequence[str], h
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_ERROR
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         print(f"{prog}: error: not enough memory; try a smaller --size", file=sys.stderr)
         return EXIT_ERROR
@@ -78,12 +78,6 @@ def _guarded(prog: str, main: Callable[[list[str]], int], argv: Sequence[str], h
     except KeyboardInterrupt:
         print(f"{prog}: interrupted{hint and '; '}{hint}", file=sys.stderr)
         return EXIT_INTERRUPTED
-
-
-def _out_of_memory(error: BaseException) -> bool:
-    """Return whether Python, or torch (which is not imported here), ran out of memory."""
-    named = type(error).__name__ in ("MemoryError", "OutOfMemoryError")
-    return named or "can't allocate memory" in str(error)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
