@@ -262,9 +262,9 @@ def test_pictures_that_are_no_files_are_left_out_with_a_word(
 def test_short_memory_is_not_taken_for_a_damaged_file() -> None:
     with pytest.raises(MemoryError), expecting("weights: expected a network"):
         raise MemoryError
-    with pytest.raises(InputError, match="weights: expected a network, got: no 'a'"):
-        with expecting("weights: expected a network"):
-            raise KeyError("a")
+    expected = pytest.raises(InputError, match="weights: expected a network, got: no 'a'")
+    with expected, expecting("weights: expected a network"):
+        raise KeyError("a")
 
 
 @pytest.mark.parametrize(
@@ -279,9 +279,23 @@ def test_variables_of_other_launchers_are_one_line(
         monkeypatch.delenv(name, raising=False)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=f"processes: expected RANK, .*{words}"):
-        with join_processes("cpu"):
-            pass
+    expected = pytest.raises(InputError, match=f"processes: expected RANK, .*{words}")
+    with expected, join_processes("cpu"):
+        pass
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["--version"], ["x\u03b1"]])
+def test_the_list_of_commands_is_shown_on_any_terminal(
+    monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    from geostyle.cli import main
+
+    streams = [io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True) for _ in range(2)]
+    monkeypatch.setattr("sys.stdout", streams[0])
+    monkeypatch.setattr("sys.stderr", streams[1])
+    assert main(words) == (2 if words == ["x\u03b1"] else 0)
+    out, err = (stream.buffer.getvalue().decode("ascii") for stream in streams)  # type: ignore
+    assert out if words != ["x\u03b1"] else "unknown verb" in err
 
 
 def panorama(folder: Path, name: str) -> Path:

@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from geostyle.errors import GeostyleError, out_of_memory
+from geostyle.errors import GeostyleError, InputError, out_of_memory
 
 EXIT_DIFFERENT = 1
 EXIT_ERROR = 2
@@ -83,6 +83,13 @@ def _guarded(prog: str, main: Callable[[list[str]], int], argv: Sequence[str], h
 def main(argv: Sequence[str] | None = None) -> int:
     """Dispatch ``geostyle <verb> ...``; without a verb, list them."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    if argv and argv[0] in verbs():
+        return run(argv[0], argv[1:])
+    return guarded("geostyle", _without_verb, argv)
+
+
+def _without_verb(argv: list[str]) -> int:
+    """Print the verbs or the version, or refuse an unknown verb."""
     known = verbs()
     if not argv or argv[0] in ("-h", "--help", "help"):
         width = max(map(len, known))
@@ -96,9 +103,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(__version__)
         return 0
-    if argv[0] not in known:
-        near = difflib.get_close_matches(argv[0], known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"
-        print(f"geostyle: error: unknown verb {argv[0]!r}{hint}", file=sys.stderr)
-        return EXIT_ERROR
-    return run(argv[0], argv[1:])
+    near = difflib.get_close_matches(argv[0], known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"
+    raise InputError(f"unknown verb {argv[0]!r}{hint}")
