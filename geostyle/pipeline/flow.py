@@ -131,9 +131,8 @@ class Pipeline:
         check_tex_styles(len(styles), tex_weights, len(masks))
         guide = as_guide(content_mask, geo_mask, points)
         theta = as_theta(theta)
-        check_functions(
-            callback=callback, cancel=cancel, on_geometry=on_geometry, on_level=on_level
-        )
+        check_functions(callback=callback, cancel=cancel, on_geometry=on_geometry)
+        check_functions(on_level=on_level)
         if resume is None:
             tell_unused(theta, geo_style, guide)
             self.check_memory(size_of(content), len(styles) if paint else 0, theta)
