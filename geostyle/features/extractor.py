@@ -327,7 +327,7 @@ def _takes_bgr(network: FeatureExtractor) -> bool:
     def deviations(layer: str) -> list[float]:
         conv = cast(nn.Conv2d, network.convs[layer])
         assert conv.bias is not None
-        return [float(conv.weight.std()), float(conv.bias.std())]
+        return [float(conv.weight.detach().std()), float(conv.bias.detach().std())]
 
     found = [deviations("conv1_1")[0], *(v for k in ORIGINAL_VGG19 for v in deviations(k))]
     wanted = [RAW_DEVIATION, *(v for pair in ORIGINAL_VGG19.values() for v in pair)]

@@ -66,7 +66,10 @@ class Correspondences:
             given = getattr(self, name)
             try:
                 if not isinstance(given, Tensor):
-                    given = np.array(given, np.float64)  # tables of other libraries, too
+                    table = np.asarray(given)  # tables of other libraries, too
+                    if any(isinstance(value, str | bytes) for value in table.flat):
+                        raise TypeError("texts are no numbers")
+                    given = table.astype(np.float64)
                 points = torch.as_tensor(given, dtype=torch.float64).detach()
             except (TypeError, ValueError, RuntimeError):
                 raise InputError(
