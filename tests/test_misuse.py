@@ -167,7 +167,7 @@ def test_warps_and_points_of_every_kind_are_taken(tmp_path: Path) -> None:
         def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
             return np.array([[1.0, 2.0], [7.0, 5.0]], dtype)
 
-    for given in (Table(), [["1", "2"], ["7", "5"]], torch.tensor([[1, 2], [7, 5]])):
+    for given in (Table(), np.array([[1, 2], [7, 5]], object), torch.tensor([[1, 2], [7, 5]])):
         assert Correspondences(given, given).content.tolist() == [[1, 2], [7, 5]]  # type: ignore
 
 
