@@ -223,8 +223,7 @@ def transfer_all(
     masks = (*job.tex_mask, *job.geo_regions)
     extra = [*masks, *(path for path in (job.theta, job.geo_mask) if path)]
     made = done_before(run)
-    counts, skipped, interrupted = {"done": 0, "done before": 0, "skipped": 0}, list[str](), False
-    held = list[str]()
+    counts, notes, interrupted = {"done": 0, "done before": 0, "skipped": 0}, list[str](), False
     with tqdm(total=len(units), unit="picture", dynamic_ncols=True) as bar:
 
         def show(p: Progress) -> None:
@@ -246,7 +245,8 @@ def transfer_all(
                 break
             except (InputError, NotFiniteError, OSError) as error:
                 reason = " ".join(str(error).split())
-                skipped.append(f"{unit.content}: {reason}")
+                counts["skipped"] += 1
+                notes.append(f"skipped: {unit.content}: {reason}")
                 run.log(stage="skipped", name=unit.name, reason=reason)
                 bar.update()
                 continue
@@ -257,21 +257,19 @@ def transfer_all(
             stem = run.file(unit.name)
             path = job.result.save(result.tensor, stem, content, result.alpha)
             seconds = round(time.monotonic() - started, 3)
-            note = held_back(result.geometry)
-            held += [f"{unit.name}: {note}"] if note else []
+            if note := held_back(result.geometry):
+                notes.append(f"held back: {unit.name}: {note}")
             run.log(stage="done", name=unit.name, file=path.name, inputs=inputs, seconds=seconds)
             counts["done"] += 1
             bar.update()
     run.close()
-    counts["skipped"] = len(skipped)
     summary = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
     print(f"{len(units)} pictures: {summary or 'none done'}; results in {run.path}")
-    print(*(f"held back: {line}\n" for line in held), sep="", end="")
-    print(*(f"skipped: {line}\n" for line in skipped), sep="", end="")
+    print(*notes, sep="\n", end="\n" if notes else "")
     if interrupted:
         print("interrupted; the same command goes on from here")
         return EXIT_INTERRUPTED
-    return EXIT_ERROR if skipped and len(skipped) == len(units) else 0
+    return EXIT_ERROR if counts["skipped"] == len(units) else 0
 
 
 def done_before(run: RunFolder) -> dict[str, str]:
