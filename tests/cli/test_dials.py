@@ -78,7 +78,7 @@ def test_a_numbered_preview_shows_what_choose_takes(
 def test_a_control_point_can_be_moved_by_hand(
     transfer: Transfer, pictures: list[str], capsys: Capture
 ) -> None:
-    """The warp follows it; moved far too far, it does not fold, and a line says what was applied."""
+    """The warp follows it; moved far too far, it is held back, and a line says how far."""
     content, _ = pictures[:2], pictures[2:]
     _, run = transfer(*pictures, "--preview")
     document = json.loads((run / "theta.json").read_text())
