@@ -239,13 +239,14 @@ class Transfer:
             guide = as_guide(**self.guide)
             self.choices = self.pipe.candidates(*pictures, guide, job.preview)
             theta = self.choices[0].estimate.parameters
+            self.guide["geo_weights"] = None
         if self.resume is not None and self.resumed is not None:
             finished = unfinished.load_levels(self.resumed)
             self.resume = replace(self.resume, finished=finished)
         with contextlib.ExitStack() as self.painting:
             result = self.pipe(
                 self.content,
-                geo_style=self.geo_styles,
+                geo_style=None if self.choices else self.geo_styles,
                 tex_style=self.tex_styles,
                 tex_weights=job.tex_weights,
                 tex_mask=self.tex_masks,
@@ -255,7 +256,7 @@ class Transfer:
                 on_geometry=self.on_geometry,
                 on_level=lambda finished: unfinished.save_levels(self.folder, finished),
                 resume=self.resume,
-                **self.guide,
+                **({} if self.choices else self.guide),
             )
         return self.finish(result)
 
