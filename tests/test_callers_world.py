@@ -463,8 +463,12 @@ def test_points_that_are_missed_are_told(caplog: pytest.LogCaptureFixture, estim
     points = {"content": content, "geo_style": geo}
     options: dict[str, Any] = {"estimator": estimator, "match_sizes_px": (64,)}
     with caplog.at_level(logging.WARNING):
-        geostyle.estimate_warp(picture, picture.flip(2), points=points, **options)
+        found = geostyle.estimate_warp(picture, picture.flip(2), points=points, **options)
     missed = [line for line in caplog.messages if line.startswith("points: the warp misses")]
     assert len(missed) == (estimator != "points"), caplog.messages
     if estimator == "none":
-        assert missed == ["points: the warp misses 3 of 3, the farthest by 50 px of the content"]
+        assert missed == [
+            "points: the warp misses 3 of 3, the farthest, number 1 at (50, 50), by 50 px of the "
+            "content"
+        ]
+        assert found.parameters.meta["points"] == missed[0].removeprefix("points: ")

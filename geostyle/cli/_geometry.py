@@ -20,14 +20,15 @@ def describe(geometry: GeometryResult) -> str:
     """The warp in a few words."""
     if geometry.parameters is None:
         return "no warp"
-    confidence, message = geometry.confidence, geometry.parameters.meta.get("message")
-    return "".join(
-        [
-            geometry.parameters.family,
-            "" if confidence is None else f", confidence {confidence:.2f}",
-            f"; {message}" if message else "",
-        ]
-    )
+    confidence = geometry.confidence
+    known = "" if confidence is None else f", confidence {confidence:.2f}"
+    return "; ".join(filter(None, (f"{geometry.parameters.family}{known}", held_back(geometry))))
+
+
+def held_back(geometry: GeometryResult) -> str:
+    """Return in one line how the warp was held back; empty where it was not."""
+    meta = {} if geometry.parameters is None else geometry.parameters.meta
+    return "; ".join(str(meta[key]) for key in ("message", "held") if meta.get(key))
 
 
 def save_geometry(run: RunFolder, geometry: GeometryResult, bit_depth: int) -> None:

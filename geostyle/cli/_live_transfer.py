@@ -74,12 +74,13 @@ class LiveTransfer(Transfer):
 
     def prepare(self) -> None:
         """Compute what comes before the first step, for a pipeline that remembers it."""
-        geo_style = None if self.geo_style is None else self.geo_style.tensor
+        geo_styles = [style.tensor for style in self.geo_styles]
         styles = [style.tensor for style in self.tex_styles]
         guide = as_guide(**self.guide)
         content = self.content.tensor
-        geometry = self.pipe.warp(content, geo_style, self.theta, guide, painted=bool(styles))
-        self.pipe.source_guides(content, geo_style, styles, geometry, guide)
+        geometry = self.pipe.warp(content, geo_styles, self.theta, guide, painted=bool(styles))
+        only = geo_styles[0] if len(geo_styles) == 1 else None
+        self.pipe.source_guides(content, only, styles, geometry, guide)
 
 
 def job_of(given: Mapping[str, Any]) -> Job:

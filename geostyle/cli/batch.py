@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from geostyle import config
 from geostyle.cli import EXIT_ERROR, EXIT_INTERRUPTED
+from geostyle.cli._geometry import held_back
 from geostyle.cli.transfer import Job, load_masks, load_optional, say_mixed
 from geostyle.config import setting
 from geostyle.errors import InputError
@@ -54,8 +55,10 @@ class BatchJob(Job):
                 raise InputError(f"{name}: expected none in a batch, got one")
         if self.preview > 1:
             raise InputError(f"preview: expected at most 1 in a batch, got {self.preview}")
-        if len(self.tex_style) > 1 and any(path.is_dir() for path in self.tex_style):
-            raise InputError("tex_style: expected one folder, or pictures to mix, got both")
+        for name in ("geo_style", "tex_style"):
+            paths = getattr(self, name)
+            if len(paths) > 1 and any(path.is_dir() for path in paths):
+                raise InputError(f"{name}: expected one folder, or pictures to mix, got both")
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,15 @@ class Unit:
 
     name: str
     content: Path
-    geo_style: Path | None
+    geo_style: tuple[Path, ...]
     tex_style: tuple[Path, ...]
 
     def fingerprint(self, extra: Sequence[Path]) -> str:
         """A hash of the pictures it is made from, and of `extra` files."""
         digest = hashlib.sha256()
-        for path in (self.content, self.geo_style, *self.tex_style, *extra):
-            if path is not None:
-                with path.open("rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+        for path in (self.content, *self.geo_style, *self.tex_style, *extra):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
         return digest.hexdigest()
 
     def load(self, read: Callable[..., Picture]) -> tuple[Picture, dict[str, Any]]:
@@ -84,9 +86,11 @@ class Unit:
         Raises: InputError for a picture that cannot be used.
         """
         content = load_picture(self.content, name="content", keeps_alpha=True)
-        geo_style = self.geo_style and read(self.geo_style, name="geo_style")
-        styles = [read(path, name="tex_style") for path in self.tex_style]
-        return content, {"geo_style": geo_style, "tex_style": styles}
+        styles = {
+            name: [read(path, name=name) for path in getattr(self, name)]
+            for name in ("geo_style", "tex_style")
+        }
+        return content, styles
 
 
 def main(argv: Sequence[str]) -> int:
@@ -100,9 +104,10 @@ def main(argv: Sequence[str]) -> int:
     )
     units = list_units(job)
     read = functools.lru_cache(maxsize=8)(load_picture)  # says once what is to be said of a style
-    for path in (job.geo_style, *job.tex_style):
-        if path is not None and not path.is_dir():
-            read(path, name="geo_style" if path is job.geo_style else "tex_style")
+    for name in ("geo_style", "tex_style"):
+        for path in getattr(job, name):
+            if not path.is_dir():
+                read(path, name=name)
     say_mixed(job)
     pipe = Pipeline(job.transfer)
     networks = pipe.networks(
@@ -127,26 +132,25 @@ def list_units(job: BatchJob) -> list[Unit]:
     Raises: InputError where a folder holds no picture, or is where the results go.
     """
 
-    def pictures(path: Path | None, name: str) -> list[Path | None]:
-        if path is None or not path.is_dir():
-            return [path]
-        if path.resolve() == job.output.resolve():
-            raise InputError(f"output: expected another folder than {name}'s, got {str(path)!r}")
-        return list(list_pictures(path, name=name))
+    def pictures(paths: tuple[Path, ...], name: str) -> list[tuple[Path, ...]]:
+        if len(paths) != 1 or not paths[0].is_dir():
+            return [paths]
+        if paths[0].resolve() == job.output.resolve():
+            raise InputError(
+                f"output: expected another folder than {name}'s, got {str(paths[0])!r}"
+            )
+        return [(path,) for path in list_pictures(paths[0], name=name)]
 
-    folders = [path for path in (job.geo_style, *job.tex_style) if path and path.is_dir()]
-    mixed = len(job.tex_style) > 1
-    first = job.tex_style[0] if job.tex_style and not mixed else None
+    folders = [path for path in (*job.geo_style, *job.tex_style) if path.is_dir()]
     found: list[tuple[list[Path], Unit]] = []
-    for content, geo, tex in itertools.product(
-        pictures(job.content, "content"),
+    assert job.content is not None
+    for (content,), geo, tex in itertools.product(
+        pictures((job.content,), "content"),
         pictures(job.geo_style, "geo_style"),
-        pictures(first, "tex_style"),
+        pictures(job.tex_style, "tex_style"),
     ):
-        assert content is not None
-        styles = job.tex_style if mixed else (() if tex is None else (tex,))
-        named = [path for path in (geo, tex) if path is not None and path.parent in folders]
-        found.append(([content, *named], Unit("", content, geo, styles)))
+        named = [path for path in (*geo, *tex) if path.parent in folders]
+        found.append(([content, *named], Unit("", content, geo, tex)))
     stems = Counter("+".join(path.stem for path in parts).casefold() for parts, _ in found)
     units, taken = [], set[str]()
     for parts, unit in found:
@@ -210,13 +214,16 @@ def transfer_all(
     common: dict[str, Any] = {
         "tex_weights": job.tex_weights,
         "tex_mask": load_masks(job.tex_mask),
+        "geo_weights": job.geo_weights,
+        "geo_regions": load_masks(job.geo_regions, "geo_regions"),
         "geo_mask": load_optional(job.geo_mask, "geo_mask"),
         "theta": WarpParameters.load(job.theta) if job.theta else None,
         "paint": not job.preview,
     }
-    extra = [*job.tex_mask, *(path for path in (job.theta, job.geo_mask) if path)]
+    masks = (*job.tex_mask, *job.geo_regions)
+    extra = [*masks, *(path for path in (job.theta, job.geo_mask) if path)]
     made = done_before(run)
-    counts, skipped, interrupted = {"done": 0, "done before": 0, "skipped": 0}, list[str](), False
+    counts, notes, interrupted = {"done": 0, "done before": 0, "skipped": 0}, list[str](), False
     with tqdm(total=len(units), unit="picture", dynamic_ncols=True) as bar:
 
         def show(p: Progress) -> None:
@@ -238,7 +245,8 @@ def transfer_all(
                 break
             except (InputError, NotFiniteError, OSError) as error:
                 reason = " ".join(str(error).split())
-                skipped.append(f"{unit.content}: {reason}")
+                counts["skipped"] += 1
+                notes.append(f"skipped: {unit.content}: {reason}")
                 run.log(stage="skipped", name=unit.name, reason=reason)
                 bar.update()
                 continue
@@ -249,18 +257,19 @@ def transfer_all(
             stem = run.file(unit.name)
             path = job.result.save(result.tensor, stem, content, result.alpha)
             seconds = round(time.monotonic() - started, 3)
+            if note := held_back(result.geometry):
+                notes.append(f"held back: {unit.name}: {note}")
             run.log(stage="done", name=unit.name, file=path.name, inputs=inputs, seconds=seconds)
             counts["done"] += 1
             bar.update()
     run.close()
-    counts["skipped"] = len(skipped)
     summary = ", ".join(f"{number} {what}" for what, number in counts.items() if number)
     print(f"{len(units)} pictures: {summary or 'none done'}; results in {run.path}")
-    print(*(f"skipped: {line}" for line in skipped), sep="\n", end="\n" if skipped else "")
+    print(*notes, sep="\n", end="\n" if notes else "")
     if interrupted:
         print("interrupted; the same command goes on from here")
         return EXIT_INTERRUPTED
-    return EXIT_ERROR if skipped and len(skipped) == len(units) else 0
+    return EXIT_ERROR if counts["skipped"] == len(units) else 0
 
 
 def done_before(run: RunFolder) -> dict[str, str]:

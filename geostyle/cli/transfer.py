@@ -32,13 +32,14 @@ from geostyle.io.files import check_folder
 from geostyle.io.images import SUFFIXES, Picture, as_mask, fit_size, load_picture, save_picture
 from geostyle.io.originals import keep_originals, saved_job
 from geostyle.io.runs import RunFolder
-from geostyle.matching import Candidate, Correspondences
+from geostyle.matching import Candidate, Correspondences, Guide
 from geostyle.pipeline import (
     GeometryResult,
     Pipeline,
     TransferResult,
     TransferSettings,
     as_guide,
+    check_geo_styles,
     check_tex_styles,
 )
 from geostyle.pipeline.settings import DEFAULT_TEXTURE_PX
@@ -56,7 +57,18 @@ class Job:
     """Settings of one run; its YAML file is the run folder's settings.yaml."""
 
     content: Path | None = setting(None, help="picture to transform; default: a bundled one")
-    geo_style: Path | None = setting(None, help="picture whose geometry the content takes on")
+    geo_style: tuple[Path, ...] = setting(
+        (), repeat=True, help="picture whose geometry the content takes on, or several to mix"
+    )
+    geo_weights: tuple[float, ...] | None = setting(
+        None, min=0.0, repeat=True, help="one weight for each geometry style; default: equal"
+    )
+    geo_regions: tuple[Path, ...] = setting(
+        (),
+        repeat=True,
+        help="gray picture for each geometry style instead, on the result's canvas, white where "
+        "its warp holds; without one of its own, the last style takes the rest",
+    )
     tex_style: tuple[Path, ...] = setting(
         (), repeat=True, help="picture whose texture it is repainted with, or several to mix"
     )
@@ -96,14 +108,19 @@ class Job:
         if not (self.geo_style or self.tex_style or self.theta or self.points):
             raise InputError("geo_style, tex_style: expected at least one of the two, got neither")
         for name in ("geo_style", "points"):
-            if getattr(self, name) is not None and self.theta is not None:
+            if getattr(self, name) not in (None, ()) and self.theta is not None:
                 flag = name.replace("_", "-")
                 raise InputError(f"theta: expected either --theta or --{flag}, got both")
         for name in ("content_mask", "geo_mask"):
-            if getattr(self, name) is not None and self.geo_style is None:
+            if getattr(self, name) is not None and not self.geo_style:
                 raise InputError(f"{name}: expected --geo-style beside it, got none")
-        if self.preview > 1 and self.geo_style is None:
-            raise InputError("preview: expected --geo-style beside a number, got none")
+        if self.preview > 1 and len(self.geo_style) != 1:
+            raise InputError(
+                f"preview: expected one --geo-style beside a number, got {len(self.geo_style)}"
+            )
+        given = (self.content_mask, self.geo_mask, self.points)
+        guide = Guide(*given, self.geo_weights, self.geo_regions)  # type: ignore[arg-type]
+        check_geo_styles(len(self.geo_style), guide, self.transfer.geometry)
         if self.preview > 1 and self.transfer.geometry.choose > 1:
             raise InputError("choose: expected either --choose or --preview with a number")
         check_tex_styles(len(self.tex_style), self.tex_weights, len(self.tex_mask))
@@ -114,7 +131,7 @@ class Job:
     def compares_pictures(self) -> bool:
         """Return whether pictures are compared, for a warp or to guide the painting."""
         guided = self.transfer.guided and bool(self.tex_style) and not self.preview
-        return self.geo_style is not None or guided
+        return bool(self.geo_style) or guided
 
 
 def main(argv: Sequence[str], prog: str = "geostyle transfer") -> int:
@@ -181,10 +198,12 @@ class Transfer:
         self.content = load_picture(
             job.content or bundled_content(), name="content", keeps_alpha=True
         )
-        self.geo_style = load_optional(job.geo_style, "geo_style")
+        self.geo_styles = [load_picture(path, name="geo_style") for path in job.geo_style]
         self.tex_styles = [load_picture(path, name="tex_style") for path in job.tex_style]
         self.tex_masks = load_masks(job.tex_mask)
         self.guide: dict[str, Any] = {
+            "geo_weights": job.geo_weights,
+            "geo_regions": load_masks(job.geo_regions, "geo_regions"),
             "content_mask": load_optional(job.content_mask, "content_mask"),
             "geo_mask": load_optional(job.geo_mask, "geo_mask"),
             "points": Correspondences.load(job.points) if job.points else None,
@@ -215,17 +234,19 @@ class Transfer:
     def run(self) -> int:
         """Transfer, save, report; the exit status."""
         job, theta = self.job, self.theta
-        if job.preview > 1 and self.geo_style is not None:
-            pictures, guide = (self.content.tensor, self.geo_style.tensor), as_guide(**self.guide)
+        if job.preview > 1:
+            pictures = self.content.tensor, self.geo_styles[0].tensor
+            guide = as_guide(**self.guide)
             self.choices = self.pipe.candidates(*pictures, guide, job.preview)
             theta = self.choices[0].estimate.parameters
+            self.guide["geo_weights"] = None
         if self.resume is not None and self.resumed is not None:
             finished = unfinished.load_levels(self.resumed)
             self.resume = replace(self.resume, finished=finished)
         with contextlib.ExitStack() as self.painting:
             result = self.pipe(
                 self.content,
-                geo_style=None if self.choices else self.geo_style,
+                geo_style=None if self.choices else self.geo_styles,
                 tex_style=self.tex_styles,
                 tex_weights=job.tex_weights,
                 tex_mask=self.tex_masks,
@@ -272,8 +293,9 @@ class Transfer:
     def save_inputs(self, geometry: GeometryResult) -> None:
         """Save each picture at no more than the scale of the result."""
         pictures = {"content": self.content.tensor}
-        if self.geo_style is not None:
-            pictures["geo_style"] = self.geo_style.tensor
+        pictures |= numbered("geo_style", [style.tensor for style in self.geo_styles])
+        regions = [as_mask(mask) for mask in self.guide["geo_regions"]]
+        pictures |= numbered("geo_regions", regions)
         pictures |= numbered("tex_style", [style.tensor for style in self.tex_styles])
         pictures |= numbered("tex_mask", [as_mask(mask) for mask in self.tex_masks])
         for name, picture in pictures.items():
@@ -328,16 +350,17 @@ def load_optional(path: Path | None, name: str) -> Picture | None:
     return None if path is None else load_picture(path, name=name, keeps_alpha=keeps_alpha)
 
 
-def load_masks(paths: Sequence[Path]) -> list[Picture]:
-    """The masks of the texture styles."""
-    return [load_picture(path, name="tex_mask", keeps_alpha=True) for path in paths]
+def load_masks(paths: Sequence[Path], name: str = "tex_mask") -> list[Picture]:
+    """The masks of several styles."""
+    return [load_picture(path, name=name, keeps_alpha=True) for path in paths]
 
 
 def say_mixed(job: Job) -> None:
-    """Say that several textures are mixed: a stray picture among them changes the result."""
-    if len(job.tex_style) > 1:
-        names = ", ".join(path.name for path in job.tex_style)
-        print(f"tex_style: the textures of {len(job.tex_style)} pictures are mixed: {names}")
+    """Say that several styles are mixed: a stray picture among them changes the result."""
+    for name, what in (("geo_style", "warps after"), ("tex_style", "textures of")):
+        if len(paths := getattr(job, name)) > 1:
+            names = ", ".join(path.name for path in paths)
+            print(f"{name}: the {what} {len(paths)} pictures are mixed: {names}")
 
 
 def numbered(name: str, pictures: Sequence[Tensor]) -> dict[str, Tensor]:

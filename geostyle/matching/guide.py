@@ -161,11 +161,20 @@ class Correspondences:
 
 @dataclass(frozen=True)
 class Guide:
-    """Masks (1, 1, h, w) in [0, 1], 1 on the subject to match, and correspondences; or None."""
+    """Guidance of a match, and of a mixture of several.
+
+    Attributes:
+        content_mask, geo_mask: (1, 1, h, w) in [0, 1], 1 on the subject to match; or None.
+        points: correspondences, or None.
+        weights: one per geometry style, where there are several; or None.
+        regions: masks (1, 1, h, w) on the result's canvas, one per geometry style, or none.
+    """
 
     content_mask: Tensor | None = None
     geo_mask: Tensor | None = None
     points: Correspondences | None = None
+    weights: tuple[float, ...] | None = None
+    regions: tuple[Tensor, ...] = ()
 
     def check(self, content: Size, geo_style: Size) -> None:
         """Check the masks against pictures of sizes (H, W).

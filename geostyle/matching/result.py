@@ -10,7 +10,7 @@ from torch import Tensor
 
 from geostyle.matching.frame import Frame, cell_centers, lattice, square_units
 from geostyle.matching.settings import GeometrySettings
-from geostyle.warps import WarpFamily, WarpParameters, fold_guard, make_family
+from geostyle.warps import WarpFamily, WarpParameters, fold_guard, make_family, told_guard
 
 # Confidence below which nothing is warped; from which the warp has its full strength within milder
 # bounds; from which the bounds are those of the settings.
@@ -74,20 +74,25 @@ def no_warp(settings: GeometrySettings, family: WarpFamily | None = None) -> Fit
 
 def finished(warp: FittedWarp, frame: Frame, *, mirrored: bool = False) -> Estimate:
     """Return the estimate for a fitted warp: moved, faded and guarded as its settings ask."""
-    settings, message = warp.settings, ""
+    settings, told = warp.settings, list[str]()
     if settings.keep_position:
         warp = kept_in_place(warp, frame)
     if settings.max_outside < 1 and settings.frame == "content":
-        warp = kept_in_view(warp, settings.max_outside)
+        warp, message = kept_in_view(warp, settings.max_outside)
+        told.append(message)
     if settings.max_lost < 1 and settings.frame == "content":
-        warp = kept_whole(warp, frame, settings.max_lost)
+        warp, message = kept_whole(warp, frame, settings.max_lost)
+        told.append(message)
     if settings.fade:
         warp, message = faded(warp, frame)
+        told.insert(0, message)
     theta = warp.theta
     if theta.numel():
         factor = FOLD_CHECK_PX / max(frame.output_size)
         height, width = (max(2, round(side * factor)) for side in frame.output_size)
         theta = fold_guard(warp.family, theta[None], (height, width))[0]
+        told.append(told_guard(warp.family, warp.theta, theta))
+    message = "; ".join(filter(None, told))
     parameters = WarpParameters(
         family=warp.family.name,
         lattice=getattr(warp.family, "lattice", 4),
@@ -123,8 +128,10 @@ def kept_in_place(warp: FittedWarp, frame: Frame) -> FittedWarp:
     return _moved(warp, spreads[0] / spreads[1], center - old * (spreads[0] / spreads[1]))
 
 
-def kept_in_view(warp: FittedWarp, share: float) -> FittedWarp:
+def kept_in_view(warp: FittedWarp, share: float) -> tuple[FittedWarp, str]:
     """Zoom the warp in until at most `share` of the output lies beyond the content.
+
+    Returns: the warp, and a message where it was zoomed.
 
     The view is the largest part of the output, of its shape, for which that holds; among those of
     equal size, the one that shows most of the matched parts.
@@ -132,7 +139,7 @@ def kept_in_view(warp: FittedWarp, share: float) -> FittedWarp:
     n = VIEW_CELLS
     outside = (warp.map(cell_centers(n, n)).abs() > 1).any(1).double().reshape(n, n)
     if not warp.theta.numel() or float(outside.mean()) <= share:
-        return warp
+        return warp, ""
     subject = torch.zeros(n, n, dtype=torch.float64)
     places = ((warp.points + 1) / 2 * n).long().clamp(0, n - 1)
     inside = (warp.points.abs() < 1).all(1)
@@ -148,16 +155,17 @@ def kept_in_view(warp: FittedWarp, share: float) -> FittedWarp:
             break
     scale = side / n
     corner = torch.tensor([column, row], dtype=torch.float64) / n * 2 - 1
-    return _moved(warp, scale, corner + scale)
+    message = f"{float(outside.mean()):.0%} of the result would lie beyond the content: zoomed in"
+    return _moved(warp, scale, corner + scale), f"{message} by {1 / scale - 1:.0%}"
 
 
-def kept_whole(warp: FittedWarp, frame: Frame, share: float) -> FittedWarp:
+def kept_whole(warp: FittedWarp, frame: Frame, share: float) -> tuple[FittedWarp, str]:
     """Weaken the warp until at most `share` of the content leaves the output.
 
-    Its strength is found to within 0.02.
+    Returns: the warp, its strength found to within 0.02, and a message where it was weakened.
     """
-    if not warp.theta.numel() or lost_share(warp) <= share:
-        return warp
+    if not warp.theta.numel() or (lost := lost_share(warp)) <= share:
+        return warp, ""
     low, high, kept = 0.0, 1.0, replace(warp, theta=torch.zeros_like(warp.theta))
     while high - low > 0.02:
         middle = (low + high) / 2
@@ -166,7 +174,8 @@ def kept_whole(warp: FittedWarp, frame: Frame, share: float) -> FittedWarp:
             low, kept = middle, weaker
         else:
             high = middle
-    return kept
+    message = f"{lost:.0%} of the content would leave the result: the warp is held to {low:.0%}"
+    return kept, message
 
 
 def lost_share(warp: FittedWarp) -> float:

@@ -33,9 +33,10 @@ from geostyle.pipeline.inputs import (
     check_tex_styles,
     same_picture,
     several,
-    tell_missed,
     tell_unused,
+    with_missed,
 )
+from geostyle.pipeline.mixing import check_geo_styles, mixed_estimate
 from geostyle.pipeline.networks import Networks
 from geostyle.pipeline.results import GeometryResult, Resume, TransferResult
 from geostyle.pipeline.settings import DEFAULT_TEXTURE_PX, TransferOptions, TransferSettings
@@ -47,10 +48,9 @@ from geostyle.texture import (
     PaintOptions,
     Progress,
     SourceGuide,
-    TextureResult,
     TextureSettings,
 )
-from geostyle.texture.interrupts import StopPainting, cancelable, hand_over
+from geostyle.texture.interrupts import cancelable, hand_over
 from geostyle.texture.memory import check_warp_fits, settle_tiles
 from geostyle.warps import WarpParameters
 
@@ -81,6 +81,8 @@ class Pipeline:
         content: Any,
         *,
         geo_style: Any = None,
+        geo_weights: Sequence[float] | None = None,
+        geo_regions: Any = None,
         tex_style: Any = None,
         tex_weights: Sequence[float] | None = None,
         tex_mask: Any = None,
@@ -99,8 +101,11 @@ class Pipeline:
 
         Args:
             content, geo_style, tex_style: pictures: paths, PIL images, arrays (H, W, 3) or tensors
-                (3, H, W) in [0, 1]. Without a style its stage is left out. `tex_style` may be a
-                list of several, which are mixed.
+                (3, H, W) in [0, 1]. Without a style its stage is left out. Both styles may be
+                lists of several, which are mixed.
+            geo_weights: one non-negative weight per geometry style; default equal.
+            geo_regions: one gray picture per geometry style instead, on the result's canvas, white
+                where its warp holds; without the last one, its style takes the rest.
             tex_weights: one non-negative weight per texture style; default equal.
             tex_mask: one gray picture per texture style, white where it paints (see
                 `normalized_masks`).
@@ -125,23 +130,25 @@ class Pipeline:
         """
         picture = as_picture(content, "content", keeps_alpha=True)
         content = picture.tensor
-        geo_style = None if geo_style is None else as_tensor(geo_style, "geo_style")
+        geo_styles = [as_tensor(style, "geo_style") for style in several(geo_style)]
         styles = [as_tensor(style, "tex_style") for style in several(tex_style)]
         masks = [as_mask(mask) for mask in several(tex_mask)]
         check_tex_styles(len(styles), tex_weights, len(masks))
-        guide = as_guide(content_mask, geo_mask, points)
+        guide = as_guide(content_mask, geo_mask, points, geo_weights, geo_regions)
+        check_geo_styles(len(geo_styles), guide, self.settings.geometry)
         theta = as_theta(theta)
         check_functions(callback=callback, cancel=cancel, on_geometry=on_geometry)
         check_functions(on_level=on_level)
         if resume is None:
-            tell_unused(theta, geo_style, guide)
+            tell_unused(theta, next(iter(geo_styles), None), guide)
             self.check_memory(size_of(content), len(styles) if paint else 0, theta)
-            geometry = self.warp(content, geo_style, theta, guide, painted=bool(styles))
+            geometry = self.warp(content, geo_styles, theta, guide, painted=bool(styles))
             placed = place_masks(masks, geometry, self.settings, len(styles), tex_weights)
             alpha = place_alpha(picture.alpha, geometry)
             geometry = replace(geometry, masks=placed, alpha=alpha)
             if paint:
-                guides = self.source_guides(content, geo_style, styles, geometry, guide)
+                only = geo_styles[0] if len(geo_styles) == 1 else None
+                guides = self.source_guides(content, only, styles, geometry, guide)
                 geometry = replace(geometry, guides=guides)
             inside = geometry.inside
         else:
@@ -162,7 +169,7 @@ class Pipeline:
             on_geometry(geometry)
         if painting is not None:
             finished = None if resume is None else resume.finished
-            painted = _run(painting, cancelable(callback, cancel), finished, on_level)
+            painted = painting.run_or_stop(cancelable(callback, cancel), finished, on_level)
             ctrl_c, painted = painted.ctrl_c, replace(painted, ctrl_c=None)
             settings = replace(settings, texture=painted.settings or settings.texture)
         tensor = geometry.tensor if painted is None else painted.image
@@ -191,7 +198,7 @@ class Pipeline:
             assert network is not None
             found = estimate(content, geo_style, network, settings, guide, seed=seed)
         if guide.points is not None:
-            tell_missed(guide.points, found, content, geo_style, settings.frame)
+            found = with_missed(guide.points, found, content, geo_style, settings.frame)
         return found
 
     @own_world
@@ -249,7 +256,7 @@ class Pipeline:
     def warp(
         self,
         content: Tensor,
-        geo_style: Tensor | None,
+        geo_style: Tensor | Sequence[Tensor] | None,
         theta: WarpParameters | None = None,
         guide: Guide | None = None,
         *,
@@ -258,18 +265,21 @@ class Pipeline:
         """The geometry stage: estimate theta where none is given, set its strength, warp.
 
         Args:
-            content, geo_style: (1, 3, H, W), sRGB in [0, 1].
+            content, geo_style: (1, 3, H, W), sRGB in [0, 1]; several geometry styles are mixed.
             theta: the warp to apply instead of estimating one.
             guide: masks and points, for the estimate.
             painted: whether texture follows, which limits the default size.
         """
         settings, guide, found = self.settings, guide or Guide(), None
         size_px = self._size_px(size_of(content), painted)
-        given = (geo_style, theta, guide.points)
-        if settings.geo_strength == 0 or all(one is None for one in given):
+        geo_styles = several(geo_style)
+        given = geo_styles or theta is not None or guide.points is not None
+        if settings.geo_strength == 0 or not given:
             return GeometryResult(resize(content, canvas_size(size_of(content), None, size_px)))
         if theta is None:
-            found = self.estimate(content, geo_style, guide)
+            found = mixed_estimate(
+                [self.estimate(content, style, guide) for style in geo_styles or [None]], guide
+            )
             theta = found.parameters
         strength, extend = settings.geo_strength, settings.extend
         warped = apply_warp(content, theta, strength, size_px, extend)
@@ -341,6 +351,8 @@ def transfer(
     content: Any,
     *,
     geo_style: Any = None,
+    geo_weights: Sequence[float] | None = None,
+    geo_regions: Any = None,
     tex_style: Any = None,
     tex_weights: Sequence[float] | None = None,
     tex_mask: Any = None,
@@ -384,17 +396,3 @@ def estimate_warp(
     pictures = as_tensor(content, "content"), as_tensor(geo_style, "geo_style")
     guide = as_guide(content_mask, geo_mask, points)
     return Pipeline(settings, **changes).estimate(*pictures, guide)
-
-
-def _run(
-    painting: Painting,
-    callback: Callable[[Progress], None] | None,
-    finished: Finished | None,
-    on_level: Callable[[Finished], None] | None,
-) -> TextureResult:
-    """Paint; the canvas as it is where it was cut short before the first step."""
-    try:
-        return painting.run(callback, finished, on_level)
-    except KeyboardInterrupt as error:
-        ctrl_c = None if isinstance(error, StopPainting) else error
-        return TextureResult(painting.canvas, [], True, ctrl_c=ctrl_c)

@@ -17,7 +17,14 @@ from geostyle.pipeline.results import GeometryResult
 from geostyle.pipeline.settings import TransferSettings
 from geostyle.texture import normalized_masks
 from geostyle.texture.memory import check_warp_fits
-from geostyle.warps import WarpParameters, fold_guard, make_family, sampling_grid, warp_image
+from geostyle.warps import (
+    WarpParameters,
+    fold_guard,
+    make_family,
+    sampling_grid,
+    told_guard,
+    warp_image,
+)
 from geostyle.warps.grid import EXTENDS
 
 
@@ -57,8 +64,12 @@ def apply_warp(
     size = canvas_size(size_of(content), theta, size_px)
     check_warp_fits(size)
     family = make_family(theta.family, theta.lattice)
-    scaled = fold_guard(family, family.scale(theta.theta[None], strength), size)
-    applied = replace(theta, theta=scaled[0], meta={**theta.meta, "strength": strength})
+    asked = family.scale(theta.theta[None], strength)
+    scaled = fold_guard(family, asked, size)
+    meta = {key: value for key, value in theta.meta.items() if key != "held"}
+    if held := told_guard(family, asked[0], scaled[0]):
+        meta["held"] = held
+    applied = replace(theta, theta=scaled[0], meta={**meta, "strength": strength})
     grid = sampling_grid(family, scaled, size).float()
     image = warp_image(content.flip(-1) if theta.mirrored else content, grid, extend=extend)
     return GeometryResult(image, applied, grid)

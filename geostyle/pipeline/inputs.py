@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -57,12 +58,20 @@ def check_tex_styles(n_styles: int, tex_weights: Sequence[float] | None, n_masks
         )
 
 
-def as_guide(content_mask: Any = None, geo_mask: Any = None, points: Points = None) -> Guide:
+def as_guide(
+    content_mask: Any = None,
+    geo_mask: Any = None,
+    points: Points = None,
+    geo_weights: Sequence[float] | None = None,
+    geo_regions: Any = None,
+) -> Guide:
     """Masks and points of any kind, as `transfer` takes them, for the estimate."""
     return Guide(
         None if content_mask is None else as_mask(content_mask, "content_mask"),
         None if geo_mask is None else as_mask(geo_mask, "geo_mask"),
         Correspondences.of(points),
+        None if geo_weights is None else tuple(several(geo_weights)),
+        tuple(as_mask(mask, "geo_regions") for mask in several(geo_regions)),
     )
 
 
@@ -87,16 +96,18 @@ def tell_unused(theta: WarpParameters | None, geo_style: Tensor | None, guide: G
         _log.warning("%s: not used for the warp %s", unused, reason)
 
 
-def tell_missed(
+def with_missed(
     points: Correspondences,
     estimate: Estimate,
     content: Tensor,
     geo_style: Tensor | None,
     frame: str,
-) -> None:
-    """Say in one line by how much a warp misses points given by hand, where that can be seen.
+) -> Estimate:
+    """Say, and note, in one line by how much a warp misses points given by hand, if that is seen.
 
     Args: content, geo_style, frame, of the estimate.
+
+    Returns: the estimate, with the line as `parameters.meta["points"]`.
     """
     theta, own = estimate.parameters, size_of(content)
     other, frame = (own, "content") if geo_style is None else (size_of(geo_style), frame)
@@ -105,12 +116,16 @@ def tell_missed(
     mapped = theta.warp_family.map_points(theta.theta.double(), pairs.outputs)
     errors = pairs.errors(mapped, own)
     missed = int((errors > MISSED).sum())
-    if missed:
-        farthest = float(errors.max()) * max(own) / 2
-        _log.warning(
-            "points: the warp misses %d of %d, the farthest by %.0f px of the content",
-            missed, len(errors), farthest,
-        )  # fmt: skip
+    if not missed:
+        return estimate
+    number = int(errors.argmax())
+    x, y = points.content[number].tolist()
+    line = (
+        f"the warp misses {missed} of {len(errors)}, the farthest, number {number + 1} at "
+        f"({x:.0f}, {y:.0f}), by {float(errors.max()) * max(own) / 2:.0f} px of the content"
+    )
+    _log.warning("points: %s", line)
+    return replace(estimate, parameters=replace(theta, meta={**theta.meta, "points": line}))
 
 
 def several(given: Any) -> list[Any]:

@@ -67,8 +67,7 @@ def panels(run: RunFiles) -> list[list[Panel]]:
     rows = [[_panel("content", run.content)]]
     painted = run.result is not None and bool(run.tex_styles)
     if run.grid is not None:
-        if run.geo_style is not None:
-            rows[0].append(_panel("geometry style", run.geo_style))
+        rows[0] += _geo_styles(run)
         read = run.content[:, ::-1].copy() if run.theta.get("mirrored") else run.content
         overlay = draw_grid(read, run.grid, run.control_points)
         rows[0] = join([*rows[0], Panel("grid over content", overlay, _warp_note(run.theta))])
@@ -90,7 +89,20 @@ def panels(run: RunFiles) -> list[list[Panel]]:
         rows[-1] = join([*rows[-1], Panel("result", run.result, note)])
         if run.tex_masks:
             rows.append([Panel(f"mask {i}", m) for i, m in enumerate(run.tex_masks, start=1)])
+    if run.geo_regions:
+        rows.append([Panel(f"region {i}", m) for i, m in enumerate(run.geo_regions, start=1)])
     return rows
+
+
+def _geo_styles(run: RunFiles) -> list[Panel]:
+    """Return the panels of the geometry styles, of several with their shares of the warp."""
+    if len(run.geo_styles) == 1:
+        return [_panel("geometry style", run.geo_styles[0])]
+    weights = _weights((run.theta.get("meta") or {}).get("mixed"), len(run.geo_styles))
+    return [
+        Panel(f"geometry style {number}", style, f"share {weight:.2g}")
+        for number, (style, weight) in enumerate(zip(run.geo_styles, weights, strict=True), 1)
+    ]
 
 
 def data_uri(image: np.ndarray) -> str:

@@ -34,7 +34,8 @@ class RunFiles:
 
     folder: Path
     content: np.ndarray
-    geo_style: np.ndarray | None
+    geo_styles: list[np.ndarray]
+    geo_regions: list[np.ndarray]
     tex_styles: list[np.ndarray]
     tex_masks: list[np.ndarray]
     warped: np.ndarray | None
@@ -106,7 +107,8 @@ def _read(folder: Path) -> RunFiles:
     return RunFiles(
         folder=folder,
         content=pictures("inputs/content.png")[0],
-        geo_style=picture("inputs/geo_style.png"),
+        geo_styles=several("geo_style"),
+        geo_regions=several("geo_regions"),
         tex_styles=several("tex_style"),
         tex_masks=several("tex_mask"),
         warped=picture("warped.png"),

@@ -21,6 +21,7 @@ from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import add_border, bordered_size, cut_border
 from geostyle.texture.colors import after_transfer, before_transfer, is_gray, without_chroma
+from geostyle.texture.interrupts import StopPainting
 from geostyle.texture.masks import keep_unmasked
 from geostyle.texture.matched_settings import MatchedSettings
 from geostyle.texture.memory import settle_tiles, smaller_tiles
@@ -182,6 +183,19 @@ class Painting(ABC):
             taken = tuple(len(level.steps) for level in done.history)
             settings = replace(settings, stop_after=taken, time_budget_s=0.0)
         return self._completed(replace(done, image=image, settings=settings))
+
+    def run_or_stop(
+        self,
+        callback: Callable[[Progress], None] | None,
+        finished: Finished | None,
+        on_level: Callable[[Finished], None] | None,
+    ) -> TextureResult:
+        """Paint as `run` does; cut short before its first step, return the canvas as it is."""
+        try:
+            return self.run(callback, finished, on_level)
+        except KeyboardInterrupt as error:
+            ctrl_c = None if isinstance(error, StopPainting) else error
+            return TextureResult(self.canvas, [], True, ctrl_c=ctrl_c)
 
     def _finished_colors(self, image: Tensor) -> Tensor:
         """Return the picture with what the painter mends in its colors at the end."""

@@ -13,6 +13,7 @@ from geostyle.warps.families import make_family as make_family
 from geostyle.warps.folds import fold_guard as fold_guard
 from geostyle.warps.folds import fold_mask as fold_mask
 from geostyle.warps.folds import jacobian_determinant as jacobian_determinant
+from geostyle.warps.folds import told_guard as told_guard
 from geostyle.warps.grid import sampling_grid as sampling_grid
 from geostyle.warps.grid import warp_image as warp_image
 from geostyle.warps.inverse import compose_grids as compose_grids

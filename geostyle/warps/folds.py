@@ -72,6 +72,28 @@ def fold_guard(family: WarpFamily, theta: Tensor, size: Size, margin: float = 0.
     return theta * factor
 
 
+def told_guard(family: WarpFamily, asked: Tensor, held: Tensor) -> str:
+    """Return one line on how far `fold_guard` weakened theta, and why; empty where it did not.
+
+    Args: asked, held, (P,) before and after.
+    """
+    if torch.equal(asked, held):
+        return ""
+    parts = family.parts()
+    kept = []
+    for part, columns in parts:
+        before, after = asked[columns].double(), held[columns].double()
+        factor = float(after @ before / (before @ before).clamp_min(1e-30))
+        if not torch.equal(before, after):
+            name = "it is" if len(parts) == 1 else f"its {part.name} part is"
+            kept.append(f"{name} held to {100 * factor:.3g} %")
+    grid = sampling_grid(family, asked[None].double(), (GUARD_CELLS, GUARD_CELLS))
+    y, x = divmod(int(jacobian_determinant(grid).argmin()), GUARD_CELLS - 1)
+    row, column = (3 * place // (GUARD_CELLS - 1) for place in (y, x))
+    where = f"{('top', 'middle', 'bottom')[row]} {('left', 'center', 'right')[column]}"
+    return f"the warp would fold at the {where}: {', '.join(kept)}"
+
+
 def _folds(grid: Tensor) -> Tensor:
     return fold_mask(grid).flatten(1).any(1)
 

@@ -53,12 +53,15 @@ def regional_warp(warps: Sequence[Any], masks: Sequence[Any]) -> WarpParameters:
         masks: (1, 1, h, w) each, in [0, 1], or gray pictures of another kind, drawn on the output
             frame; where all are 0 the warps count equally.
 
+    Returns: the warp, with the share of the frame that each of `warps` has as `meta["mixed"]`, and
+        the largest distance by which it misses the blend, in sides of the content, as
+        `meta["regions_missed"]`: a smooth warp cannot change within a point.
     Raises: InputError for warps that do not fit together, or another number of masks.
     """
     warps, masks = _several(warps), [_drawn(mask) for mask in masks or ()]
     if len(masks) != len(warps):
         raise InputError(f"geo_regions: expected {len(warps)} masks, got {len(masks)}")
-    share = _shares(warps, None)
+    _shares(warps, None)
     family = warps[0].warp_family
     grid = base_grid((REGION_POINTS, REGION_POINTS), dtype=torch.float64)
     points = grid.flatten(0, 1)
@@ -67,7 +70,10 @@ def regional_warp(warps: Sequence[Any], masks: Sequence[Any]) -> WarpParameters:
     parts = parts / parts.sum(0)
     mapped = torch.stack([family.map_points(warp.theta.double(), points) for warp in warps])
     blended = (parts[:, :, None] * mapped).sum(0)
-    return _mixed(warps, share, family.fit(points, blended, None, REGION_SMOOTHING))
+    theta = family.fit(points, blended, None, REGION_SMOOTHING)
+    missed = float((family.map_points(theta, points) - blended).norm(dim=1).max()) / 2
+    warp = _mixed(warps, parts.mean(1), theta)
+    return replace(warp, meta={**warp.meta, "regions_missed": round(missed, 6)})
 
 
 def _several(warps: Any) -> list[WarpParameters]:
@@ -98,19 +104,25 @@ def _shares(warps: Sequence[WarpParameters], weights: Sequence[float] | None) ->
     given: Any = [1.0] * len(warps) if weights is None else weights
     given = given.tolist() if hasattr(given, "tolist") else given
     weights = list(given) if isinstance(given, Sequence) else [given]
-    if not warps or len(weights) != len(warps):
-        raise InputError(
-            f"geo_weights: expected one for each of {len(warps)} geometry styles, "
-            f"got {len(weights)}"
-        )
-    if not all(is_number(v) and v >= 0 for v in weights) or not sum(weights) > 0:
-        raise InputError(f"geo_weights: expected numbers of at least 0, not all 0, got {weights}")
+    check_weights(weights, len(warps))
     for name in ("family", "lattice", "output_size", "content_size", "mirrored"):
         kinds = list(dict.fromkeys(getattr(warp, name) for warp in warps))
         if len(kinds) > 1:
             raise InputError(f"warps: expected one {name} for all, got {kinds}")
     total = torch.tensor(weights, dtype=torch.float64)
     return total / total.sum()
+
+
+def check_weights(weights: Sequence[float], count: int) -> None:
+    """Raise InputError unless there are `count` usable weights, and at least one."""
+    if not count or len(weights) != count:
+        raise InputError(
+            f"geo_weights: expected one for each of {count} geometry styles, got {len(weights)}"
+        )
+    if not all(is_number(v) and v >= 0 for v in weights) or not sum(weights) > 0:
+        raise InputError(
+            f"geo_weights: expected numbers of at least 0, not all 0, got {list(weights)}"
+        )
 
 
 def _affine_mean(thetas: Tensor, share: Tensor) -> Tensor:

@@ -9,13 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from geostyle.cli import run as run_verb
 from geostyle.cli.batch import BatchJob, list_units
+from geostyle.errors import InputError
 from geostyle.io.files import read_metrics
 from geostyle.io.runs import RunFolder
 from geostyle.texture import Painting
+from geostyle.warps import WarpParameters, make_family
 from tests.pictures import picture_file
 
 Batch = Callable[..., int]
@@ -77,6 +80,31 @@ def test_every_picture_gets_its_result_once(
     assert batch("--config", out / "settings.yaml") == 0
     assert "4 done before, 1 skipped" in capsys.readouterr().out
     assert results(out) == second
+
+
+def test_warps_that_are_held_back_are_listed(
+    batch: Batch, photos: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    theta = torch.zeros(make_family("tps", 4).n_params)
+    theta[10] = 5.0
+    WarpParameters("tps", 4, theta, (40, 52), (40, 52)).save(tmp_path / "folds.json")
+    argv = ["--content", photos, "--theta", "folds.json", "--output", "out", "--preview"]
+    assert batch(*argv) == 0
+    told = capsys.readouterr().out
+    assert (
+        len(re.findall("held back: [abc]: the warp would fold at the .*: it is held to", told)) == 3
+    )
+
+
+def test_several_geometry_styles_are_mixed_not_listed(photos: Path, tmp_path: Path) -> None:
+    """Files are mixed for every content; a folder stands for each of its pictures."""
+    files = (photos / "a.png", photos / "b.jpg")
+    mixed = list_units(BatchJob(content=photos, geo_style=files, output=tmp_path / "out"))
+    assert len(mixed) == 4 and all(unit.geo_style == files for unit in mixed)
+    listed = list_units(BatchJob(content=photos, geo_style=(photos,), output=tmp_path / "out"))
+    assert len(listed) == 16 and {len(unit.geo_style) for unit in listed} == {1}
+    with pytest.raises(InputError, match="geo_style: expected one folder, or pictures to mix"):
+        BatchJob(content=photos, geo_style=(photos, *files), output=tmp_path / "out")
 
 
 def test_a_batch_gives_what_single_transfers_give(

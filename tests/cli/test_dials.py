@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from safetensors.torch import load_file
 from geostyle.cli import run as run_verb
 from geostyle.io.images import load_picture
 from geostyle.warps import WarpParameters, fold_mask
+from geostyle.warps.mixing import mean_warp
 
 Transfer = Callable[..., tuple[int, Any]]
 Capture = pytest.CaptureFixture[str]
@@ -73,8 +75,10 @@ def test_a_numbered_preview_shows_what_choose_takes(
     assert (again / "theta.json").read_bytes() == (second / "theta.json").read_bytes()
 
 
-def test_a_control_point_can_be_moved_by_hand(transfer: Transfer, pictures: list[str]) -> None:
-    """The warp follows it; moved far too far, the picture still never folds."""
+def test_a_control_point_can_be_moved_by_hand(
+    transfer: Transfer, pictures: list[str], capsys: Capture
+) -> None:
+    """The warp follows it; moved far too far, it is held back, and a line says how far."""
     content, _ = pictures[:2], pictures[2:]
     _, run = transfer(*pictures, "--preview")
     document = json.loads((run / "theta.json").read_text())
@@ -90,6 +94,12 @@ def test_a_control_point_can_be_moved_by_hand(transfer: Transfer, pictures: list
         applied = WarpParameters.load(moved / "theta.json")
         grid = load_file(moved / "grid.safetensors")["grid"]
         assert not fold_mask(grid).any()
+        line = r"the warp would fold at the (top|middle) \w+: its tps part is held to [\d.]+ %"
+        held = [re.search(line, text) for text in (capsys.readouterr().out, str(applied.meta))]
+        assert [bool(found) for found in held] == [not follows] * 2
+        if not follows:  # what is saved is what was applied: nothing is held back of it
+            transfer(*content, "--theta", moved / "theta.json", "--preview")
+            assert "would fold" not in capsys.readouterr().out
         shift = [float(p.warp_family.map(p.theta[None], at)[0, 0, 0]) for p in (before, applied)]
         if follows:
             scale = 1 + float(before.theta[0])
@@ -151,6 +161,72 @@ def test_points_and_masks_are_kept_with_the_run(
     x, y = found.warp_family.map(found.theta[None], point)[0, 0].tolist()
     assert (x + 1) * 56 - 0.5 == pytest.approx(30, abs=2)
     assert (y + 1) * 40 - 0.5 == pytest.approx(30, abs=2)
+
+
+def test_several_geometry_styles_are_mixed(
+    transfer: Transfer, pictures: list[str], tmp_path: Path, capsys: Capture
+) -> None:
+    """By weight or by region; the run says how, and is repeated from its folder."""
+    with Image.open(pictures[3]) as image:
+        image.rotate(12).save(tmp_path / "turned.png")
+    half = np.zeros((80, 112), np.uint8)
+    half[:, :56] = 255
+    Image.fromarray(half).save(tmp_path / "left.png")
+    content, both = pictures[:2], ["--geo-style", pictures[3], "turned.png", "--no-fade"]
+    common = ["--geometry", "affine+tps", "--preview"]
+    single = []
+    for style in both[1:3]:
+        _, run = transfer(*content, "--geo-style", style, "--no-fade", *common)
+        single.append(WarpParameters.load(run / "theta.json"))
+    _, alone = transfer(*content, *both, "--geo-weights", 1, 0, *common)
+    assert "the warps after 2 pictures are mixed: geo-style.png, turned.png" in (
+        capsys.readouterr().out
+    )
+    torch.testing.assert_close(theta(alone / "theta.json"), single[0].theta, atol=1e-4, rtol=0)
+    _, mixed = transfer(*content, *both, "--geo-weights", 3, 1, *common)
+    found = WarpParameters.load(mixed / "theta.json")
+    expected = mean_warp(single, [3, 1])
+    torch.testing.assert_close(found.theta, expected.theta, atol=1e-4, rtol=0)
+    assert found.meta["mixed"] == [0.75, 0.25]
+    assert "share 0.75" in (mixed / "report.html").read_text(encoding="utf-8")
+    _, parts = transfer(*content, *both, "--geo-regions", "left.png", *common)
+    joined = WarpParameters.load(parts / "theta.json")
+    assert joined.meta["mixed"] == [0.5, 0.5] and joined.meta["regions_missed"] >= 0
+    assert "region 1" in (parts / "report.html").read_text(encoding="utf-8")
+    points = torch.tensor([[-0.8, 0.0], [0.8, 0.0]]).double()
+    maps = [w.warp_family.map_points(w.theta.double(), points) for w in (*single, joined)]
+    off = (maps[2] - torch.stack([maps[0][0], maps[1][1]])).norm(dim=1)
+    assert float(off.max()) < 0.25 * float((maps[0] - maps[1]).norm(dim=1).max())
+    for run in (mixed, parts):
+        assert run_verb("rerun", [str(run)]) == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--geo-weights", "1"], "geo_weights: expected one for each of 2 geometry styles, got 1"),
+        (["--geo-weights", "0", "0"], "geo_weights: expected numbers of at least 0, not all 0"),
+        (["--geo-weights", "1", "1", "--geo-regions", "a.png"], "geo_weights: expected either"),
+        (["--geo-regions", *["a.png"] * 3], "geo_regions: expected one for each"),
+        (["--geo-regions", "{content}"], "geo_regions: expected some white for style 1"),
+        (["--geo-regions", "{geo}"], "geo_regions: expected a picture of the shape of the result"),
+        (["--frame", "geo"], "geo_style: expected one beside frame geo, got 2"),
+        (["--mirror", "auto"], "geo_style: expected one beside mirror auto, got 2"),
+        (["--choose", "2"], "geo_style: expected one beside choose, got 2"),
+        (["--preview", "3"], "preview: expected one --geo-style beside a number, got 2"),
+        (["--geo-mask", "{geo}"], "geo_style: expected one beside geo_mask, got 2"),
+    ],
+)
+def test_several_geometry_styles_that_cannot_be_mixed_are_one_line(
+    transfer: Transfer, pictures: list[str], capsys: Capture, argv: list[str], message: str
+) -> None:
+    Image.new("L", (112, 80)).save("black.png")
+    named = {"{content}": "black.png", "{geo}": pictures[3]}
+    argv = [named.get(word, word) for word in argv]
+    status, run = transfer(*pictures, "--geo-style", pictures[3], *argv)
+    error = capsys.readouterr().err
+    assert status == 2 and run is None
+    assert message in error and error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_three_pictures_in_one_run_folder_out(
         "source.png", "source.safetensors",
         "inputs/content.png", "inputs/geo_style.png", "inputs/tex_style.png",
         "originals/files.json", "originals/weights.safetensors",
-        "originals/content.png", "originals/geo_style.jpg", "originals/tex_style-1.png",
+        "originals/content.png", "originals/geo_style-1.jpg", "originals/tex_style-1.png",
     }  # fmt: skip
     assert pixels(run / "result.png").shape == pixels(run / "warped.png").shape == (70, 90, 3)
     assert (pixels(run / "result.png") != pixels(run / "warped.png")).any()

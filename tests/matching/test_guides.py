@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
@@ -177,9 +178,11 @@ def test_a_warp_kept_in_view_shows_little_beyond_the_content() -> None:
     points = torch.tensor([[-0.6, 0.0], [-0.4, 0.2]]).double()
     weights = torch.ones(2).double()
     found = FittedWarp(family, theta, points, points, weights, 1.0, GeometrySettings())
-    assert torch.equal(kept_in_view(found, 0.7).theta, theta)
+    assert torch.equal(kept_in_view(found, 0.7)[0].theta, theta)
     for share in (0.3, 0.02):
-        kept = kept_in_view(found, share).theta
+        seen, message = kept_in_view(found, share)
+        kept = seen.theta
+        assert re.fullmatch(r"\d+% of the result would lie beyond .*: zoomed in by \d+%", message)
         outside = (family.grid(kept[None], (96, 96)).abs() > 1).any(-1).double().mean()
         assert share / 3 - 0.01 < float(outside) <= share + 0.01
         assert kept[0] == pytest.approx(float(kept[4]), abs=1e-9) and -1e-9 < kept[0] < 0.5
@@ -200,8 +203,9 @@ def test_what_leaves_the_canvas_is_measured_and_bounded() -> None:
     assert lost_share(found) == pytest.approx(0.75, abs=1e-6)
     beyond = warp(0.0, 0.0, 1.0, 0.0, 0.0, 0.0)  # half a canvas to the side
     assert lost_share(beyond) == pytest.approx(0.5, abs=1e-6)
-    assert torch.equal(kept_whole(found, frame, 0.8).theta, found.theta)
-    kept = kept_whole(found, frame, 0.19)  # a zoom of 0.9 is a fifth of the way
+    assert torch.equal(kept_whole(found, frame, 0.8)[0].theta, found.theta)
+    kept, message = kept_whole(found, frame, 0.19)  # a zoom of 0.9 is a fifth of the way
+    assert message.startswith("75% of the content would leave the result: the warp is held to ")
     torch.testing.assert_close(kept.theta, 0.2 * found.theta, atol=0.02, rtol=0)
     assert lost_share(kept) <= 0.19
 

@@ -151,7 +151,7 @@ def settings_classes() -> dict[str, Any]:
         "distill": DistillSettings(),
         "fast-train": FastTrainSettings(),
         "texnet-train": TextureTrainSettings(),
-        "transfer": transfer_verb.Job(geo_style=some, tex_style=(some,)),
+        "transfer": transfer_verb.Job(geo_style=(some,), tex_style=(some,)),
     }
     for verb in ("texture", "reconstruct", "neural_style"):
         found[verb] = import_module(f"geostyle.cli.{verb}").Job()
