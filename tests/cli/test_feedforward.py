@@ -20,8 +20,7 @@ from PIL import Image
 
 from geostyle.cli import run as run_verb
 from geostyle.cli import verbs
-from geostyle.cli.fast_apply import repaint
-from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place
+from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place, repaint
 from geostyle.feedforward.files import FAST as FAST_KIND
 from geostyle.feedforward.files import load_network, save_network
 from geostyle.feedforward.texture_network import TextureNetwork, TextureNetworkSettings
