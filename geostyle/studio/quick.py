@@ -136,11 +136,12 @@ class Quick:
     ) -> FastNetwork | None:
         """Return the fast network of the one style, where no setting asks for more than it does."""
         plain = settings.painter == "matched" and settings.preserve_color == "off"
-        if len(styles or ()) != 1 or not plain or any(name in given for name in DIALS):
+        if not styles or len(styles) > 1 or not plain or any(name in given for name in DIALS):
             return None
-        assert styles is not None
-        path = fast_network_of(Path(styles[0]))
-        return path and self._networks.recall(path, lambda: load_network(path, FAST)[0])
+        network = fast_network_of(Path(styles[0]))
+        if network is None:
+            return None
+        return self._networks.recall(network, lambda: load_network(network, FAST)[0])
 
     def animation(self, message: Message) -> Answer:
         """The GIF of a painting as it grew."""
