@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -53,30 +53,31 @@ class Bank:
     size: Size
 
     @staticmethod
-    def of(sheets: Sequence[Sheet]) -> Bank:
-        """All cells of `sheets`, the first of which is not turned."""
-        columns, colors, at = (
-            torch.cat([rows_of(maps) for maps in parts])
-            for parts in zip(*(_maps_of(sheet) for sheet in sheets), strict=True)
-        )
-        height, width = sheets[0].columns.shape[-2:]
+    def of(sheets: Iterable[Sheet], count: int) -> Bank:
+        """All cells of `count` sheets of equally many cells, the first of which is not turned."""
+        # Sheets are copied one by one and become views of the rows: hypercolumns are large.
+        rows: list[Tensor] = []
+        views = []
+        for number, sheet in enumerate(sheets):
+            size = sheet.columns.shape[-2], sheet.columns.shape[-1]
+            cells = size[0] * size[1]
+            maps = _maps_of(sheet)
+            rows = rows or [part.new_empty(count * cells, part.shape[1]) for part in maps]
+            own = [part[number * cells : (number + 1) * cells] for part in rows]
+            for part, values in zip(own, maps, strict=True):
+                part.copy_(values[0].flatten(1).T)
+            views.append(Sheet(*(part.T.view(1, -1, *size) for part in own)))
+            del sheet, maps, values
+        columns, colors, at = rows
+        height, width = views[0].columns.shape[-2:]
         cell = ((at + 1) / 2 * at.new_tensor([width, height])).long()
         cell = torch.minimum(cell.clamp_min(0), cell.new_tensor([width - 1, height - 1]))
         places = cell[:, 1] * width + cell[:, 0]
-        # The sheets become views of the rows: hypercolumns are large.
-        sizes = [(sheet.columns.shape[-2], sheet.columns.shape[-1]) for sheet in sheets]
-        counts = [h * w for h, w in sizes]
-        views = [
-            Sheet(*(rows.T.view(1, -1, *size) for rows in parts))
-            for size, *parts in zip(
-                sizes, columns.split(counts), colors.split(counts), at.split(counts), strict=True
-            )
-        ]
         return Bank(views, columns, colors, at, places, (height, width))
 
     def halved(self) -> Bank:
         """The same texture in cells of twice the side."""
-        return Bank.of([sheet.halved() for sheet in self.sheets])
+        return Bank.of((sheet.halved() for sheet in self.sheets), len(self.sheets))
 
 
 def make_bank(
@@ -88,20 +89,19 @@ def make_bank(
     tiling: Tiling | None = None,
 ) -> Bank:
     """The cells of `style` (1, 3, H, W), turned by each of `turns` quarter turns, 0 first."""
-    sheets = []
     grid = base_grid((style.shape[-2], style.shape[-1]), device=style.device)
     grid = grid.permute(2, 0, 1)[None]
-    for turn in turns:
+
+    def sheet(turn: int) -> Sheet:
         turned = torch.rot90(style, turn, (2, 3))
         own = cell_size((turned.shape[-2], turned.shape[-1]))
-        sheets.append(
-            Sheet(
-                hypercolumns(turned, network, scales, tiling),
-                mean_of_cells(turned, own),
-                mean_of_cells(torch.rot90(grid, turn, (2, 3)), own),
-            )
+        return Sheet(
+            hypercolumns(turned, network, scales, tiling),
+            mean_of_cells(turned, own),
+            mean_of_cells(torch.rot90(grid, turn, (2, 3)), own),
         )
-    return Bank.of(sheets)
+
+    return Bank.of((sheet(turn) for turn in turns), len(turns))
 
 
 def rows_of(maps: Tensor) -> Tensor:

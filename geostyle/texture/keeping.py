@@ -8,6 +8,12 @@ from torch import Tensor
 
 from geostyle.coords import Size
 
+# Cells of flat areas are compared by the mean of the cells this far around them: one by one, they
+# could have equal features only by a pattern that repeats in every cell.
+FLAT_RADIUS = 3
+# Cosine distance from its surroundings below which a cell is flat, and above which it is not.
+FLAT, NOT_FLAT = 0.04, 0.12
+
 
 def self_similarity_error(found: Tensor, goal: Tensor, weights: Tensor | None = None) -> Tensor:
     """Difference of two normalized self-distance matrices, a scalar in [0, 2].
@@ -28,6 +34,25 @@ def _distances(features: Tensor) -> Tensor:
     unit = F.normalize(features, dim=1)
     distances = (1 - unit @ unit.T).clamp_min(0)
     return distances / distances.sum(1, keepdim=True).clamp_min(1e-6)
+
+
+def sums_around(maps: Tensor) -> Tensor:
+    """Sums of `maps` (B, C, H, W) over squares of FLAT_RADIUS on each side, zeros beyond them.
+
+    Returns: (B, C, H + 2·FLAT_RADIUS, W + 2·FLAT_RADIUS), centers beyond the edges included.
+    """
+    radius = FLAT_RADIUS
+    return F.avg_pool2d(F.pad(maps, (radius,) * 4), 2 * radius + 1, 1, radius, divisor_override=1)
+
+
+def sharpness(columns: Tensor, means: Tensor) -> Tensor:
+    """How much features differ from the mean of those around them, 0 in flat areas, to 1.
+
+    Args: columns, means: (1, C, H, W).
+    Returns: (1, 1, H, W).
+    """
+    distance = 1 - F.cosine_similarity(columns, means, dim=1)[:, None]
+    return ((distance - FLAT) / (NOT_FLAT - FLAT)).clamp(0, 1)
 
 
 def structure(content: Tensor, size: Size) -> Tensor:

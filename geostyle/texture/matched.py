@@ -9,8 +9,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.features.extractor import FeatureExtractor
+from geostyle.texture.cells import rows_of
 from geostyle.texture.hypercolumns import cell_size, mean_of_cells, to_cells
-from geostyle.texture.keeping import random_positions, self_similarity_error
+from geostyle.texture.keeping import (
+    FLAT_RADIUS,
+    random_positions,
+    self_similarity_error,
+    sharpness,
+    sums_around,
+)
 from geostyle.texture.objective import READ_WHOLE_PX, LossSettings, TextureObjective
 from geostyle.texture.score import CONTENT_LAYER
 from geostyle.texture.splitting import Exemplars, LayerPools
@@ -123,9 +130,13 @@ class MatchedObjective(nn.Module):
         self.shape_target: Tensor | None = None
         if weights.shape:
             found = maps_of(content, network, SHAPE_LAYERS, reading)
-            everywhere = torch.arange(self.shape_cells[0] * self.shape_cells[1])
-            whole = Window(0, size[0], 0, size[1], size)
-            self.shape_target = self._columns_at(found, whole, everywhere)
+            columns = self._columns(found, self.shape_cells)
+            own = slice(FLAT_RADIUS, -FLAT_RADIUS)
+            around = sums_around(columns)[..., own, own]
+            counts = sums_around(torch.ones_like(columns[:, :1]))[..., own, own]
+            self.sharp = sharpness(columns, around / counts)
+            self.around = (1 - self.sharp) / counts  # weight of the sum around a cell
+            self.shape_target = rows_of(self.sharp * columns + self.around * around)
             holding = F.interpolate(
                 targets.holding * targets.inside, self.shape_cells, mode="bilinear"
             )
@@ -242,14 +253,24 @@ class MatchedObjective(nn.Module):
         return total, style, content
 
     def _columns_at(self, found: dict[str, Tensor], window: Window, at: Tensor) -> Tensor:
-        """(N, C) features of `found` at positions of the coarse grid, zero beyond the window."""
+        """(N, C) features of `found` at positions of the coarse grid, zero beyond the window.
+
+        In flat areas, the part of the mean around a position that the window gives.
+        """
         step = SHAPE_CELL_PX
         size = (window.bottom - window.top) // step, (window.right - window.left) // step
+        columns = self._columns(found, size)
+        own = _rows_at(columns, at, self.shape_cells, window, step)
+        around = _rows_at(sums_around(columns), at, self.shape_cells, window, step, FLAT_RADIUS)
+        return rows_of(self.sharp)[at] * own + rows_of(self.around)[at] * around
+
+    def _columns(self, found: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
+        """(1, C, H, W) features of `found` on the coarse grid, `size` (H, W)."""
         maps = [
-            to_cells(maps.float() * self.scales[layer], self.network.stride(layer), size, step)
-            for layer, maps in found.items()
+            to_cells(maps.float() * self.scales[k], self.network.stride(k), size, SHAPE_CELL_PX)
+            for k, maps in found.items()
         ]
-        return _rows_at(torch.cat(maps, 1), at, self.shape_cells, window, step)
+        return torch.cat(maps, 1)
 
     def _size_of(self, layer: str) -> tuple[int, int]:
         height, width = self.cells[0] * 4, self.cells[1] * 4
@@ -278,14 +299,16 @@ def _on_map(weights: Tensor, maps: Tensor) -> Tensor:
 
 
 def _rows_at(
-    maps: Tensor, at: Tensor, size: tuple[int, int], window: Window, stride: int
+    maps: Tensor, at: Tensor, size: tuple[int, int], window: Window, stride: int, margin: int = 0
 ) -> Tensor:
     """(N, C) columns of a window's `maps` (1, C, h, w) at positions of the whole map.
 
     Args:
         at: (N,), numbers of positions of a map of `size` (H, W); zeros where outside the window.
+        margin: positions that `maps` has beyond every side of the window.
     """
-    row, column = at // size[1] - window.top // stride, at % size[1] - window.left // stride
+    row = at // size[1] - window.top // stride + margin
+    column = at % size[1] - window.left // stride + margin
     height, width = maps.shape[-2:]
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     flat = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)

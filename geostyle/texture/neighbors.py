@@ -118,14 +118,16 @@ class Matcher:
 
     def _nearest(self, queries: Queries, number: int, bank: Bank) -> tuple[Tensor, Tensor]:
         """Indices and similarities (N,) of the cells of one bank."""
-        plain, plain_keys, found, keys = self._prepared(queries, number, bank)
-        if len(found) * len(keys) > self.most and min(*queries.size, *bank.size) >= 2:
+        pairs = queries.size[0] * queries.size[1] * len(bank.columns)
+        candidates: Tensor | None = None
+        if pairs > self.most and min(*queries.size, *bank.size) >= 2:
             coarse, _ = self._nearest(queries.halved(), number, bank.halved())
             candidates = _nearby(coarse, queries.size, bank)
-            index = _best_of(found, keys, candidates)
+        plain, plain_keys, found, keys = self._prepared(queries, number, bank)
+        if candidates is None:
+            index = self._priced(found, keys, bank, queries.masks[number].flatten())
         else:
-            weight = queries.masks[number].flatten()
-            index = self._priced(found, keys, bank, weight)
+            index = _best_of(found, keys, candidates)
         return index, (plain * plain_keys[index]).sum(1)
 
     def _prepared(

@@ -19,16 +19,23 @@ from geostyle.texture import (
     TextureResult,
     TextureSettings,
 )
-from geostyle.texture.cells import make_bank
+from geostyle.texture.cells import make_bank, rows_of
 from geostyle.texture.hypercolumns import cell_size, hypercolumns, layer_scales, mean_of_cells
-from geostyle.texture.keeping import self_similarity_error, structure
+from geostyle.texture.keeping import (
+    FLAT_RADIUS,
+    self_similarity_error,
+    sharpness,
+    structure,
+    sums_around,
+)
 from geostyle.texture.laplacian import PyramidSettings, picture_of, pyramid_of
+from geostyle.texture.matched import SHAPE_LAYERS
 from geostyle.texture.matched_level import MatchedLevel, Scene
 from geostyle.texture.matched_settings import MatchedSettings
 from geostyle.texture.neighbors import Matcher, Queries, largest
 from geostyle.texture.optimizer import optimize
 from geostyle.texture.pyramid import Finished
-from geostyle.texture.tiles import Tiling
+from geostyle.texture.tiles import Tiling, Window
 
 QUICK = MatchedSettings(split=2, turns=1)
 STEPS = TextureSettings(iterations=(3, 3))
@@ -151,6 +158,44 @@ def test_self_similarity_ignores_gain() -> None:
     features = torch.rand(20, 5)
     assert float(self_similarity_error(3 * features, features)) < 1e-5
     assert float(self_similarity_error(torch.rand(20, 5), features)) > 0.01
+
+
+def test_flat_areas_are_compared_by_means() -> None:
+    columns = torch.rand(1, 6, 20, 20, generator=torch.Generator().manual_seed(0)) - 0.5
+    columns[..., :10] = columns[..., :1, :1]
+    own = slice(FLAT_RADIUS, -FLAT_RADIUS)
+    sums = sums_around(columns)
+    assert sums.shape == (1, 6, 20 + 2 * FLAT_RADIUS, 20 + 2 * FLAT_RADIUS)
+    torch.testing.assert_close(sums[0, :, 10 + 3, 10 + 3], columns[0, :, 7:14, 7:14].sum((1, 2)))
+    counts = sums_around(torch.ones_like(columns[:, :1]))[..., own, own]
+    assert (float(counts[0, 0, 0, 0]), float(counts[0, 0, 10, 10])) == (16, 49)
+    sharp = sharpness(columns, sums[..., own, own] / counts)
+    assert float(sharp[..., :7].max()) < 1e-3 and float(sharp[..., 13:].mean()) > 0.95
+
+
+def test_paint_may_vary_where_the_content_is_flat(lite: FeatureExtractor) -> None:
+    # Dabs of paint have nearly the same means everywhere; cell by cell they differ.
+    content = torch.full((1, 3, 192, 192), 0.5)
+    content[..., 96:] = picture(1, 192, 96)
+    dabbed = content.clone()
+    dabbed[..., :96] += 0.4 * (picture(4, 192, 96) - 0.5)
+    scene = Scene(content, [picture(2)], [1.0])
+    level = MatchedLevel(scene, lite, (192, 192), QUICK, STEPS)
+    level.match(content)
+    objective = level.objective()
+    assert objective.shape_target is not None
+    with torch.no_grad():
+        found = lite(dabbed, SHAPE_LAYERS)
+        at_flat = (objective.sharp.flatten() < 0.1).nonzero()[:, 0]
+        whole = Window(0, 192, 0, 192, (192, 192))
+        compared = objective._columns_at(found, whole, at_flat)
+        single = rows_of(objective._columns(found, objective.shape_cells))[at_flat]
+    assert len(at_flat) > 20
+
+    def spread(rows: Tensor) -> Tensor:
+        return (1 - torch.cosine_similarity(rows, rows.mean(0, keepdim=True))).mean()
+
+    assert float(spread(compared)) < 0.7 * float(spread(single))
 
 
 def test_structure_finds_what_stands_out() -> None:
