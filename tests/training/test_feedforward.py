@@ -195,7 +195,9 @@ def test_training_begins_with_the_weights_of_a_network(
     begun.save_network(tmp_path / "begun.safetensors")
     about = load_network(tmp_path / "begun.safetensors", FAST)[1]
     assert about["training"]["start"] == {"name": "first.safetensors", "hash": begun.start_hash}
-    with pytest.raises(InputError, match=r"start: expected .* widths \[4, 6, 8\], got \[16, 32, 64\]"):
+    with pytest.raises(
+        InputError, match=r"start: expected .* widths \[4, 6, 8\], got \[16, 32, 64\]"
+    ):
         fast(common, start=Path("night"))  # a bundled one
     with pytest.raises(InputError, match="start: expected a .safetensors file, or one of .*night"):
         fast(common, start=Path("nigth"))
