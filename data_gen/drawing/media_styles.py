@@ -85,7 +85,8 @@ def riverside(size: tuple[int, int], x: Array, y: Array, rng: np.random.Generato
         (1.165, 0.436, 0.06, "fdf2e4"),
     ):
         mirrored = np.exp(-(((x - u) / (0.2 * tall)) ** 2)) * soft(v - y)
-        mirrored *= np.exp(-(((y - v) / (0.8 * tall)) ** 2)) * smoothstep(0.2, 0.7, ripple)
+        mirrored = mirrored * np.exp(-(((y - v) / (0.8 * tall)) ** 2))
+        mirrored = mirrored * smoothstep(0.2, 0.7, ripple)
         picture = mix(picture, color(sail), 0.85 * mirrored)
         main = [(u + 0.01, v - tall), (u + 0.02, v - 0.03), (u + 0.40 * tall, v - 0.03)]
         jib = [(u - 0.005, v - 0.9 * tall), (u - 0.005, v - 0.03), (u - 0.27 * tall, v - 0.03)]
@@ -424,8 +425,8 @@ def charcoal(size_px: int = 512) -> Array:
     def branch(u: float, v: float, theta: float, long: float, weight: float, depth: int) -> None:
         bend = np.cumsum(rng.normal(0, 0.06, 12)) + theta
         step = long / 12
-        steps = step * np.stack([np.cos(bend), np.sin(bend)], -1)
-        path = np.array([u, v]) + np.cumsum(steps, 0)
+        turns = np.stack([np.cos(bend), np.sin(bend)], -1)
+        path = np.array([u, v]) + step * np.cumsum(turns, 0)
         for part in range(4):  # thinner toward the tip
             lines.append(path[3 * part : 3 * part + 4] * height)
             weights.append(weight * (1.15 - 0.22 * part))
@@ -445,8 +446,8 @@ def charcoal(size_px: int = 512) -> Array:
         reach = 0.10 * below * rng.uniform(0.4, 1.2)
         blade = np.linspace(0, 1, 12)[:, None]
         lean = rng.normal(0, 0.35)
-        lean *= reach
-        grass = np.array([u, v]) + blade * [lean, -reach] + blade**2 * [0.3 * lean, 0]
+        bow = blade**2 * [0.3 * lean * reach, 0]
+        grass = np.array([u, v]) + blade * [lean * reach, -reach] + bow
         lines.append(grass * height)
         weights.append(0.5 + 1.6 * below)
     fine = np.zeros(size, np.float32)
