@@ -7,6 +7,8 @@ coordinates put 0 at the center of the first pixel. Points are (..., 2) as (x, y
 
 from __future__ import annotations
 
+import operator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -23,7 +25,7 @@ def check_size(size: Size, name: str = "size") -> Size:
     Raises: InputError for anything else.
     """
     try:
-        height, width = (int(side) for side in size)
+        height, width = (operator.index(side) for side in size)
     except (TypeError, ValueError):
         raise InputError(f"{name}: expected (height, width), got {size!r}") from None
     if height < 1 or width < 1:

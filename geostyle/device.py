@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import functools
 import math
+import numbers
 import os
 import random
 import threading
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from geostyle.errors import InputError
+from geostyle.errors import InputError, brief
 
 if TYPE_CHECKING:
     import torch
@@ -36,11 +37,20 @@ def seed_everything(seed: int) -> None:
     import numpy
     import torch
 
-    if not 0 <= seed < 2**32:
-        raise InputError(f"seed: expected 0 to {2**32 - 1}, got {seed}")
+    check_seed(seed)
     random.seed(seed)
     numpy.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def check_seed(seed: Any) -> int:
+    """Return `seed` if it is a whole number from 0 to 2**32 - 1.
+
+    Raises: InputError otherwise.
+    """
+    if not isinstance(seed, numbers.Integral) or not 0 <= int(seed) < 2**32:
+        raise InputError(f"seed: expected 0 to {2**32 - 1}, got {brief(seed)}")
+    return int(seed)
 
 
 def own_world(function: Callable[P, R]) -> Callable[P, R]:

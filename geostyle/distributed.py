@@ -16,6 +16,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from geostyle.device import resolve_device
+from geostyle.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,20 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
     """Join the processes that torchrun started, if it did, and leave them at the end.
 
     device: where they compute; on CUDA each takes a GPU of its own.
+
+    Raises: InputError where the variables of several processes are not all set.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    numbers = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "MASTER_PORT")}
+    if numbers["WORLD_SIZE"] in ("", "1"):
         yield ALONE
         return
+    wrong = [f"{name}={value!r}" for name, value in numbers.items() if not value.isdecimal()]
+    if wrong or not os.environ.get("MASTER_ADDR"):
+        raise InputError(
+            "processes: expected RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT as torchrun sets "
+            f"them, got {', '.join(wrong) or 'no MASTER_ADDR'}; unset WORLD_SIZE for one process"
+        )
+    world = int(numbers["WORLD_SIZE"])
     cuda = resolve_device(device).type == "cuda"
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))

@@ -43,11 +43,30 @@ def expecting(what: str) -> Iterator[None]:
     """Raise any error of the block, such as that of a damaged file, as an InputError.
 
     Args: what, the argument's name and what was expected; the error's text follows as what came.
+        Where memory ran out, the error is left as it is.
     """
     try:
         yield
     except Exception as error:
+        if out_of_memory(error):
+            raise
         raise InputError(f"{what}, got: {one_line(error)}") from error
+
+
+def check_functions(**given: Any) -> None:
+    """Check that callbacks can be called, before any is needed.
+
+    Raises: InputError naming one that cannot.
+    """
+    for name, value in given.items():
+        if value is not None and not callable(value):
+            raise InputError(f"{name}: expected a function, got {brief(value)}")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Return whether Python, or torch (which is not imported here), ran out of memory."""
+    named = type(error).__name__ in ("MemoryError", "OutOfMemoryError")
+    return named or "can't allocate memory" in str(error)
 
 
 def is_number(value: Any) -> bool:

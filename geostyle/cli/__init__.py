@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from geostyle.errors import GeostyleError
+from geostyle.errors import GeostyleError, InputError, out_of_memory
 
 EXIT_DIFFERENT = 1
 EXIT_ERROR = 2
@@ -68,7 +68,7 @@ def _guarded(prog: str, main: Callable[[list[str]], int], argv: Sequence[str], h
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return EXIT_ERROR
     except (MemoryError, RuntimeError) as error:
-        if not _out_of_memory(error):
+        if not out_of_memory(error):
             raise
         print(f"{prog}: error: not enough memory; try a smaller --size", file=sys.stderr)
         return EXIT_ERROR
@@ -80,15 +80,16 @@ def _guarded(prog: str, main: Callable[[list[str]], int], argv: Sequence[str], h
         return EXIT_INTERRUPTED
 
 
-def _out_of_memory(error: BaseException) -> bool:
-    """Return whether Python, or torch (which is not imported here), ran out of memory."""
-    named = type(error).__name__ in ("MemoryError", "OutOfMemoryError")
-    return named or "can't allocate memory" in str(error)
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Dispatch ``geostyle <verb> ...``; without a verb, list them."""
     argv = sys.argv[1:] if argv is None else list(argv)
+    if argv and argv[0] in verbs():
+        return run(argv[0], argv[1:])
+    return guarded("geostyle", _without_verb, argv)
+
+
+def _without_verb(argv: list[str]) -> int:
+    """Print the verbs or the version, or refuse an unknown verb."""
     known = verbs()
     if not argv or argv[0] in ("-h", "--help", "help"):
         width = max(map(len, known))
@@ -102,9 +103,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(__version__)
         return 0
-    if argv[0] not in known:
-        near = difflib.get_close_matches(argv[0], known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"
-        print(f"geostyle: error: unknown verb {argv[0]!r}{hint}", file=sys.stderr)
-        return EXIT_ERROR
-    return run(argv[0], argv[1:])
+    near = difflib.get_close_matches(argv[0], known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; expected one of {', '.join(known)}"
+    raise InputError(f"unknown verb {argv[0]!r}{hint}")

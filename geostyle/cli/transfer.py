@@ -225,7 +225,7 @@ class Transfer:
         with contextlib.ExitStack() as self.painting:
             result = self.pipe(
                 self.content,
-                geo_style=self.geo_style,
+                geo_style=None if self.choices else self.geo_style,
                 tex_style=self.tex_styles,
                 tex_weights=job.tex_weights,
                 tex_mask=self.tex_masks,
@@ -235,7 +235,7 @@ class Transfer:
                 on_geometry=self.on_geometry,
                 on_level=lambda finished: unfinished.save_levels(self.folder, finished),
                 resume=self.resume,
-                **self.guide,
+                **({} if self.choices else self.guide),
             )
         return self.finish(result)
 

@@ -142,11 +142,27 @@ class Parser(argparse.ArgumentParser):
         if Parser.only_build:
             raise Built(self)
         known, words = self._option_string_actions, sys.argv[1:] if args is None else args
-        parsed, extra = self.parse_known_args([_current_flag(w, known) for w in words], namespace)
+        words = [_current_flag(word, known) for word in words]
+        parsed, extra = self.parse_known_args(words, namespace)
         if extra:
             word = extra[0].split("=")[0]
+            before = known.get(words[max(0, words.index(extra[0]) - 1)])
+            if isinstance(before, argparse.BooleanOptionalAction):
+                on, off = before.option_strings[:2]
+                self.error(f"unknown argument {word!r}; {on} takes no value, {off} turns it off")
             self.error(f"unknown argument {word!r}{suggestion(word, known)}")
+        self._tell_twice(words)
         return parsed
+
+    def _tell_twice(self, words: Sequence[str]) -> None:
+        """Say in one line which flags are given several times, where only the last counts."""
+        found: dict[int, list[str]] = {}
+        for word in words:
+            action = self._option_string_actions.get(word.partition("=")[0])
+            if action is not None and type(action).__name__ != "_ExtendAction":
+                found.setdefault(id(action), []).append(word)
+        if twice := [flags[-1].partition("=")[0] for flags in found.values() if len(flags) > 1]:
+            _log.warning("%s: given several times; the last counts", ", ".join(twice))
 
     def error(self, message: str) -> NoReturn:
         """Print one line to stderr and exit with code 2."""

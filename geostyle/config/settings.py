@@ -143,6 +143,8 @@ def resolve(
         path = key if key in known else ".".join(map(current_name, key.split(".")))
         if path not in known:
             raise InputError(f"unknown setting {brief(key)}{suggestion(key, known)}")
+        if path in given:
+            raise InputError(f"{path}: expected it once, got it twice, also as {key}")
         if not _is_settings(known[path]):
             given[path] = found_beside(originals, path.rpartition(".")[2], value)
         elif value not in (None, {}):  # an empty section reads as None
@@ -167,7 +169,10 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in values.items():
         name = f"{prefix}{key}"
         nested = isinstance(value, Mapping) and value
-        flat |= flatten(value, f"{name}.") if nested else {name: value}
+        part = flatten(value, f"{name}.") if nested else {name: value}
+        if twice := flat.keys() & part.keys():
+            raise InputError(f"{min(twice)}: expected it once, got it twice")
+        flat |= part
     return flat
 
 

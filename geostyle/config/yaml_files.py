@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
@@ -31,6 +32,17 @@ class _Loader(yaml.SafeLoader):
         if len(mapping) != len(node.value):
             raise yaml.YAMLError("a key is given twice")
         return mapping
+
+
+# Integers as YAML 1.2 has them: to 1.1, which PyYAML reads, 0100 is 64 and 10:30 is 630.
+_INT = "tag:yaml.org,2002:int"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != _INT]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    _INT, re.compile(r"[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+)$"), list("-+0123456789")
+)
 
 
 def read_yaml(path: Path) -> Mapping[str, Any]:

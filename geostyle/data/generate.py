@@ -36,7 +36,7 @@ from geostyle.features.extractor import load_features
 from geostyle.feedforward.fast_network import noise_place
 from geostyle.feedforward.files import FAST, load_network
 from geostyle.io.files import make_folder, write_json, write_text
-from geostyle.io.images import load_picture, save_picture
+from geostyle.io.images import check_shape_kept, load_picture, save_picture
 from geostyle.io.runs import RunFolder
 from geostyle.texture import (
     MatchedPainting,
@@ -261,15 +261,16 @@ class Generator:
     def _read(
         self, pool: Pool, split: str, index: int
     ) -> tuple[Tensor, str, list[tuple[str, str]]]:
-        """Return a readable picture (1, 3, H, W), its name, and those skipped before it."""
+        """Return a picture (1, 3, H, W) that can be used, its name, and those skipped before it."""
         skipped: list[tuple[str, str]] = []
         for name in pool.order(self.settings.seed, split, index):
             try:
                 picture = load_picture(pool.paths[name], name=pool.name, min_side_px=MIN_SIDE_PX)
+                check_shape_kept(picture.size, self.settings.size_px)
                 return picture.tensor, name, skipped
             except InputError as error:
                 skipped.append((name, str(error)))
-        raise GeostyleError(f"none of {ATTEMPTS} pictures tried can be read; {skipped[-1][1]}")
+        raise GeostyleError(f"none of {ATTEMPTS} pictures tried can be used; {skipped[-1][1]}")
 
 
 def warp(pair: Pair, content: Tensor) -> Tensor:

@@ -30,7 +30,13 @@ from geostyle.features.extractor import (
     FeatureExtractor,
     load_features,
 )
-from geostyle.io.images import fit_size, is_validation, list_pictures, load_picture
+from geostyle.io.images import (
+    check_shape_kept,
+    fit_size,
+    is_validation,
+    list_pictures,
+    load_picture,
+)
 from geostyle.matching import GeometrySettings
 from geostyle.texture import Score, TextureSettings, score, transfer_texture
 from geostyle.texture.objective import TextureObjective
@@ -105,6 +111,7 @@ def paint_pair(
 ) -> PaintedPair:
     """Paint one pair under every network of `painters` and score the results under `scorer`."""
     content = load_picture(content_path, name="images")
+    check_shape_kept(content.size, size_px)
     canvas = resize(content.tensor, fit_size(content.size, size_px)).clamp(0, 1)
     texture = load_picture(style_path, name="styles").tensor
     scaled = resize(texture, style_size(texture, size_of(canvas), 1.0)).clamp(0, 1)

@@ -17,7 +17,7 @@ from geostyle.evaluation import metrics
 from geostyle.evaluation.keypoints import KeypointPair
 from geostyle.evaluation.metrics import Array
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.io.images import fit_size, load_picture
+from geostyle.io.images import check_shape_kept, fit_size, load_picture
 from geostyle.matching import GeometrySettings
 from geostyle.pipeline import GeometryResult
 from geostyle.pipeline.guidance import source_guide
@@ -97,6 +97,7 @@ def measure(
             load_picture(path, name="root").tensor.to(network.mean.device)
             for path in (pair.source, pair.target)
         )
+        check_shape_kept(size_of(content), size_px)
         canvas = resize(content, fit_size(size_of(content), size_px)).clamp(0, 1)
         guide = source_guide(content, style, GeometryResult(canvas), network, geometry, seed=seed)
         points = pixel_to_normalized(torch.from_numpy(pair.source_points), size_of(content))

@@ -20,10 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geostyle.device import own_draws, own_world
-from geostyle.errors import InputError, expecting, one_line
+from geostyle.coords import check_image
+from geostyle.device import own_draws, own_world, resolve_device
+from geostyle.errors import InputError, brief, expecting, one_line
 from geostyle.io.checkpoint import load_checkpoint, tensor_hash
-from geostyle.io.files import ASSETS
+from geostyle.io.files import ASSETS, path_of
 
 CONVS_PER_BLOCK = {
     "vgg16": (2, 2, 3, 3, 3),
@@ -83,10 +84,7 @@ class FeatureExtractor(nn.Module):
         taps: bool = False,
     ) -> None:
         super().__init__()
-        choices = {"features": CONVS_PER_BLOCK, "pooling": POOLINGS, "padding": PADDINGS}
-        for given, (argument, known) in zip((name, pooling, padding), choices.items(), strict=True):
-            if given not in known:
-                raise InputError(f"{argument}: expected one of {list(known)}, got {given!r}")
+        check_choices(name, pooling, padding)
         self.name, self.pooling, self.padding = name, pooling, padding
         self.convs = nn.ModuleDict()
         self.taps = nn.ModuleDict()
@@ -159,6 +157,8 @@ class FeatureExtractor(nn.Module):
         Returns: ``{layer: (B, C, H // stride, W // stride)}`` in the network's precision.
         Raises: InputError for an unknown layer, or a picture too small for it.
         """
+        check_image(image)
+        layers = [layers] if isinstance(layers, str) else layers
         deepest = max(self.stride(layer) for layer in layers)
         if min(image.shape[-2:]) < deepest:
             raise InputError(
@@ -214,6 +214,17 @@ class FeatureExtractor(nn.Module):
         return F.relu(x, inplace=not (torch.is_grad_enabled() and conv.weight.requires_grad))
 
 
+def check_choices(name: str, pooling: str, padding: str) -> None:
+    """Check the name of a network, its pooling and its padding.
+
+    Raises: InputError naming the unknown one, and the known.
+    """
+    choices = {"features": CONVS_PER_BLOCK, "pooling": POOLINGS, "padding": PADDINGS}
+    for given, (argument, known) in zip((name, pooling, padding), choices.items(), strict=True):
+        if given not in known:
+            raise InputError(f"{argument}: expected one of {list(known)}, got {brief(given)}")
+
+
 def conv_widths(name: str, channels: Sequence[int]) -> dict[str, int]:
     """Return the width of every convolution of network `name`.
 
@@ -257,8 +268,12 @@ def load_features(
 
     Raises: InputError where the weights are missing, damaged or of another network.
     """
+    check_choices(name, pooling, padding)
+    where = resolve_device(device) if isinstance(device, str) else device
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise InputError(f"dtype: expected a floating torch.dtype, got {brief(dtype)}")
     if name == "lite":
-        path = Path(weights or BUNDLED_LITE)
+        path = BUNDLED_LITE if weights is None else path_of(weights, "weights")
         try:
             tensors, config = load_checkpoint(path, kind="features", name="weights")
         except InputError as error:
@@ -271,7 +286,8 @@ def load_features(
     else:
         with own_draws():
             network = FeatureExtractor(name, pooling=pooling, padding=padding)
-        state = _torchvision_state(name) if weights is None else _read_vgg_state(Path(weights))
+        own = None if weights is None else path_of(weights, "weights")
+        state = _torchvision_state(name) if own is None else _read_vgg_state(own)
         _load_vgg_state(network, state, str(weights or "torchvision"))
         if _takes_bgr(network):
             _log.warning("weights: %s is Caffe's, for BGR from 0 to 255; converted to RGB", weights)
@@ -282,7 +298,7 @@ def load_features(
                 "weights: %s is not known as %s, though its shapes fit; it must take RGB as "
                 "torchvision's does: files from Caffe, in BGR, give wrong features", weights, name,
             )  # fmt: skip
-    network.requires_grad_(False).eval().compute_in(dtype).to(device=device)
+    network.requires_grad_(False).eval().compute_in(dtype).to(device=where)
     if channels_last:
         network.convs.to(memory_format=torch.channels_last)
     return network
@@ -311,7 +327,7 @@ def _takes_bgr(network: FeatureExtractor) -> bool:
     def deviations(layer: str) -> list[float]:
         conv = cast(nn.Conv2d, network.convs[layer])
         assert conv.bias is not None
-        return [float(conv.weight.std()), float(conv.bias.std())]
+        return [float(conv.weight.detach().std()), float(conv.bias.detach().std())]
 
     found = [deviations("conv1_1")[0], *(v for k in ORIGINAL_VGG19 for v in deviations(k))]
     wanted = [RAW_DEVIATION, *(v for pair in ORIGINAL_VGG19.values() for v in pair)]

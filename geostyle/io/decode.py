@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageFile
 from torch import Tensor
 
 from geostyle.errors import InputError
@@ -39,15 +39,17 @@ for _name in ("PIL", "tifffile"):  # they raise for damage as well; logging it s
 def readable(expected: str, max_pixels: float) -> Iterator[list[str]]:
     """Turn everything that can go wrong while Pillow reads into one InputError.
 
-    Pillow is held to our pixel limit, and its other warnings are kept off the screen.
+    Pillow is held to our pixel limit and to whole files, whatever the caller has set; its other
+    warnings are kept off the screen.
 
     Args: expected, the start of the message: the argument, what was expected and what came.
     Yields: the formats that this build of Pillow reads.
     """
     Image.init()
     with _pillow_lock, warnings.catch_warnings():
-        before = Image.MAX_IMAGE_PIXELS
+        before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
         Image.MAX_IMAGE_PIXELS = int(min(max_pixels, 2**62))
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
@@ -57,7 +59,7 @@ def readable(expected: str, max_pixels: float) -> Iterator[list[str]]:
         except Exception as error:  # a decoder of damaged data can raise anything
             raise InputError(f"{expected} ({_reason(error, max_pixels)})") from error
         finally:
-            Image.MAX_IMAGE_PIXELS = before
+            Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
 
 
 def over_limit(max_pixels: float) -> str:
@@ -120,6 +122,33 @@ def _in_tensors(array: np.ndarray, name: str) -> tuple[Tensor, Tensor | None]:
     if alpha is not None and bool((alpha == 1).all()):
         alpha = None
     return over_white(color, alpha), alpha
+
+
+def from_array(array: np.ndarray, name: str) -> tuple[Tensor, Tensor | None]:
+    """Turn an array in memory, (H, W) or (H, W, 1|3|4), into colors over white, and its alpha."""
+    fits = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if not fits or 0 in array.shape:
+        raise InputError(f"{name}: expected an array (H, W) or (H, W, 3), got shape {array.shape}")
+    if np.ma.is_masked(array):
+        raise InputError(f"{name}: expected a value for every pixel, got a masked array")
+    color, alpha = split(np.asarray(array), name)
+    return over_white(color, alpha), alpha
+
+
+def from_tensor(image: Tensor, name: str) -> Tensor:
+    """Turn a tensor of any size accepted into (1, 3, H, W) float32."""
+    if image.is_meta or image.layout != torch.strided:
+        kind = "on the meta device" if image.is_meta else f"of layout {image.layout}"
+        raise InputError(f"{name}: expected a dense tensor with values, got one {kind}")
+    batch = image[(None,) * max(0, 4 - image.ndim)]
+    kept = image.ndim in (2, 3, 4) and batch.shape[0] == 1 and batch.shape[1] in (1, 3)
+    if not kept or 0 in image.shape:
+        expected = "a tensor (3, H, W) or (1, 3, H, W), got"
+        raise InputError(f"{name}: expected {expected} {tuple(image.shape)}")
+    top = {torch.uint8: 255, torch.uint16: 65535, torch.bool: 1}.get(image.dtype)
+    if top is None and not image.is_floating_point():
+        raise InputError(f"{name}: expected uint8, uint16, bool or floats, got {image.dtype}")
+    return batch.detach().to(torch.float32).expand(-1, 3, -1, -1) / (top or 1)
 
 
 def split(array: np.ndarray, name: str) -> tuple[Tensor, Tensor | None]:

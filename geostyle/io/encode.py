@@ -28,6 +28,10 @@ def levels(picture: Tensor, alpha: Tensor | None, top: int) -> np.ndarray:
     """
     if alpha is None:
         return _whole(picture, 3, top)
+    if not isinstance(alpha, Tensor) or alpha.shape != (1, 1, *picture.shape[-2:]):
+        got = tuple(getattr(alpha, "shape", ())) or type(alpha).__name__
+        size = "x".join(map(str, picture.shape[-2:]))
+        raise InputError(f"alpha: expected a tensor (1, 1, H, W) for {size} pixels, got {got}")
     clear = alpha.to(picture).clamp(0, 1)
     colors = (1 - (1 - picture) / clear.clamp_min(1e-6)).clamp(0, 1)
     colors = torch.where(clear == 0, picture, colors)

@@ -62,6 +62,16 @@ def atomic_path(final: str | Path, *, name: str = "output") -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def path_of(path: Any, name: str = "output") -> Path:
+    """Return the path that text or an `os.PathLike` names.
+
+    Raises: InputError for anything else.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise InputError(f"{name}: expected a path, got {type(path).__name__}")
+    return Path(os.fsdecode(path))
+
+
 def write_bytes(path: str | Path, data: bytes, *, name: str = "output") -> None:
     """Write a file whole or not at all."""
     with atomic_path(path, name=name) as temporary:
@@ -103,6 +113,16 @@ def read_json(path: Path, *, name: str = "run") -> dict[str, Any]:
     return found
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a mapping of a JSON file, as `json.loads(object_pairs_hook=...)` wants it.
+
+    Raises: InputError for a key that is given twice, of which JSON would keep the last.
+    """
+    if len(keys := {key for key, _ in pairs}) < len(pairs):
+        raise InputError(f"file: expected every key once, got one of {sorted(keys)} twice")
+    return dict(pairs)
+
+
 def read_metrics(path: str | Path) -> list[dict[str, Any]]:
     """Read a metrics.jsonl, leaving out a last line that a kill cut short.
 
@@ -136,12 +156,18 @@ def check_folder(path: str | Path) -> None:
 
     Raises: InputError where it could not.
     """
-    folder = Path(path).absolute()
-    nearest = next(p for p in (folder, *folder.parents) if p.exists())
-    if not nearest.is_dir():
-        raise unwritable(Path(path), NotADirectoryError(20, os.strerror(errno.ENOTDIR)))
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise unwritable(Path(path), PermissionError(13, os.strerror(errno.EACCES)))
+    try:
+        folder = Path(path).absolute()  # fails where the working folder is gone
+        for name in (folder, *folder.parents):
+            with contextlib.suppress(FileNotFoundError):
+                name.lstat()  # also finds names that the system cannot hold, and links to nowhere
+                break
+        if not name.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        if not os.access(name, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except (OSError, ValueError) as error:
+        raise unwritable(Path(path), error) from error
 
 
 def unwritable(path: Path, error: Exception, name: str = "output") -> GeostyleError:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -26,13 +25,13 @@ from geostyle.io.decode import (
     count_frames,
     decode,
     decode_16_bits,
+    from_array,
+    from_tensor,
     over_limit,
-    over_white,
     readable,
-    split,
 )
 from geostyle.io.encode import encode, encode_16_bits, levels
-from geostyle.io.files import write_bytes
+from geostyle.io.files import path_of, write_bytes
 from geostyle.io.sources import READABLE, kind_of, opened
 from geostyle.io.tiff import read_tiff
 
@@ -52,7 +51,7 @@ NEARLY_BLACK = 0.05  # brightest value of a mask that is likely no mask
 MAX_MEGAPIXELS = 200  # 3 GB of memory while it is read
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
     """A picture read from a file.
 
@@ -100,7 +99,7 @@ def load_picture(
     Returns: the first frame, as a `Picture`.
     Raises: InputError, one line, whatever is wrong with the file.
     """
-    shown = type(path).__name__ if hasattr(path, "read") else repr(os.fsdecode(path))
+    shown = repr(os.fsdecode(path)) if isinstance(path, str | os.PathLike) else type(path).__name__
     expected = f"{name}: expected a picture file, got {shown}"
     max_pixels = pixel_limit() if max_pixels is None else max_pixels
     check = partial(
@@ -174,14 +173,9 @@ def as_picture(
         with readable(f"{name}: expected a readable PIL image, got one", float("inf")):
             tensor, alpha, _, _ = decode(image, None, name)
     elif isinstance(image, np.ndarray):
-        fits = image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3, 4))
-        if not fits or 0 in image.shape:
-            expected = "an array (H, W) or (H, W, 3), got shape"
-            raise InputError(f"{name}: expected {expected} {image.shape}")
-        color, alpha = split(image, name)
-        tensor = over_white(color, alpha)
+        tensor, alpha = from_array(image, name)
     elif isinstance(image, Tensor):
-        tensor = _from_tensor(image, name)
+        tensor = from_tensor(image, name)
     else:
         kind = type(image).__name__
         raise InputError(f"{name}: expected a path, PIL image, array or tensor, got {kind}")
@@ -194,6 +188,22 @@ def as_picture(
     if alpha is not None and bool((alpha == 1).all()):
         alpha = None
     return _told(Picture(tensor.contiguous(), alpha), frames, name, "it", keeps_alpha)
+
+
+def as_painted(image: Any, name: str) -> Tensor:
+    """Turn a picture of any kind into (1, 3, H, W), or return it where it is such a tensor.
+
+    Args: as for `as_tensor`; values of a tensor may exceed [0, 1] somewhat, as those of resampled
+        and painted pictures do.
+    Raises: InputError as for `as_tensor`, and for values as far off as 255 is.
+    """
+    ready = isinstance(image, Tensor) and image.is_floating_point() and not image.is_meta
+    if not (ready and image.ndim == 4 and image.shape[:2] == (1, 3)):
+        return as_tensor(image, name, min_side_px=1)
+    if bool(((image < -1) | (image > 2)).any()):
+        low, high = image.min().item(), image.max().item()
+        raise InputError(f"{name}: expected values in [0, 1], got {low:g} to {high:g}")
+    return image
 
 
 def _told(picture: Picture, frames: int, name: str, shown: str, keeps_alpha: bool) -> Picture:
@@ -229,19 +239,6 @@ def as_mask(image: Any, name: str = "tex_mask") -> Tensor:
     return mask
 
 
-def _from_tensor(image: Tensor, name: str) -> Tensor:
-    """A tensor of any size accepted as (1, 3, H, W) float32."""
-    batch = image[(None,) * max(0, 4 - image.ndim)]
-    kept = image.ndim in (2, 3, 4) and batch.shape[0] == 1 and batch.shape[1] in (1, 3)
-    if not kept or 0 in image.shape:
-        expected = "a tensor (3, H, W) or (1, 3, H, W), got"
-        raise InputError(f"{name}: expected {expected} {tuple(image.shape)}")
-    top = {torch.uint8: 255, torch.uint16: 65535, torch.bool: 1}.get(image.dtype)
-    if top is None and not image.is_floating_point():
-        raise InputError(f"{name}: expected uint8, uint16, bool or floats, got {image.dtype}")
-    return batch.detach().to(torch.float32).expand(-1, 3, -1, -1) / (top or 1)
-
-
 def to_uint8(tensor: Tensor) -> np.ndarray:
     """Turn (1, 3, H, W) or (3, H, W) in [0, 1] into (H, W, 3) uint8, clamped and rounded."""
     return levels(tensor, None, 255).astype(np.uint8)
@@ -260,8 +257,8 @@ def save_picture(
     """Write a picture, whole or not at all; the suffix sets the format.
 
     Args:
-        picture: (1, 3, H, W) or (3, H, W), sRGB, clamped to [0, 1]; or a PIL image, an array or a
-            `Picture`, as for `as_tensor`, whose alpha is kept.
+        picture: (1, 3, H, W) or (3, H, W), sRGB, floats clamped to [0, 1], which is said where
+            they are far beyond; or any other picture, as for `as_tensor`, whose alpha is kept.
         path: .png, .tif, .tiff, .webp, .bmp, .jpg or .jpeg.
         bit_depth: 8, or 16 for PNG and TIFF.
         quality: 1 to 100, of JPEG (default 95; chroma is kept at full resolution) and of WebP
@@ -272,21 +269,22 @@ def save_picture(
 
     Raises: InputError for unusable arguments or an unwritable path, GeostyleError on a full disk.
     """
-    if not isinstance(path, (str, os.PathLike)):
-        raise InputError(f"output: expected a path, got {type(path).__name__}")
-    path = Path(os.fsdecode(path))
+    path = path_of(path)
     suffix = path.suffix.lower()
     if suffix not in SAVED:
         raise InputError(f"output: expected .png, .jpg, .tif, .webp or .bmp, got {path.name!r}")
     if bit_depth not in (8, 16) or (bit_depth == 16 and suffix not in (".png", ".tif", ".tiff")):
-        raise InputError(f"bit_depth: expected 8, or 16 for PNG and TIFF, got {bit_depth}")
-    if icc is not None and not can_hold(icc):
+        raise InputError(f"bit_depth: expected 8, or 16 for PNG and TIFF, got {brief(bit_depth)}")
+    if icc is not None and not (isinstance(icc, bytes) and can_hold(icc)):
         raise InputError("icc: expected an RGB color profile, got another")
-    if quality is not None and not 1 <= quality <= 100:
-        raise InputError(f"quality: expected 1 to 100, got {quality}")
-    if not isinstance(picture, Tensor):
+    if quality is not None and quality not in range(1, 101):
+        raise InputError(f"quality: expected 1 to 100, got {brief(quality)}")
+    if not isinstance(picture, Tensor) or picture.is_meta or not picture.is_floating_point():
         given = as_picture(picture, "picture", min_side_px=1, keeps_alpha=True)
         picture, alpha = given.tensor, given.alpha if alpha is None else alpha
+    elif picture.numel() and bool(((picture < -1) | (picture > 2)).any()):
+        low, high = picture.min().item(), picture.max().item()
+        _log.warning("picture: %g to %g are clamped to [0, 1]; divide by 255?", low, high)
     if alpha is not None and suffix not in TRANSPARENT:
         _log.warning("output: %s holds no transparency; the picture is left on white", suffix)
         alpha = None
@@ -353,16 +351,17 @@ def list_pictures(
     except OSError as error:
         reason = error.strerror
         raise InputError(f"{name}: expected a folder, got {str(folder)!r} ({reason})") from error
-    files = [
-        file
-        for file in (sorted(folder.rglob("*")) if recursive else inside)
-        if file.is_file()
-        if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    entries = [
+        entry
+        for entry in (sorted(folder.rglob("*")) if recursive else inside)
+        if not any(part.startswith(".") for part in entry.relative_to(folder).parts)
     ]
-    found = [file for file in files if file.suffix.lower() in SUFFIXES]
-    others = [file.name for file in files if file.suffix.lower() not in SUFFIXES | BESIDE]
+    files = [entry for entry in entries if not entry.is_dir()]
+    found = [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
+    others = [file.name for file in files if file not in found]
+    others = [name for name in others if Path(name).suffix.lower() not in BESIDE]
     if not recursive:
-        others += [f"{e.name}/" for e in inside if e.is_dir() and not e.name.startswith(".")]
+        others += [f"{entry.name}/" for entry in entries if entry.is_dir()]
     words = f"{', '.join(others[:3])}{', …' if len(others) > 3 else ''}"
     if not found:
         none = f"none; left out are {words}" if others else "none"

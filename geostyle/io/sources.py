@@ -50,9 +50,15 @@ _LONGEST_TEXT = 1 << 18
 def as_path(source: Any, expected: str) -> Path:
     """The path that text or an `os.PathLike` names.
 
-    Raises: InputError for a URL, and for names that no system has.
+    Raises: InputError for anything else, and for a URL.
     """
+    if isinstance(source, bytes | bytearray):
+        raise InputError(f"{expected} (wrap the bytes of a file in io.BytesIO)")
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(f"{expected} (as_tensor takes pictures in memory)")
     path = Path(os.fsdecode(source))
+    if not os.fsdecode(source):
+        raise InputError(f"{expected} (an empty path)")
     if re.match(r"(?i)(https?|ftp|s3|gs|data|file):", str(path)) and not path.exists():
         raise InputError(f"{expected} (a URL; download it first)")
     return path

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from geostyle.coords import Size, check_shape, pixel_to_normalized
 from geostyle.errors import InputError, brief
+from geostyle.io.files import path_of, unique_keys
 from geostyle.matching.frame import Frame, square_units
 
+_log = logging.getLogger(__name__)
 LEAST_SUBJECT = 0.002  # mean of a mask below which it shows no subject
 MAX_BYTES = 1 << 20
 COLUMNS = ("content_x", "content_y", "geo_style_x", "geo_style_y")
@@ -43,7 +46,7 @@ class PointPairs:
         return square_units(mapped - self.contents, size).norm(dim=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Correspondences:
     """Positions of the same parts in both pictures.
 
@@ -60,11 +63,17 @@ class Correspondences:
 
     def __post_init__(self) -> None:
         for name in ("content", "geo_style"):
+            given = getattr(self, name)
             try:
-                points = torch.as_tensor(getattr(self, name), dtype=torch.float64)
+                if not isinstance(given, Tensor):
+                    table = np.asarray(given)  # tables of other libraries, too
+                    if any(isinstance(value, str | bytes) for value in table.flat):
+                        raise TypeError("texts are no numbers")
+                    given = table.astype(np.float64)
+                points = torch.as_tensor(given, dtype=torch.float64).detach()
             except (TypeError, ValueError, RuntimeError):
                 raise InputError(
-                    f"points: expected [x, y] pairs for {name}, got {brief(getattr(self, name))}"
+                    f"points: expected [x, y] pairs for {name}, got {brief(given)}"
                 ) from None
             if points.ndim != 2 or points.shape[1] != 2 or not len(points):
                 raise InputError(f"points: expected [x, y] pairs, got {tuple(points.shape)}")
@@ -85,6 +94,10 @@ class Correspondences:
                         f"points: expected one partner for each point, got {seen[tuple(point)]} "
                         f"and {partner} in {other} for {point} in {name}"
                     )
+
+        both = torch.cat([self.content, self.geo_style]).abs()
+        if len(self.content) > 1 and bool((both <= 1).all()):
+            _log.warning("points: all are within 1 px; expected pixels, not shares of the picture")
 
     @classmethod
     def of(cls, points: Any) -> Correspondences | None:
@@ -111,7 +124,7 @@ class Correspondences:
 
         Raises: InputError, one line, for anything else.
         """
-        path = Path(os.fsdecode(path))
+        path = path_of(path, "points")
         try:
             if path.is_dir():
                 raise InputError("expected a file, got a folder")
@@ -171,7 +184,7 @@ class Guide:
 
 
 def _read_json(text: str) -> tuple[Any, Any]:
-    document = json.loads(text)
+    document = json.loads(text, object_pairs_hook=unique_keys)
     if not isinstance(document, dict) or set(document) != {"content", "geo_style"}:
         raise InputError('expected the keys "content" and "geo_style", each a list of [x, y]')
     return document["content"], document["geo_style"]

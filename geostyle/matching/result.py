@@ -44,7 +44,7 @@ class FittedWarp:
         return self.family.map_points(self.theta, points)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Estimate:
     """A warp, and the matches and confidence it rests on.
 

@@ -8,10 +8,9 @@ from typing import Any, Unpack
 
 from torch import Tensor
 
-from geostyle.config import resolve
 from geostyle.coords import Size, resize, size_of
 from geostyle.device import own_world
-from geostyle.errors import InputError
+from geostyle.errors import InputError, check_functions
 from geostyle.io.images import as_mask, as_picture, as_tensor
 from geostyle.matching import (
     Candidate,
@@ -29,11 +28,13 @@ from geostyle.pipeline.inputs import (
     Points,
     Theta,
     as_guide,
+    as_settings,
     as_theta,
     check_tex_styles,
     same_picture,
     several,
     tell_missed,
+    tell_unused,
 )
 from geostyle.pipeline.networks import Networks
 from geostyle.pipeline.results import GeometryResult, Resume, TransferResult
@@ -71,11 +72,7 @@ class Pipeline:
     def __init__(
         self, settings: TransferSettings | None = None, **changes: Unpack[TransferOptions]
     ) -> None:
-        if settings is not None and changes:
-            raise InputError(
-                f"settings: expected either settings or single ones, got {list(changes)} too"
-            )
-        self.settings = resolve(TransferSettings, None, changes) if settings is None else settings
+        self.settings = as_settings(settings, changes)
         self._networks = Networks()
 
     @own_world
@@ -134,7 +131,10 @@ class Pipeline:
         check_tex_styles(len(styles), tex_weights, len(masks))
         guide = as_guide(content_mask, geo_mask, points)
         theta = as_theta(theta)
+        check_functions(callback=callback, cancel=cancel, on_geometry=on_geometry)
+        check_functions(on_level=on_level)
         if resume is None:
+            tell_unused(theta, geo_style, guide)
             self.check_memory(size_of(content), len(styles) if paint else 0, theta)
             geometry = self.warp(content, geo_style, theta, guide, painted=bool(styles))
             placed = place_masks(masks, geometry, self.settings, len(styles), tex_weights)

@@ -7,20 +7,43 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from geostyle.config import resolve
 from geostyle.coords import size_of
 from geostyle.errors import InputError, brief
 from geostyle.io.images import as_mask
 from geostyle.matching import Correspondences, Estimate, Guide
 from geostyle.matching.estimators import MISSED
 from geostyle.matching.frame import Frame
+from geostyle.pipeline.settings import TransferSettings
 from geostyle.texture.objective import normalized_weights
 from geostyle.warps import WarpParameters
 
 _log = logging.getLogger(__name__)
 Points = Correspondences | Mapping[str, Any] | str | os.PathLike[str] | None
 Theta = WarpParameters | Estimate | str | os.PathLike[str] | None
+
+
+def as_settings(settings: TransferSettings | None, changes: Mapping[str, Any]) -> TransferSettings:
+    """Return settings that are given whole, or singly by name.
+
+    Raises: InputError for both at once, for anything else, and for unusable values.
+    """
+    if settings is None:
+        device = changes.get("device")
+        own = {"device": str(device)} if isinstance(device, torch.device) else {}
+        return resolve(TransferSettings, None, {**changes, **own})
+    if not isinstance(settings, TransferSettings):
+        raise InputError(
+            f"settings: expected TransferSettings, or single ones by name, got {brief(settings)}"
+        )
+    if changes:
+        raise InputError(
+            f"settings: expected either settings or single ones, got {list(changes)} too"
+        )
+    return settings
 
 
 def check_tex_styles(n_styles: int, tex_weights: Sequence[float] | None, n_masks: int) -> None:
@@ -48,12 +71,20 @@ def as_theta(theta: Any) -> WarpParameters | None:
 
     Raises: InputError for anything else.
     """
-    if isinstance(theta, str | os.PathLike):
-        return WarpParameters.load(theta)
-    found = getattr(theta, "parameters", theta)  # of an estimate
-    if found is not None and not isinstance(found, WarpParameters):
-        raise InputError(f"theta: expected a warp, an estimate or its file, got {brief(theta)}")
-    return found
+    return None if theta is None else WarpParameters.of(theta)
+
+
+def tell_unused(theta: WarpParameters | None, geo_style: Tensor | None, guide: Guide) -> None:
+    """Say in one line which inputs of a warp have no use beside the others."""
+    inputs: dict[str, Any] = {} if theta is None else {"geo_style": geo_style}
+    if theta is not None or geo_style is None:
+        inputs |= {"content_mask": guide.content_mask, "geo_mask": guide.geo_mask}
+    if theta is not None:
+        inputs["points"] = guide.points
+    unused = ", ".join(name for name, value in inputs.items() if value is not None)
+    if unused:
+        reason = "without a geo_style" if theta is None else "beside a theta that is given"
+        _log.warning("%s: not used for the warp %s", unused, reason)
 
 
 def tell_missed(

@@ -17,7 +17,7 @@ from geostyle.texture import Finished, SourceGuide, TextureResult
 from geostyle.warps import WarpParameters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PictureResult:
     """A picture as every stage returns it.
 
@@ -42,7 +42,7 @@ class PictureResult:
         save_picture(self.tensor, path, **{"alpha": self._opacity, **options})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GeometryResult(PictureResult):
     """Outcome of the geometry stage.
 
@@ -81,7 +81,7 @@ class GeometryResult(PictureResult):
         return None if self.grid is None else inside_mask(self.grid)[None].float()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TransferResult(PictureResult):
     """Outcome of a transfer.
 
@@ -127,7 +127,7 @@ class TransferResult(PictureResult):
         return self.geometry.confidence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resume:
     """State of an interrupted transfer, from which `Pipeline` goes on.
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+import torch
+
 from geostyle.config import check, setting
 from geostyle.errors import InputError
 from geostyle.matching.settings import GeometrySettings
@@ -125,7 +127,7 @@ class TransferOptions(TypedDict, total=False):
     features: str
     weights: str | Path | None
     pooling: str
-    device: str
+    device: str | torch.device
     precision: str
     seed: int
     painter: str

@@ -14,7 +14,7 @@ import torch
 
 from geostyle.coords import resize
 from geostyle.errors import InputError
-from geostyle.io.images import fit_size, list_pictures, load_picture, to_uint8
+from geostyle.io.images import check_shape_kept, fit_size, list_pictures, load_picture, to_uint8
 from geostyle.pipeline import Pipeline
 from geostyle.report.plots import control_points_of, draw_grid
 from geostyle.report.sheet import Panel
@@ -94,6 +94,7 @@ def show(
         geo_style = load_picture(pair.geo_style, name="geo_style")
         warped = pipe(content, geo_style=geo_style).geometry
         size_px = pipe.settings.size_px or max(content.size)
+        check_shape_kept(geo_style.size, size_px)
         small, style = (
             to_uint8(resize(p.tensor, fit_size(p.size, size_px))) for p in (content, geo_style)
         )

@@ -46,7 +46,7 @@ def sums_around(maps: Tensor) -> Tensor:
 
 
 def sharpness(columns: Tensor, means: Tensor) -> Tensor:
-    """How much features differ from the mean of those around them, 0 in flat areas, to 1.
+    """Difference of features from the mean of those around them, 0 in flat areas, to 1.
 
     Args: columns, means: (1, C, H, W).
     Returns: (1, 1, H, W).

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -269,7 +270,8 @@ def normalized_weights(tex_weights: Sequence[float] | None, n_styles: int) -> li
     """
     weights = [1.0] * n_styles if tex_weights is None else _plain_list(tex_weights)
     sound = all(is_number(w) and w >= 0 for w in weights)
-    if not weights or len(weights) != n_styles or not sound or sum(weights) <= 0:
+    usable = sound and len(weights) == n_styles and 0 < sum(weights) < math.inf
+    if not usable:
         raise InputError(
             f"tex_weights: expected {n_styles} non-negative weights, one for each texture style, "
             f"got {weights}"
@@ -280,7 +282,8 @@ def normalized_weights(tex_weights: Sequence[float] | None, n_styles: int) -> li
 def _plain_list(weights: Any) -> list[Any]:
     """Weights given as any sequence, array or tensor; a single number stands for one."""
     plain = weights.tolist() if hasattr(weights, "tolist") else weights
-    return list(plain) if isinstance(plain, Iterable) else [plain]
+    several = isinstance(plain, Iterable) and not isinstance(plain, Mapping)
+    return list(plain) if several else [plain]
 
 
 def _average(weights: list[float], parts: list[dict[str, Statistics]]) -> dict[str, Statistics]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from geostyle.coords import Size, resize, size_of
-from geostyle.errors import InputError
+from geostyle.errors import InputError, out_of_memory
 from geostyle.texture.interrupts import StopPainting, may_stop, noted_ctrl_c
 from geostyle.texture.optimizer import (
     NotFiniteError,
@@ -52,7 +52,7 @@ class Level:
     side_result: Callable[[], Tensor | None] = lambda: None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Progress:
     """State of a running painting; handed to the callback after every step.
 
@@ -104,7 +104,7 @@ class Finished:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TextureResult:
     """Outcome of a painting.
 
@@ -224,18 +224,12 @@ def _paint_level(
             at_level = f"level {number + 1} of {n_levels} ({width}x{height} px)"
             raise NotFiniteError(f"texture: {at_level}: {error}", error.best) from error
         except (RuntimeError, MemoryError) as error:
-            if on_out_of_memory is None or not _out_of_memory(error):
+            if on_out_of_memory is None or not out_of_memory(error):
                 raise
         # Outside the handler, which would keep alive what was allocated.
         on_out_of_memory(level.size)
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
-        "can't allocate memory" in str(error)  # the CPU's allocator
-    )
 
 
 def white_noise(size: Size, seed: int, like: Tensor) -> Tensor:

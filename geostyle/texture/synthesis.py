@@ -9,15 +9,17 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from geostyle.config import check, setting
 from geostyle.coords import Size, check_size, resize
-from geostyle.device import own_world
-from geostyle.errors import InputError
+from geostyle.device import check_seed, own_world
+from geostyle.errors import InputError, brief, check_functions
 from geostyle.features.extractor import PADDINGS, FeatureExtractor
+from geostyle.io.images import as_painted
 from geostyle.texture.descent import DescentSettings, descend
 from geostyle.texture.losses import gram
 from geostyle.texture.memory import check_descent_fits
@@ -25,7 +27,7 @@ from geostyle.texture.objective import LossSettings, TextureObjective, normalize
 from geostyle.texture.optimizer import Objective
 from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
 from geostyle.texture.schedule import MIN_SIDE_PX, level_sizes
-from geostyle.texture.score import STYLE_LAYERS
+from geostyle.texture.score import STYLE_LAYERS, check_network
 
 
 @dataclass(frozen=True)
@@ -90,21 +92,21 @@ class Seam:
 
 @own_world
 def synthesize(
-    exemplars: Tensor | Sequence[Tensor],
+    exemplars: Any,
     network: FeatureExtractor,
     settings: SynthesisSettings | None = None,
     *,
     size: Size | None = None,
     tex_weights: Sequence[float] | None = None,
     seed: int = 0,
-    start: Tensor | None = None,
+    start: Any = None,
     callback: Callable[[Progress], None] | None = None,
 ) -> TextureResult:
     """Synthesize a texture from noise, coarse to fine.
 
     Args:
-        exemplars: one texture (1, 3, h, w), or several to mix, sRGB in [0, 1], each at the scale
-            its texture shall have.
+        exemplars: one texture (1, 3, h, w), sRGB in [0, 1], or a picture of another kind, as for
+            `as_tensor`; or a list of several to mix, each at the scale its texture shall have.
         network: gives the features; its padding is set by `settings`.
         size: (H, W) of the result; default the first exemplar's.
         tex_weights: one non-negative weight for each exemplar, default equal; Gram matrices are
@@ -121,7 +123,12 @@ def synthesize(
         level (``iterations=(n,)``), average pooling and the paper's layers give its own recipe.
     """
     settings = settings or SynthesisSettings()
-    pictures = [exemplars] if isinstance(exemplars, Tensor) else list(exemplars)
+    if not isinstance(settings, SynthesisSettings):
+        raise InputError(f"settings: expected SynthesisSettings, got {brief(settings)}")
+    check_network(network)
+    check_seed(seed)
+    check_functions(callback=callback)
+    pictures = _pictures(exemplars)
     weights = normalized_weights(tex_weights, len(pictures))
     full = check_size(size or (pictures[0].shape[-2], pictures[0].shape[-1]))
     painter = with_padding(network, "circular" if settings.tile else settings.padding)
@@ -157,6 +164,7 @@ def synthesize(
         levels.pop(0)
     if start is None:
         start = _noise(pictures, weights, settings.init, levels[0].size, seed)
+    start = as_painted(start, "start")
     return descend(start, levels, settings.descent, tile=settings.tile, callback=callback)
 
 
@@ -176,8 +184,8 @@ def fade_weights(n_styles: int, n_pictures: int) -> list[tuple[float, ...]]:
 @own_world
 @torch.no_grad()
 def gram_errors(
-    image: Tensor,
-    exemplars: Tensor | Sequence[Tensor],
+    image: Any,
+    exemplars: Any,
     network: FeatureExtractor,
     layers: Sequence[str] = STYLE_LAYERS,
     tex_weights: Sequence[float] | None = None,
@@ -189,7 +197,9 @@ def gram_errors(
         exemplars, tex_weights: as for `synthesize`; A is their weighted mean.
         network: gives the features, under its own padding.
     """
-    pictures = [exemplars] if isinstance(exemplars, Tensor) else list(exemplars)
+    check_network(network)
+    pictures, image = _pictures(exemplars), as_painted(image, "image")
+    layers = [layers] if isinstance(layers, str) else layers
     goal: dict[str, Tensor] = {}
     for weight, picture in zip(
         normalized_weights(tex_weights, len(pictures)), pictures, strict=True
@@ -217,6 +227,14 @@ def with_padding(network: FeatureExtractor, padding: str) -> FeatureExtractor:
     twin = copy.copy(network)
     twin.padding = padding
     return twin
+
+
+def _pictures(exemplars: Any) -> list[Tensor]:
+    """One picture, or a list of them, as tensors."""
+    several = exemplars if isinstance(exemplars, list | tuple) else [exemplars]
+    if not several:
+        raise InputError("exemplars: expected at least one, got none")
+    return [as_painted(one, "exemplars") for one in several]
 
 
 def _scaled(picture: Tensor, factor: float, smallest: int) -> Size:

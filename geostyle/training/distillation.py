@@ -32,6 +32,8 @@ from geostyle.features.extractor import load_features
 from geostyle.io.checkpoint import save_checkpoint
 from geostyle.io.images import is_validation, list_pictures
 from geostyle.io.runs import RunFolder
+from geostyle.texture.memory import check_descent_fits
+from geostyle.texture.optimizer import OptimizerSettings
 from geostyle.training.learner import Learner, LoopSettings
 from geostyle.training.student import (
     GRAM_LAYERS,
@@ -173,6 +175,8 @@ class DistillLearner(Learner):
         dtype = resolve_precision(settings.precision, self.device)
         weights = settings.teacher_weights
         self.exact = self.teacher = load_features("vgg19", weights=weights, device=self.device)
+        crop, most = (settings.crop_px,) * 2, max(settings.batch, settings.init_crops)
+        check_descent_fits(self.exact, crop, OptimizerSettings(optimizer="adam"), most)
         if dtype != torch.float32:
             self.teacher = load_features("vgg19", weights=weights, device=self.device, dtype=dtype)
         self.student = Student(settings.channels, dtype).to(self.device)

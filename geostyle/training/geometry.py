@@ -25,8 +25,15 @@ from geostyle.data.pairs import (
     load_pictures,
     symmetric,
 )
-from geostyle.device import PRECISIONS, resolve_device, resolve_precision, seed_everything
+from geostyle.device import (
+    PRECISIONS,
+    available_bytes,
+    resolve_device,
+    resolve_precision,
+    seed_everything,
+)
 from geostyle.distributed import ALONE, Processes
+from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.runs import RunFolder
 from geostyle.matching.correlation import correlate
@@ -51,6 +58,9 @@ LOSSES: Registry[Any] = Registry(
         "image": "geostyle.training.geometry_losses.image_loss",
     }
 )
+# Memory of a step for each of the cells⁴ values of a pair's correlation: 44 measured at 24 cells,
+# 26 at 32 and 21 at 40 (head "fit", 4 pairs, torch 2.14), and 4 for the correlation itself.
+VALUE_BYTES = 48
 REFERENCE_PX = 240  # grid errors are stated in pixels of a picture of this side
 
 
@@ -126,6 +136,7 @@ class GeometryLearner(Learner):
         }
         seed_everything(settings.seed)
         cells = cells_per_side(settings.network, extractor)
+        check_step_fits(cells, settings.batch // processes.world, self.device)
         self.geonet = GeometryNetwork(settings.network, cells).to(self.device)
         optimizer = torch.optim.AdamW(
             self.geonet.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
@@ -259,6 +270,24 @@ class GeometryLearner(Learner):
     def restore(self, extra: dict[str, Tensor], stored: dict[str, Any]) -> None:
         self.best = math.inf if stored["best"] is None else stored["best"]
         self.waited = stored["waited"]
+
+
+def check_step_fits(cells: int, batch: int, device: torch.device) -> None:
+    """Check that a step of training fits into memory, before anything is computed.
+
+    Args:
+        cells: side of the feature maps that are correlated.
+        batch: pairs per step, of this process.
+
+    Raises: InputError naming the largest batch that fits.
+    """
+    available, one = available_bytes(device), VALUE_BYTES * cells**4
+    if batch * one > available:
+        raise InputError(
+            f"batch: expected pairs that fit {available / 1e9:.1f} GB of memory, at most "
+            f"{int(available / one)} for each process at {cells}x{cells} positions, got {batch} "
+            f"(needs {batch * one / 1e9:.1f} GB)"
+        )
 
 
 @torch.no_grad()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from geostyle.coords import base_grid, sample
 from geostyle.device import own_world
-from geostyle.errors import InputError, is_number
+from geostyle.errors import InputError, brief, is_number
+from geostyle.io.images import as_mask
 from geostyle.warps.affine import Affine, affine_power, theta_of
 from geostyle.warps.parameters import WarpParameters
 
@@ -20,17 +22,17 @@ REGION_SMOOTHING = 1e-5
 
 
 @own_world
-def mean_warp(
-    warps: Sequence[WarpParameters], weights: Sequence[float] | None = None
-) -> WarpParameters:
+def mean_warp(warps: Sequence[Any], weights: Sequence[float] | None = None) -> WarpParameters:
     """Average warps of one content: affine parts by the matrix logarithm, offsets linearly.
 
     Args:
-        warps: of one family, between frames of the same sizes.
+        warps: parameters, estimates or their files, of one family, between frames of the same
+            sizes.
         weights: one per warp, at least 0, of any sum above 0; default equal.
 
     Raises: InputError for warps that do not fit together, or unusable weights.
     """
+    warps = _several(warps)
     share = _shares(warps, weights)
     first = warps[0]
     thetas = torch.stack([warp.theta.double() for warp in warps])
@@ -43,16 +45,17 @@ def mean_warp(
 
 
 @own_world
-def regional_warp(warps: Sequence[WarpParameters], masks: Sequence[Tensor]) -> WarpParameters:
+def regional_warp(warps: Sequence[Any], masks: Sequence[Any]) -> WarpParameters:
     """Blend warps of one content, each as far as its mask says, into one of their family.
 
     Args:
-        warps: of one family, between frames of the same sizes.
-        masks: (1, 1, h, w) each, in [0, 1], drawn on the output frame; where all are 0 the warps
-            count equally.
+        warps: as for `mean_warp`.
+        masks: (1, 1, h, w) each, in [0, 1], or gray pictures of another kind, drawn on the output
+            frame; where all are 0 the warps count equally.
 
     Raises: InputError for warps that do not fit together, or another number of masks.
     """
+    warps, masks = _several(warps), [_drawn(mask) for mask in masks or ()]
     if len(masks) != len(warps):
         raise InputError(f"geo_regions: expected {len(warps)} masks, got {len(masks)}")
     share = _shares(warps, None)
@@ -67,6 +70,20 @@ def regional_warp(warps: Sequence[WarpParameters], masks: Sequence[Tensor]) -> W
     return _mixed(warps, share, family.fit(points, blended, None, REGION_SMOOTHING))
 
 
+def _several(warps: Any) -> list[WarpParameters]:
+    if not isinstance(warps, Iterable) or isinstance(warps, str):
+        raise InputError(f"warps: expected a list of warps, got {brief(warps)}")
+    return [WarpParameters.of(warp) for warp in warps]
+
+
+def _drawn(mask: Any) -> Tensor:
+    ready = isinstance(mask, Tensor) and mask.ndim == 4 and mask.is_floating_point()
+    mask = mask if ready else as_mask(mask, "geo_regions")
+    if not bool(((mask >= 0) & (mask <= 1)).all()):
+        raise InputError("geo_regions: expected values in [0, 1], got others")
+    return mask
+
+
 def _mixed(warps: Sequence[WarpParameters], share: Tensor, theta: Tensor) -> WarpParameters:
     known = [warp.confidence for warp in warps if warp.confidence is not None]
     confidence = None
@@ -78,7 +95,9 @@ def _mixed(warps: Sequence[WarpParameters], share: Tensor, theta: Tensor) -> War
 
 def _shares(warps: Sequence[WarpParameters], weights: Sequence[float] | None) -> Tensor:
     """Return the weights (N,) in float64, of sum 1, once everything fits together."""
-    weights = [1.0] * len(warps) if weights is None else list(weights)
+    given: Any = [1.0] * len(warps) if weights is None else weights
+    given = given.tolist() if hasattr(given, "tolist") else given
+    weights = list(given) if isinstance(given, Sequence) else [given]
     if not warps or len(weights) != len(warps):
         raise InputError(
             f"geo_weights: expected one for each of {len(warps)} geometry styles, "

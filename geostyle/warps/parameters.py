@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -15,8 +14,8 @@ from torch import Tensor
 from geostyle.config import check, setting
 from geostyle.coords import Size, check_size
 from geostyle.device import own_world
-from geostyle.errors import InputError, one_line
-from geostyle.io.files import write_text
+from geostyle.errors import InputError, brief, is_number, one_line
+from geostyle.io.files import path_of, unique_keys, write_text
 from geostyle.warps.base import WarpFamily, check_keys
 from geostyle.warps.families import make_family
 from geostyle.warps.folds import fold_guard
@@ -27,7 +26,7 @@ MAX_BYTES = 1 << 20
 MAX_SIDE_PX = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WarpParameters:
     """One warp, output frame → content frame, valid at any size.
 
@@ -77,14 +76,36 @@ class WarpParameters:
             strength: 0 is no warp, 1 the warp itself, above 1 exaggerates.
         """
         size = self.output_size if size is None else check_size(size)
+        if not is_number(strength):
+            raise InputError(f"strength: expected a finite number, got {brief(strength)}")
         family = self.warp_family
         theta = fold_guard(family, family.scale(self.theta[None], strength), size)
         return sampling_grid(family, theta, size)
 
-    def save(self, path: str | Path) -> None:
-        """Write JSON, whole or not at all; reading it back gives the same theta bit for bit."""
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write JSON, whole or not at all; reading it back gives the same theta bit for bit.
+
+        Raises: InputError for an unusable path, and where `meta` is not of JSON types.
+        """
         document = {"format": FORMAT, **vars(self), "theta": self.warp_family.describe(self.theta)}
-        write_text(path, json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        try:
+            text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InputError(f"meta: expected finite JSON types, got: {one_line(error)}") from error
+        write_text(path_of(path), f"{text}\n")
+
+    @classmethod
+    def of(cls, theta: Any) -> WarpParameters:
+        """Return a warp given as parameters, as an estimate or result that holds them, or a file.
+
+        Raises: InputError for anything else.
+        """
+        if isinstance(theta, str | os.PathLike):
+            return cls.load(theta)
+        found = getattr(theta, "parameters", theta)
+        if not isinstance(found, cls):
+            raise InputError(f"theta: expected a warp, an estimate or its file, got {brief(theta)}")
+        return found
 
     @classmethod
     @own_world
@@ -93,15 +114,15 @@ class WarpParameters:
 
         Raises: InputError, one line, for any other file.
         """
-        path = Path(os.fsdecode(path))
+        path = path_of(path, "theta")
         try:
             if not path.is_file():
                 raise InputError(f"expected a file, got {'a folder' if path.is_dir() else 'none'}")
             if path.stat().st_size > MAX_BYTES:
                 raise InputError(f"expected a file of at most {MAX_BYTES} bytes")
             text = path.read_text("utf-8-sig")
-            document = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
-            return cls._from(document)
+            hooks: Any = {"object_pairs_hook": unique_keys, "parse_constant": _refuse_constant}
+            return cls._from(json.loads(text, **hooks))
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise InputError(f"theta file {str(path)!r}: {one_line(error)}") from None
 
@@ -132,12 +153,6 @@ class WarpResult:
     grid: Tensor
     image: Tensor
     inside_mask: Tensor
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(keys := {key for key, _ in pairs}) < len(pairs):
-        raise InputError(f"file: expected every key once, got one of {sorted(keys)} twice")
-    return dict(pairs)
 
 
 def _refuse_constant(name: str) -> NoReturn:
