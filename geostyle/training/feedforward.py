@@ -20,7 +20,14 @@ from geostyle.distributed import ALONE, Processes
 from geostyle.errors import InputError
 from geostyle.features.extractor import load_features
 from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place
-from geostyle.feedforward.files import FAST, TEXTURE, find_network, load_network, save_network
+from geostyle.feedforward.files import (
+    FAST,
+    TEXTURE,
+    Kind,
+    find_network,
+    load_network,
+    save_network,
+)
 from geostyle.feedforward.texture_network import (
     TextureNetwork,
     TextureNetworkSettings,
@@ -185,8 +192,8 @@ class FeedForwardLearner(Learner):
     def identity(self) -> dict[str, dict[str, Any]]:
         names = [path.name for path in self.photographs.known] if self.photographs else []
         own = {"features": self.features, "tex_style": {"hash": self.style_hash}}
-        own["start"] = {"hash": self.start_hash}
-        return {**super().identity(), **own, "images": {"names": names}}
+        start = {"hash": self.start_hash}
+        return {**super().identity(), **own, "images": {"names": names}, "start": start}
 
     def save_network(self, path: Path) -> None:
         """Write the averaged network, and how it was made."""
@@ -308,7 +315,7 @@ def begin_from(start: Path | None, network: FastNetwork | TextureNetwork) -> str
     """
     if start is None:
         return None
-    kind = FAST if isinstance(network, FastNetwork) else TEXTURE
+    kind: Kind[Any] = FAST if isinstance(network, FastNetwork) else TEXTURE
     found, _ = load_network(find_network(start, kind, name="start"), kind, name="start")
     has, expected = to_dict(found.settings), to_dict(network.settings)
     if differing := [key for key in expected if has[key] != expected[key]]:
