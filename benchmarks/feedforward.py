@@ -29,13 +29,13 @@ from torch import Tensor
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from geostyle.cli.fast_apply import repaint  # noqa: E402
 from geostyle.cli.texnet_sample import sample  # noqa: E402
 from geostyle.config import check, parse, setting, to_dict  # noqa: E402
 from geostyle.coords import resize  # noqa: E402
 from geostyle.device import resolve_device, resolve_precision  # noqa: E402
 from geostyle.errors import GeostyleError, InputError  # noqa: E402
 from geostyle.features.extractor import FeatureExtractor, load_features  # noqa: E402
+from geostyle.feedforward.fast_network import repaint  # noqa: E402
 from geostyle.feedforward.files import (  # noqa: E402
     FAST,
     TEXTURE,

@@ -23,8 +23,7 @@ from PIL import Image
 from torch import Tensor
 
 import geostyle
-from geostyle.cli.fast_apply import repaint
-from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings
+from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, repaint
 from geostyle.feedforward.files import FAST, TEXTURE, load_network, save_network
 from geostyle.feedforward.texture_network import (
     TextureNetwork,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import geometry_styles
+import media_styles
 import numpy as np
 import scenes
 import texture_styles
@@ -64,7 +65,7 @@ def catalog() -> dict[str, Callable[[], Array]]:
         made[f"content/{name}"] = partial(content, name, SIZE_PX["content"])
         made[f"geo/{name}"] = partial(painting, name, SIZE_PX["geo"])
     works: dict[str, tuple[Draw, ...]] = {
-        "styles": texture_styles.STYLES,
+        "styles": (*texture_styles.STYLES, *media_styles.STYLES),
         "textures": textures.TEXTURES,
         "scenes": scenes.SCENES,
     }

@@ -1,4 +1,4 @@
-"""Texture styles: six small works in six techniques, every one drawn from nothing but numbers.
+"""Texture styles: small works in six techniques, every one drawn from nothing but numbers.
 
 Every function takes the long side in pixels and returns an RGB picture (H, W, 3) in [0, 1].
 """

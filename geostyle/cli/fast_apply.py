@@ -1,6 +1,6 @@
 """repaint pictures with a trained fast style network, in one pass each
 
-geostyle fast-apply photo.jpg painted.jpg
+geostyle fast-apply watercolor photo.jpg painted.jpg      (geostyle styles lists the names)
 geostyle fast-apply NETWORK.safetensors photos/ more.jpg painted/
 geostyle fast-apply NETWORK.safetensors --export NETWORK.onnx
 """
@@ -10,21 +10,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from geostyle import config
 from geostyle.cli._painting import at_size, check_fits
 from geostyle.config import check, setting
-from geostyle.device import own_world, resolve_device, resolve_precision
+from geostyle.device import resolve_device, resolve_precision
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_network import FastNetwork, noise_place
+from geostyle.feedforward.fast_network import FastNetwork, repaint
 from geostyle.feedforward.files import FAST, SUFFIX, bundled, find_network, load_network
 from geostyle.io.files import check_folder
 from geostyle.io.images import (
@@ -44,7 +41,7 @@ class ApplySettings:
     """Settings of one call."""
 
     network: Path | None = setting(
-        None, help="the network's file, or a bundled one's name; default: the first bundled one"
+        None, help="the network's file, or a bundled one's name; default: night"
     )
     size_px: int | None = setting(
         None, flag="--size", min=16, max=32768, help="long side; default: each picture's own"
@@ -76,7 +73,9 @@ def main(argv: Sequence[str]) -> int:
     )
     words: list[Path] = args.paths
     first = words[0] if words else Path()
-    if first.suffix == SUFFIX or (str(first) in bundled(FAST) and not first.exists()):
+    # A word before pictures and output that is no file can only be a name.
+    unknown = len(words) > 2 and not first.suffix
+    if first.suffix == SUFFIX or (not first.exists() and (unknown or str(first) in bundled(FAST))):
         if settings.network is not None:
             raise InputError(f"network: expected one network, got {first} and {settings.network}")
         settings, words = replace(settings, network=first), words[1:]
@@ -193,15 +192,3 @@ def repaint_all(
     if skipped:
         print(f"skipped: {len(skipped)} that cannot be read", *skipped.values(), sep="\n  ",
               file=sys.stderr)  # fmt: skip
-
-
-@own_world
-@torch.no_grad()
-def repaint(network: FastNetwork, image: Tensor, seed: int | None = None) -> Tensor:
-    """Return `image` (1, 3, H, W) repainted, in [0, 1], on the CPU.
-
-    Args: seed, of the place where the network's noise begins; None derives one from the picture.
-    """
-    if seed is None:
-        seed = zlib.crc32((image * 255).round().byte().numpy().tobytes())
-    return network(image.to(network.out.weight.device), noise_place(seed)).clamp(0, 1).cpu()

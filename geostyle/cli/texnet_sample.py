@@ -29,7 +29,7 @@ class Job(PaintingJob):
     """Settings of one run."""
 
     network: Path | None = setting(
-        None, help="the network's file, or a bundled one's name; default: the first bundled one"
+        None, help="the network's file, or a bundled one's name; default: pebbles"
     )
     size: str = setting("256", help="WIDTHxHEIGHT of a sample, or one number")
     content: Path | None = setting(None, help="picture to repaint, for networks that do")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.config import check, setting
-from geostyle.device import own_precision
+from geostyle.device import own_precision, own_world
 from geostyle.errors import InputError
 from geostyle.feedforward.layers import InstanceNorm, ResizeConvolution
 
@@ -221,3 +222,15 @@ class FastNetwork(nn.Module):
         if self.settings.skips:
             x = torch.cat([x, seen[0].to(x.dtype)], 1)
         return self.out(x.to(self.out.weight.dtype)).float()
+
+
+@own_world
+@torch.no_grad()
+def repaint(network: FastNetwork, image: Tensor, seed: int | None = None) -> Tensor:
+    """Return `image` (1, 3, H, W) repainted, in [0, 1], on the CPU.
+
+    Args: seed, of the place where the network's noise begins; None derives one from the picture.
+    """
+    if seed is None:
+        seed = zlib.crc32((image * 255).round().byte().numpy().tobytes())
+    return network(image.to(network.out.weight.device), noise_place(seed)).clamp(0, 1).cpu()

@@ -29,6 +29,7 @@ class Kind(Generic[N]):
         network, settings: classes of the network and of its shape.
         prefix: of the names of bundled files.
         maker: the command that trains one.
+        default: bundled network that is taken where none is named.
         former: settings that files of earlier versions do not name.
     """
 
@@ -37,13 +38,14 @@ class Kind(Generic[N]):
     settings: type[Any]
     prefix: str
     maker: str
+    default: str
     former: dict[str, Any] = field(default_factory=dict)
 
 
 FAST = Kind("fast-style-network", FastNetwork, FastNetworkSettings, "fast_", "geostyle fast-train",
-            {"noise": False})  # fmt: skip
+            "night", {"noise": False})  # fmt: skip
 TEXTURE = Kind("texture-network", TextureNetwork, TextureNetworkSettings, "texnet_",
-               "geostyle texnet-train")  # fmt: skip
+               "geostyle texnet-train", "pebbles")  # fmt: skip
 
 
 def save_network(path: str | Path, network: FastNetwork | TextureNetwork, **about: Any) -> None:
@@ -90,17 +92,30 @@ def bundled(kind: Kind[N]) -> dict[str, Path]:
 
 
 def find_network(given: str | Path | None, kind: Kind[N], *, name: str = "network") -> Path:
-    """Return the file of a network given by its path or a bundled one's name; the first by default.
+    """Return the file of a network given by its path or a bundled one's name.
 
+    Args: given, None takes the default of the kind.
     Raises: InputError where there is none, with the names of those that are there.
     """
     own = bundled(kind)
-    if given is None and own:
-        return next(iter(own.values()))
-    if given is not None:
-        if str(given) in own:
-            return own[str(given)]
-        if Path(given).is_file():
-            return Path(given)
+    named = kind.default if given is None else str(given)
+    if named in own:
+        return own[named]
+    if given is not None and Path(given).is_file():
+        return Path(given)
     have = f"or one of {', '.join(own)}" if own else f"as {kind.maker} writes it; none is bundled"
     raise InputError(f"{name}: expected a {SUFFIX} file, {have}, got {str(given or 'none')!r}")
+
+
+def style_picture(name: str) -> Path:
+    """Return the bundled picture that the bundled fast style network `name` was trained on."""
+    return ASSETS / "pictures" / "styles" / f"{name}.jpg"
+
+
+def fast_network_of(style: Path) -> Path | None:
+    """Return the bundled fast style network of a picture, told by its bytes; None without one."""
+    data = style.read_bytes()
+    for name, network in bundled(FAST).items():
+        if data == style_picture(name).read_bytes():
+            return network
+    return None

@@ -16,6 +16,8 @@ from torch import Tensor
 from geostyle import config
 from geostyle.coords import resize, size_of
 from geostyle.errors import InputError
+from geostyle.feedforward.fast_network import FastNetwork, repaint
+from geostyle.feedforward.files import FAST, fast_network_of, load_network
 from geostyle.io.files import write_json
 from geostyle.io.images import as_mask, fit_size, load_picture, save_picture, to_uint8
 from geostyle.io.runs import RunFolder
@@ -25,11 +27,13 @@ from geostyle.report.animation import save_animation
 from geostyle.studio.remembering import Memory, RememberingPipeline
 from geostyle.warps import WarpParameters
 
-SHOWN_PX, THUMB_PX, SKETCH_PX = 1600, 240, 160
+SHOWN_PX, THUMB_PX, SKETCH_PX, FAST_SKETCH_PX = 1600, 240, 160, 384
 SUFFIXES = {
     "JPEG": ".jpg", "PNG": ".png", "TIFF": ".tif", "WEBP": ".webp", "BMP": ".bmp", "GIF": ".gif",
     "PPM": ".ppm", "JPEG2000": ".jp2", "AVIF": ".avif",
 }  # fmt: skip
+# Dials that a fast style network cannot follow.
+DIALS = ("tex_strength", "tex_scale", "content_weight", "guidance")
 # A sketch shows colors and strokes, not detail.
 SKETCH = {"iterations": (16, 14), "split": 0, "turns": 1, "border_px": 0, "step_size": 0.02}
 Message = dict[str, Any]
@@ -44,7 +48,7 @@ class Quick:
 
     def __init__(self, superseded: Callable[[Message], bool]) -> None:
         self.superseded = superseded
-        self._pictures = Memory(4)
+        self._pictures, self._networks = Memory(4), Memory(2)
 
     def picture(self, message: Message) -> Answer:
         """Read a picture that was given, and write it as the page shows it."""
@@ -94,7 +98,7 @@ class Quick:
         }, None
 
     def sketch(self, message: Message) -> Answer:
-        """A small painting in few steps, as the sliders stand."""
+        """A small painting in few steps, as the sliders stand; in one pass where that is enough."""
         from geostyle.studio.painting import jpeg
 
         given = dict(message["given"])
@@ -105,10 +109,12 @@ class Quick:
         points = given.pop("points", None)
         given.pop("output", None)
         given.pop("format", None)
-        pipe = RememberingPipeline(config.resolve(TransferSettings, None, given))
-        changes = SKETCH if pipe.settings.painter == "matched" else {"iterations": (16, 14)}
+        settings = config.resolve(TransferSettings, None, given)
+        network = None if masks["tex_mask"] else self._fast(pictures["tex_style"], settings, given)
+        changes = SKETCH if settings.painter == "matched" else {"iterations": (16, 14)}
         settings = config.resolve(TransferSettings, None, {**given, **changes})
-        pipe = RememberingPipeline(replace(settings, size_px=SKETCH_PX))
+        size_px = SKETCH_PX if network is None else FAST_SKETCH_PX
+        pipe = RememberingPipeline(replace(settings, size_px=size_px))
         result = pipe(
             self._read(pictures["content"]),
             geo_style=None if theta else self._maybe(pictures["geo_style"]),
@@ -118,10 +124,24 @@ class Quick:
             geo_mask=self._maybe(masks["geo_mask"]),
             points=None if points is None else Correspondences(**points),
             theta=theta,
+            paint=network is None,
             cancel=lambda: self.superseded(message),
         )
-        height, width = size_of(result.tensor)
-        return {"width": width, "height": height}, jpeg(result.tensor, SKETCH_PX, 90)
+        painted = result.tensor if network is None else repaint(network, result.tensor, seed=0)
+        height, width = size_of(painted)
+        return {"width": width, "height": height}, jpeg(painted, size_px, 90)
+
+    def _fast(
+        self, styles: list[str] | None, settings: TransferSettings, given: Message
+    ) -> FastNetwork | None:
+        """Return the fast network of the one style, where no setting asks for more than it does."""
+        plain = settings.painter == "matched" and settings.preserve_color == "off"
+        if not styles or len(styles) > 1 or not plain or any(name in given for name in DIALS):
+            return None
+        network = fast_network_of(Path(styles[0]))
+        if network is None:
+            return None
+        return self._networks.recall(network, lambda: load_network(network, FAST)[0])
 
     def animation(self, message: Message) -> Answer:
         """The GIF of a painting as it grew."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from geostyle.config import setting
+from geostyle.config import setting, to_dict
 from geostyle.coords import resize
 from geostyle.data.crops import VALIDATION_SEED, Photographs
 from geostyle.device import resolve_device, resolve_precision, seed_everything
@@ -20,7 +20,14 @@ from geostyle.distributed import ALONE, Processes
 from geostyle.errors import InputError
 from geostyle.features.extractor import load_features
 from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place
-from geostyle.feedforward.files import save_network
+from geostyle.feedforward.files import (
+    FAST,
+    TEXTURE,
+    Kind,
+    find_network,
+    load_network,
+    save_network,
+)
 from geostyle.feedforward.texture_network import (
     TextureNetwork,
     TextureNetworkSettings,
@@ -49,6 +56,9 @@ class FeedForwardSettings(LoopSettings):
     tex_style: Path | None = setting(None, help="picture of the style, or of the texture")
     images: Path | None = setting(
         None, help="folder of photographs to repaint; default: bundled pictures"
+    )
+    start: Path | None = setting(
+        None, help="network whose weights training begins with: its file, or a bundled one's name"
     )
     output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
     features: str = setting("lite", choices=FEATURES, help="network whose features are matched")
@@ -90,7 +100,8 @@ class FeedForwardLearner(Learner):
     Args:
         settings: see `FeedForwardSettings`; `network` holds the shape of the network.
 
-    Raises: InputError where there is no style, or no photograph to repaint.
+    Raises: InputError where there is no style, no photograph to repaint, or `start` has another
+        shape than the network.
 
     Source: Johnson, Alahi, Fei-Fei, "Perceptual Losses", section 3; Ulyanov, Lebedev, Vedaldi,
         Lempitsky, "Texture Networks", section 3.1.
@@ -98,7 +109,7 @@ class FeedForwardLearner(Learner):
     """
 
     plotted = ("val_style", "val_content")
-    free = (*Learner.free, "validate_every", "images", "tex_style", "weights")
+    free = (*Learner.free, "validate_every", "images", "tex_style", "weights", "start")
     network_class: type[FastNetwork] | type[TextureNetwork]
     apply: str  # verb that uses the network
 
@@ -129,7 +140,9 @@ class FeedForwardLearner(Learner):
         self.features = {"name": extractor.name, "hash": extractor.weights_hash}
         self.style_hash = tensor_hash({"style": self.style})[:16]
         seed_everything(settings.seed)
-        network = self.network_class(settings.network).to(self.device)
+        network = self.network_class(settings.network)
+        self.start_hash = begin_from(settings.start, network)
+        network = network.to(self.device)
         adam = torch.optim.Adam(network.parameters(), lr=settings.lr)
         super().__init__(settings, network, adam, processes)
         self.validation = self.read_validation().to(self.device)
@@ -179,7 +192,8 @@ class FeedForwardLearner(Learner):
     def identity(self) -> dict[str, dict[str, Any]]:
         names = [path.name for path in self.photographs.known] if self.photographs else []
         own = {"features": self.features, "tex_style": {"hash": self.style_hash}}
-        return {**super().identity(), **own, "images": {"names": names}}
+        start = {"hash": self.start_hash}
+        return {**super().identity(), **own, "images": {"names": names}, "start": start}
 
     def save_network(self, path: Path) -> None:
         """Write the averaged network, and how it was made."""
@@ -187,6 +201,8 @@ class FeedForwardLearner(Learner):
         assert isinstance(network, (FastNetwork, TextureNetwork))
         kept = ("style_px", "crop_px", "batch", "style_weight", "content_weight", "seed")
         training = {"steps": self.step, **{k: getattr(self.settings, k) for k in kept}}
+        if self.settings.start is not None:
+            training["start"] = {"name": self.settings.start.name, "hash": self.start_hash}
         style = {"name": self.settings.tex_style.name, "hash": self.style_hash}
         save_network(path, network, tex_style=style, features=self.features, training=training)
 
@@ -289,6 +305,24 @@ class TextureLearner(FeedForwardLearner):
             batches = [self.read(CALIBRATION_STEP + i) for i in range(CALIBRATION_BATCHES)]
             network.calibrate([batch.to(self.device).inputs for batch in batches])
         return network
+
+
+def begin_from(start: Path | None, network: FastNetwork | TextureNetwork) -> str | None:
+    """Copy the weights of a trained network, a file or a bundled one's name, into `network`.
+
+    Returns: their hash; None without `start`.
+    Raises: InputError where there is no such network, or it has another shape.
+    """
+    if start is None:
+        return None
+    kind: Kind[Any] = FAST if isinstance(network, FastNetwork) else TEXTURE
+    found, _ = load_network(find_network(start, kind, name="start"), kind, name="start")
+    has, expected = to_dict(found.settings), to_dict(network.settings)
+    if differing := [key for key in expected if has[key] != expected[key]]:
+        key = differing[0]
+        raise InputError(f"start: expected a network of {key} {expected[key]}, got {has[key]}")
+    network.load_state_dict(found.state_dict())
+    return tensor_hash(found.state_dict())[:16]
 
 
 def _moved(value: Any, device: torch.device) -> Any:

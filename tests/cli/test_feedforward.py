@@ -20,10 +20,10 @@ from PIL import Image
 
 from geostyle.cli import run as run_verb
 from geostyle.cli import verbs
-from geostyle.cli.fast_apply import repaint
-from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place
+from geostyle.cli.styles import MEDIA
+from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place, repaint
 from geostyle.feedforward.files import FAST as FAST_KIND
-from geostyle.feedforward.files import load_network, save_network
+from geostyle.feedforward.files import bundled, load_network, save_network
 from geostyle.feedforward.texture_network import TextureNetwork, TextureNetworkSettings
 from geostyle.io.files import read_metrics
 
@@ -265,6 +265,22 @@ def test_bundled_networks_work_out_of_the_box(verb: Verb, photos: Path, tmp_path
         assert verb("texnet-sample", name, "--size", 64, "--output", tmp_path / name) == 0
         samples = sorted((tmp_path / name).rglob("sample-*.png"))
         assert samples and np.asarray(Image.open(samples[0])).std() > 20
+
+
+def test_styles_are_listed_and_shown(
+    verb: Verb, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verb("styles") == 0
+    listed = capsys.readouterr().out
+    for name, path in bundled(FAST_KIND).items():
+        assert re.search(rf"^{name} +{MEDIA[name]} +[01]\.\d\d MB  {path.name}$", listed, re.M)
+    assert verb("styles", "new/sheet.png", "--content", photos / "a.jpg") == 0
+    width, height = size(tmp_path / "new" / "sheet.png")
+    assert width > 1000 and height > 800
+    assert verb("styles", "sheet.jpg") == 2
+    assert "sheet: expected the name of a .png file, got" in capsys.readouterr().err
+    assert verb("fast-apply", "nigth", photos / "a.jpg", "out.png") == 2
+    assert re.search("or one of .*mosaic, night, .*got 'nigth'", capsys.readouterr().err)
 
 
 def test_a_file_goes_before_a_bundled_name(verb: Verb, photos: Path, tmp_path: Path) -> None:

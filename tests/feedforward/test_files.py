@@ -71,11 +71,12 @@ def test_bundled_networks_are_found_by_name(
     monkeypatch.setattr(files, "ASSETS", tmp_path)
     with pytest.raises(InputError, match="as geostyle fast-train writes it; none is bundled, got"):
         find_network(None, FAST)
-    for name in ("fast_night", "fast_mosaic", "texnet_sand"):
+    for name in ("fast_night", "fast_mosaic", "texnet_pebbles"):
         (tmp_path / f"{name}.safetensors").write_bytes(b"")
     assert list(files.bundled(FAST)) == ["mosaic", "night"]
     assert find_network("night", FAST).name == "fast_night.safetensors"
-    assert find_network(None, TEXTURE).name == "texnet_sand.safetensors"
+    assert find_network(None, FAST).name == "fast_night.safetensors"
+    assert find_network(None, TEXTURE).name == "texnet_pebbles.safetensors"
     own = tmp_path / "own.safetensors"
     own.write_bytes(b"")
     assert find_network(own, FAST) == own

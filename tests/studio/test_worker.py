@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import random
 import signal
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from geostyle.cli import rerun
 from geostyle.errors import GeostyleError
 from geostyle.studio.app import application
 from geostyle.studio.hub import Hub
+from geostyle.studio.quick import FAST_SKETCH_PX, SKETCH_PX, Quick
 from geostyle.studio.settings import StudioSettings
 from tests.studio.helpers import ADDRESS, PICTURES, PORT, TOKEN, TRANSFER, run_async, wait_for
 
@@ -153,3 +156,22 @@ def test_a_killed_worker_is_started_again_and_no_snapshot_is_lost(
     assert hub.process.pid != before
     client.post(f"{own}/snapshots/{name}/resume")
     assert painted(client, own, name)["status"] == "done"
+
+
+def test_a_sketch_takes_the_fast_network_of_its_texture_unless_a_dial_moved(
+    tmp_path: Path,
+) -> None:
+    quick = Quick(lambda message: False)
+    pictures = {"content": str(PICTURES / "content" / "coffee.jpg")}
+
+    def side(style: str, **dials: Any) -> int:
+        given = {**pictures, "tex_style": [str(PICTURES / "styles" / style)], **dials}
+        answer, data = quick.sketch({"id": 1, "given": given, "folder": str(tmp_path)})
+        assert data is not None and Image.open(io.BytesIO(data)).size[0] == answer["width"]
+        return int(answer["width"])
+
+    assert side("mosaic.jpg") == FAST_SKETCH_PX
+    assert side("mosaic.jpg", preserve_color="off", geo_strength=1.0) == FAST_SKETCH_PX
+    assert side("mosaic.jpg", tex_strength=0.5) == SKETCH_PX
+    assert side("mosaic.jpg", preserve_color="lab") == SKETCH_PX
+    assert side("glass.jpg") == SKETCH_PX  # a texture without a network

@@ -174,6 +174,37 @@ def test_what_is_written_says_how_it_was_made(common: dict[str, Any], tmp_path: 
     assert (made.clamp(0, 1) - sampler.painted).abs().max() < 0.05
 
 
+def test_training_begins_with_the_weights_of_a_network(
+    common: dict[str, Any], tmp_path: Path
+) -> None:
+    trained = fast(common, seed=5)
+    trained.train_step()
+    start, other = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    trained.save_network(start)
+    trained.train_step()
+    trained.save_network(other)
+    weights = load_network(start, FAST)[0].state_dict()
+    begun = fast(common, start=start)
+    for state in (begun.network.state_dict(), begun.average):
+        assert all(torch.equal(value, weights[key]) for key, value in state.items())
+    begun.save(tmp_path / "state.safetensors")
+    fast(common, start=start).load(tmp_path / "state.safetensors")
+    for changed in (other, None):
+        with pytest.raises(InputError, match="resume: expected the run's own start"):
+            fast(common, start=changed).load(tmp_path / "state.safetensors")
+    begun.save_network(tmp_path / "begun.safetensors")
+    about = load_network(tmp_path / "begun.safetensors", FAST)[1]
+    assert about["training"]["start"] == {"name": "first.safetensors", "hash": begun.start_hash}
+    with pytest.raises(
+        InputError, match=r"start: expected .* widths \[4, 6, 8\], got \[16, 32, 64\]"
+    ):
+        fast(common, start=Path("night"))  # a bundled one
+    with pytest.raises(InputError, match="start: expected a .safetensors file, or one of .*night"):
+        fast(common, start=Path("nigth"))
+    with pytest.raises(InputError, match="start: expected .*fast-style-network|texture-network"):
+        texture(common, start=start)
+
+
 def test_a_style_is_needed(common: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="tex_style: expected a picture file, got none"):
         fast({**common, "tex_style": None})
