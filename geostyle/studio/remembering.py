@@ -89,7 +89,7 @@ class RememberingPipeline(Pipeline):
     def warp(
         self,
         content: Tensor,
-        geo_style: Tensor | None,
+        geo_style: Tensor | Sequence[Tensor] | None,
         theta: WarpParameters | None = None,
         guide: Guide | None = None,
         *,
@@ -97,6 +97,8 @@ class RememberingPipeline(Pipeline):
     ) -> GeometryResult:
         """As `Pipeline.warp`, from memory where the same was asked before."""
         settings, compute = self.settings, super().warp
+        if not (geo_style is None or isinstance(geo_style, Tensor)):  # the page has one
+            return compute(content, geo_style, theta, guide, painted=painted)
         given = theta and (repr(theta), fingerprint(theta.theta))
         key = (
             *self._estimate_key(content, geo_style, guide or Guide()),
