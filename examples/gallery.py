@@ -94,13 +94,11 @@ def make(words: Sequence[str], target: Path) -> int:
 
 
 def draw_masks(folder: Path) -> None:
-    """Draw the masks that commands name, of the cat's shape: `left.png` and `rim.png`."""
+    """Draw the mask that a command names, of the cat's shape: `left.png`."""
     height, width = load_picture(PICTURES / "content" / "chelsea.jpg").size
-    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in (height, width))
-    left = np.clip(0.5 - x / 0.2, 0, 1)[None] * np.ones((height, 1), np.float32)
-    rim = np.clip((np.hypot(x[None] / 0.75, y[:, None] / 0.8) - 0.9) / 0.2, 0, 1)
-    for name, mask in (("left", left), ("rim", rim)):
-        save_picture(as_tensor(torch.from_numpy(mask).expand(1, 3, -1, -1)), folder / f"{name}.png")
+    left = np.clip(0.5 - np.linspace(-1, 1, width, dtype=np.float32) / 0.2, 0, 1)
+    mask = torch.from_numpy(left).expand(1, 3, height, width)
+    save_picture(as_tensor(mask), folder / "left.png")
 
 
 if __name__ == "__main__":
