@@ -18,6 +18,7 @@ from PIL import Image, ImageFile
 
 import geostyle
 from geostyle import config
+from geostyle.cli import run
 from geostyle.distributed import join_processes
 from geostyle.errors import InputError, expecting
 from geostyle.io.files import check_folder
@@ -360,3 +361,22 @@ def test_trainings_check_memory_first(
         assert run("distill", words.split() + more) == 2
         assert "expected a size that fits 0.0 GB of memory" in capsys.readouterr().err
     assert not (tmp_path / "r").exists() and not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (["--painter", "gram", "--split", "3"], "split: not used by the painter gram"),
+        (["--geo-strength", "2"], "geo_strength: not used without a geometry style"),
+    ],
+)
+def test_settings_without_use_are_told(
+    flags: list[str], line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    save_picture(PICTURE, tmp_path / "a.png")
+    style = ["--tex-style", str(tmp_path / "a.png"), "--size", "32", "--dry-run"]
+    words = ["--content", str(tmp_path / "a.png"), "--output", str(tmp_path / "runs"), *style]
+    assert run("transfer", words) == 0
+    assert "not used" not in capsys.readouterr().out
+    assert run("transfer", [*words, *flags]) == 0
+    assert line in capsys.readouterr().out.splitlines()

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from geostyle import config
 from geostyle.cli import EXIT_ERROR, EXIT_INTERRUPTED
 from geostyle.cli._geometry import held_back
-from geostyle.cli.transfer import Job, load_masks, load_optional, say_mixed
+from geostyle.cli._notices import say_mixed, say_unused
+from geostyle.cli.transfer import Job, load_masks, load_optional
 from geostyle.config import setting
 from geostyle.errors import InputError
 from geostyle.io.files import check_folder, make_folder, read_metrics
@@ -109,6 +110,7 @@ def main(argv: Sequence[str]) -> int:
             if not path.is_dir():
                 read(path, name=name)
     say_mixed(job)
+    say_unused(job)
     pipe = Pipeline(job.transfer)
     networks = pipe.networks(
         geometry=job.compares_pictures, texture=bool(job.tex_style) and not job.preview

@@ -23,6 +23,7 @@ from geostyle.cli import EXIT_INTERRUPTED
 from geostyle.cli import _unfinished as unfinished
 from geostyle.cli._animation import Animation, AnimationSettings
 from geostyle.cli._geometry import describe, save_choices, save_geometry
+from geostyle.cli._notices import say_mixed, say_unused
 from geostyle.cli._output import OutputSettings
 from geostyle.cli._painting import keeping_last_good
 from geostyle.config import check, setting
@@ -157,6 +158,7 @@ def main(argv: Sequence[str], prog: str = "geostyle transfer") -> int:
         if job.content is None:
             print("content: none given, taking the bundled one")
         say_mixed(job)
+        say_unused(job)
         transfer.check()
         return 0 if args.dry_run else transfer.run()
 
@@ -353,14 +355,6 @@ def load_optional(path: Path | None, name: str) -> Picture | None:
 def load_masks(paths: Sequence[Path], name: str = "tex_mask") -> list[Picture]:
     """The masks of several styles."""
     return [load_picture(path, name=name, keeps_alpha=True) for path in paths]
-
-
-def say_mixed(job: Job) -> None:
-    """Say that several styles are mixed: a stray picture among them changes the result."""
-    for name, what in (("geo_style", "warps after"), ("tex_style", "textures of")):
-        if len(paths := getattr(job, name)) > 1:
-            names = ", ".join(path.name for path in paths)
-            print(f"{name}: the {what} {len(paths)} pictures are mixed: {names}")
 
 
 def numbered(name: str, pictures: Sequence[Tensor]) -> dict[str, Tensor]:
