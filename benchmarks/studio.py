@@ -239,7 +239,7 @@ def stop_seconds(visitor: Visitor, recipe: dict[str, Any], share: float) -> tupl
 
 
 def same_as_command(run: Path, output: Path) -> bool:
-    """Whether `transfer.py --config` makes the picture of a kept run, byte for byte."""
+    """Return True if `transfer.py --config` makes the picture of a kept run, byte for byte."""
     again = output / "again"
     command = [sys.executable, "transfer.py", "--config", str(run / "settings.yaml")]
     subprocess.run(

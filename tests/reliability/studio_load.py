@@ -49,7 +49,7 @@ CONTENT, GEO, TEX = (small(name) for name in NAMES)
 
 
 class Load:
-    """What is counted, by name; `wrong` holds what may not happen."""
+    """Counts by name; `wrong` holds what may not happen."""
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio

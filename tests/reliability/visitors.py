@@ -79,7 +79,7 @@ class Studio:
         return sum(one.memory_info().rss for one in (server, *server.children(True))) / 1e6
 
     def logs(self) -> str:
-        """What the server and the worker have printed."""
+        """Return the output of the server and the worker."""
         paths = (self.output / "server.log", self.output / ".studio" / "worker.log")
         return "".join(path.read_text("utf-8", "replace") for path in paths if path.is_file())
 
@@ -189,7 +189,7 @@ class Visitor:
 
 
 def patiently(condition: Callable[[], T | None], seconds: float = 100.0) -> T:
-    """What `condition` returns once that is not None or False.
+    """Wait until `condition` returns neither None nor False, and return that.
 
     Raises: TimeoutError.
     """

@@ -71,13 +71,13 @@ def chromium() -> str | None:
 
 
 def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine returns; in a thread, as a browser's loop may be running in this one."""
+    """Run a coroutine in a thread, as a browser's loop may be running in this one; its result."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
 
 
 def wait_for(condition: Any, seconds: float = 100.0) -> Any:
-    """What `condition` returns once that is true."""
+    """Wait until `condition` returns something true, and return that."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = condition()
