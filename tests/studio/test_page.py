@@ -133,6 +133,8 @@ def test_pins_are_set_where_one_clicks_on_a_tall_picture(page: Any, tmp_path: Pa
     drop(page, 2, tall)
     page.get_by_label("Shape: tall; change it").wait_for()
     page.keyboard.press("p")
+    # A pin lies on the picture's place, which is known once the picture is drawn.
+    page.wait_for_function("() => document.querySelector('.board.geo img')?.naturalHeight === 360")
     picture = page.locator(".board.geo img")
     box = picture.bounding_box()
     assert abs(box["height"] / box["width"] - 3) < 0.05
