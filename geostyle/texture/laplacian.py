@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geostyle.texture.optimizer import OptimizerSettings
+from geostyle.texture.settings import OptimizerSettings
 
 LEAST_SIDE_PX = 8
 MAX_BANDS = 6

@@ -19,7 +19,7 @@ from geostyle.texture.keeping import (
     sums_around,
 )
 from geostyle.texture.objective import READ_WHOLE_PX, LossSettings, TextureObjective
-from geostyle.texture.score import CONTENT_LAYER
+from geostyle.texture.settings import CONTENT_LAYER
 from geostyle.texture.splitting import Exemplars, LayerPools
 from geostyle.texture.tiles import Sums, Tiling, Window, loss_of, maps_of
 
