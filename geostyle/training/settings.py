@@ -107,6 +107,12 @@ class DistillSettings(LoopSettings):
     steps: int = setting(2500, help="optimizer steps", min=0)
     lr: float = setting(5e-4, help="peak learning rate", min=0.0)
     gram_weight: float = setting(0.3, help="weight of the Gram error", min=0.0)
+    match_weight: float = setting(
+        0.0, help="weight of the matches between crops by hypercolumns", min=0.0
+    )
+    start: Path | None = setting(
+        None, help="file of an earlier student of the same channels; otherwise the closed form"
+    )
     init_crops: int = setting(48, help="crops the closed-form start is computed from", min=1)
     calibration_crops: int = setting(256, help="crops the taps are solved from at the end", min=8)
 
