@@ -30,7 +30,8 @@ class Description:
 
     Attributes:
         size: (H, W) of the picture.
-        maps: one (1, C, h, w) per layer and matching size, unit vectors.
+        maps: (1, C, h, w) per layer and matching size, unit vectors: first those of the picture,
+            then those of its mirror image, mirrored back.
         picture: (1, 3, ...), reduced to a long side of `KEPT_PX`.
         network: the feature network.
         mask: (1, 1, ...) in [0, 1], 1 on the subject; None where the whole picture counts.
@@ -71,12 +72,12 @@ class Description:
             return torch.ones(grid[0] * grid[1])
         return resize(self.mask, grid, "bilinear").flatten().cpu()
 
-    def mirrored(self, settings: GeometrySettings) -> Description:
+    def mirrored(self) -> Description:
         """Return the description of the picture mirrored left for right."""
+        own, mirrored = self.maps[: len(self.maps) // 2], self.maps[len(self.maps) // 2 :]
+        maps = tuple(features.flip(-1) for features in (*mirrored, *own))
         mask = None if self.mask is None else self.mask.flip(-1)
-        return replace(
-            describe(self.picture.flip(-1), self.network, settings, mask), size=self.size
-        )
+        return replace(self, maps=maps, picture=self.picture.flip(-1), mask=mask)
 
     def warped(self, mapping: Map, size: Size, *, hide: bool = True) -> Description:
         """Return the picture and its mask warped to `size` (H, W), without features.
@@ -100,6 +101,9 @@ def describe(
 ) -> Description:
     """Compute the features of a picture for matching, at every layer and size of the settings.
 
+    The mirror image is described, too: a network sees it differently, and the mean correlation of
+    both is less noisy.
+
     Args:
         image: (1, 3, H, W), sRGB in [0, 1].
         network: the feature network.
@@ -109,17 +113,19 @@ def describe(
     image_size, device = size_of(image), network.mean.device
     maps: list[Tensor] = []
     sizes_px = () if settings.estimator == "regression" else settings.match_sizes_px
-    for size_px in sorted(sizes_px, reverse=True):
-        # Sides are multiples of 16 px, the size of a cell, so that cells tile the picture.
-        factor = size_px / max(image_size) / 16
-        height, width = (max(1, round(side * factor)) * 16 for side in image_size)
-        small = resize(image.to(device), (height, width))
-        for features in network(small, settings.match_layers).values():
-            grid = size_of(maps[0]) if maps else (height // 16, width // 16)
-            features = features.float()
-            if size_of(features) != grid:
-                features = F.interpolate(features, grid, mode="bilinear", align_corners=False)
-            maps.append(F.normalize(features, dim=1))
+    for mirrored in (False, True):
+        for size_px in sorted(sizes_px, reverse=True):
+            # Sides are multiples of 16 px, the size of a cell, so that cells tile the picture.
+            factor = size_px / max(image_size) / 16
+            height, width = (max(1, round(side * factor)) * 16 for side in image_size)
+            small = resize(image.to(device), (height, width))
+            small = small.flip(-1) if mirrored else small
+            for features in network(small, settings.match_layers).values():
+                grid = size_of(maps[0]) if maps else (height // 16, width // 16)
+                features = features.float().flip(-1) if mirrored else features.float()
+                if size_of(features) != grid:
+                    features = F.interpolate(features, grid, mode="bilinear", align_corners=False)
+                maps.append(F.normalize(features, dim=1))
     flat = float(image.std()) < FLAT
     factor = KEPT_PX / max(image_size)
     kept = image.to(device)

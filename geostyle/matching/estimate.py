@@ -174,7 +174,7 @@ def _estimate(
 
     plain = None if settings.mirror == "on" else fitted(pair, guide)
     if settings.mirror != "off":
-        flipped = pair._replace(content=content.mirrored(settings))
+        flipped = pair._replace(content=content.mirrored())
         mirrored = fitted(flipped, guide and guide.mirrored())
         if plain is None or mirrored.confidence >= plain.confidence + MIRROR_COST:
             return finished(mirrored, frame, mirrored=True)

@@ -46,8 +46,9 @@ from geostyle.matching.settings import GeometrySettings
 from geostyle.warps import WarpFamily, make_family
 from geostyle.warps.affine import Affine
 
+CLOSER = 1.2  # sizes at which aligned pictures are compared, relative to the settings' own
 UPRIGHT_DEG = (8.0, 0.0)  # bounds on the tilt that are tried beside the settings' own
-TILT_COST = 0.003  # confidence that a degree of tilt must gain
+TILT_COST = 0.002  # confidence that a degree of tilt must gain
 ABSENT = -1.0  # correlation with positions that a mask hides
 SMOOTHING = 1e-5  # of splines through points, or for a map that is known everywhere
 REST_WEIGHT = 0.02  # of the rest of the picture, against a weight of 1 per point
@@ -71,8 +72,12 @@ def fit_matches(
         held = milder(fit.there.settings, mildness(confidence))
         start = (fit.there.mapped, fit.back.mapped)
         fit = anneal(matches, frame, held, SHORT_SCHEDULE, start, guide)
-    for _ in range(settings.looks if settings.estimator == "refined" else 0):
-        fit = refine(fit, pair, guide)
+    if settings.estimator == "refined" and settings.looks:
+        style = pair.geo_style
+        seen = describe(style.picture, style.network, closer(settings), style.mask)
+        pair = pair._replace(geo_style=replace(seen, size=style.size))
+        for _ in range(settings.looks):
+            fit = refine(fit, pair, guide)
     own = fit.there
     return FittedWarp(
         own.family, own.theta, own.points, own.matches, own.weights, confidence, own.settings
@@ -99,8 +104,19 @@ def start_from(warp: FittedWarp, matches: Matches) -> tuple[Tensor, Tensor]:
     return warp.map(matches.target), points[nearest]
 
 
+def closer(settings: GeometrySettings) -> GeometrySettings:
+    """Return settings for comparing pictures that are nearly aligned, at larger sizes."""
+    sizes_px = tuple(round(CLOSER * size_px) for size_px in settings.match_sizes_px)
+    return replace(settings, match_sizes_px=sizes_px)
+
+
 def refine(fit: TwoWayFit, pair: Pair, guide: PointPairs | None = None) -> TwoWayFit:
     """Compare the content as warped by `fit` with the geometry style, and fit again from there.
+
+    Args:
+        fit: the fit so far.
+        pair: its geometry style is described as `closer` says.
+        guide: corresponding points given by the user.
 
     Source: the cascade of Rocco et al., "Convolutional neural network architecture for geometric
         matching", section 3.4.
@@ -109,10 +125,10 @@ def refine(fit: TwoWayFit, pair: Pair, guide: PointPairs | None = None) -> TwoWa
     """
     content, geo_style, frame = pair
     there, settings = fit.there, fit.there.settings
-    long_px = max(settings.match_sizes_px)
+    long_px = max(closer(settings).match_sizes_px)
     height, width = (max(16, round(s * long_px / max(geo_style.size))) for s in geo_style.size)
     warped = content.warped(lambda p: there.map(p * frame.to_output), (height, width))
-    seen = describe(warped.picture, content.network, settings, warped.mask)
+    seen = describe(warped.picture, content.network, closer(settings), warped.mask)
     matches = match(Pair(seen, geo_style, frame))
     outputs = seen.cells() * frame.to_output
     matches = Matches(there.map(outputs), matches.target, matches.probability)
