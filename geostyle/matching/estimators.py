@@ -38,11 +38,13 @@ from geostyle.matching.fitting import (
     returning_share,
     tilt_deg,
 )
+from geostyle.matching.faces import content_faces
 from geostyle.matching.frame import Frame, cell_centers, lattice, square_units
 from geostyle.matching.guide import PointPairs
 from geostyle.matching.network import LoadedNetwork, load_networks
 from geostyle.matching.result import FittedWarp, mildness, no_warp
 from geostyle.matching.settings import GeometrySettings
+from geostyle.matching.similar import locally_similar, nearest_similarity
 from geostyle.warps import WarpFamily, make_family
 from geostyle.warps.affine import Affine
 
@@ -79,8 +81,10 @@ def fit_matches(
         for _ in range(settings.looks):
             fit = refine(fit, pair, guide)
     own = fit.there
+    faces = content_faces(pair.content) if settings.conformal_weight else ()
+    theta = locally_similar(own, faces)
     return FittedWarp(
-        own.family, own.theta, own.points, own.matches, own.weights, confidence, own.settings
+        own.family, theta, own.points, own.matches, own.weights, confidence, own.settings
     )
 
 
@@ -269,7 +273,7 @@ def through_points(
     """
     family = make_family(settings.geometry, settings.lattice)
     spread = cell_centers(8, 8)
-    rest = spread * frame.neutral if pinned else _similar(guide, frame, spread)
+    rest = spread * frame.neutral if pinned else nearest_similarity(guide, frame, spread)
     rest_weights = torch.full((len(spread),), REST_WEIGHT / len(spread))
     weights = torch.cat((torch.ones_like(guide.outputs[:, 0]), rest_weights))
     theta = family.fit(
@@ -281,26 +285,3 @@ def through_points(
     return FittedWarp(
         family, theta, guide.outputs, guide.contents, hit, float(hit.mean()), settings
     )
-
-
-def _similar(guide: PointPairs, frame: Frame, spread: Tensor) -> Tensor:
-    """Map points `spread` (M, 2) by the similarity nearest to the points given.
-
-    Source: Umeyama, "Least-squares estimation of transformation parameters between two point
-        patterns", without mirroring; a single point gives a shift.
-    """
-    # Complex numbers x + iy in content pixels, where shapes keep their proportions: a similarity
-    # is a product and a sum.
-    half = torch.tensor([frame.content_size[1], frame.content_size[0]]).double() / 2
-    unit = frame.neutral * half
-    p, q, points = (
-        torch.view_as_complex(x)
-        for x in (guide.outputs * unit, guide.contents * half, spread * unit)
-    )
-    p0, q0 = p.mean(), q.mean()
-    size = (p - p0).abs().square().sum()
-    turn = torch.vdot(p - p0, q - q0) / size
-    # Points that fall together in either picture do not define a scale.
-    if size <= 1e-6 or turn.abs() < 0.05:
-        turn = torch.ones_like(turn)
-    return torch.view_as_real((points - p0) * turn + q0) / half

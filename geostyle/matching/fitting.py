@@ -225,9 +225,17 @@ def exceeds(family: WarpFamily, theta: Tensor, frame: Frame, settings: GeometryS
     """
     points = lattice(LATTICE_SIDE)
     mapped = family.map_points(theta, points)
-    if _stretch(mapped, frame) > settings.max_stretch:
+    if float(stretches(mapped, frame).max()) > math.log(settings.max_stretch):
         return True
-    whole = Affine().fit(points, mapped, None, 0.0)
+    return tilts(mapped, frame, settings)
+
+
+def tilts(mapped: Tensor, frame: Frame, settings: GeometrySettings) -> bool:
+    """Return True where the picture as a whole is tilted beyond the settings.
+
+    Args: mapped, (N, 2), the mapped points of `lattice(LATTICE_SIDE)`.
+    """
+    whole = Affine().fit(lattice(LATTICE_SIDE), mapped, None, 0.0)
     return tilt_deg(whole, frame) > 2 * settings.max_rotation_deg + TOLERATED_DEG
 
 
@@ -281,13 +289,14 @@ def bounded(affine: Tensor, frame: Frame, settings: GeometrySettings, center: Te
     return torch.from_numpy(from_pixels(matrix, frame.output_size, frame.content_size))
 
 
-def _stretch(mapped: Tensor, frame: Frame) -> float:
-    """Return the largest factor by which any spot is stretched or squeezed in any direction.
+def stretches(mapped: Tensor, frame: Frame) -> Tensor:
+    """Return the logarithm of the largest factor by which each spot is stretched or squeezed.
 
     Args:
         mapped: (N, 2), the mapped points of `lattice(LATTICE_SIDE)`.
 
-    Returns: relative to the mean scale; infinite at a fold.
+    Returns: (LATTICE_SIDE - 1, LATTICE_SIDE - 1), by cell, relative to the mean scale; infinite
+        where the map folds.
     """
     grid = LATTICE_SIDE, LATTICE_SIDE
     placed = square_units(mapped / frame.neutral, frame.output_size).unflatten(0, grid)
@@ -296,7 +305,6 @@ def _stretch(mapped: Tensor, frame: Frame) -> float:
     down = (placed[1:, :-1] - placed[:-1, :-1]) / (before[1, 0, 1] - before[0, 0, 1])
     jacobian = torch.stack((across, down), -1)
     area = torch.linalg.det(jacobian)
-    if not bool((area > 0).all()):
-        return math.inf
-    scales = torch.linalg.svdvals(jacobian).log() - area.log().mean() / 2
-    return float(scales.abs().amax().exp())
+    mean = area.clamp_min(1e-12).log().mean() / 2
+    scales = torch.linalg.svdvals(jacobian).clamp_min(1e-12).log() - mean
+    return scales.abs().amax(-1).where(area > 0, torch.tensor(math.inf).to(area))

@@ -77,6 +77,13 @@ class GeometrySettings:
         max=1.0,
         help="largest share of the content outside the canvas; the warp is weakened to it",
     )
+    conformal_weight: float = setting(
+        0.05,
+        min=0.0,
+        max=100.0,
+        help="cost of distorted shapes: parts keep their proportions, faces above all, unless the "
+        "matches ask for more; 0: only the matches count",
+    )
     choose: int = setting(1, min=1, max=20, help="which of the warps of --preview K is taken")
     fade: bool = setting(True, help="weaken the warp where the pictures share little geometry")
 

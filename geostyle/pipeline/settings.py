@@ -149,6 +149,7 @@ class TransferOptions(TypedDict, total=False):
     max_stretch: float
     max_outside: float
     max_lost: float
+    conformal_weight: float
     choose: int
     fade: bool
     iterations: Sequence[int]
