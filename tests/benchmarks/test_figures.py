@@ -234,3 +234,9 @@ def test_loose_tables_and_values_are_seen() -> None:
         assert numeric_tables(table.format(cell)) == [], cell
     assert MEASURED.search("it takes 3 s.")
     assert MEASURED.search("falls by 93.5 %")
+
+
+def test_no_line_begins_with_a_value() -> None:
+    """A comment at the beginning of a line ends the paragraph in Markdown."""
+    for page in figures.documents():
+        assert "\n<!-- value " not in page.read_text(encoding="utf-8"), page.name
