@@ -39,6 +39,8 @@ GEOMETRY_VGG = (
     "geostyle/assets/geonet-vgg19.safetensors",
     "geostyle/assets/geonet-vgg19-second.safetensors",
 )
+TRIALS = "tests/reliability"
+TRIAL = (f"{TRIALS}/trial.py", f"{TRIALS}/forked.py", f"{TRIALS}/workloads.py")
 ESTIMATORS = {
     "none": "no warp",
     "ransac-affine": "`ransac-affine`",
@@ -242,27 +244,79 @@ FIGURES: dict[str, Figure] = {
             ["the whole painting of 512 px", ("painting, s", ".0f"), "–"],
         ),
     ),
-    "reliability": Figure(
-        "make fuzz kill disk torchrun folds studio-load mutants coverage",
-        ("geostyle",),
+    "kill": Figure(
+        "python tests/reliability/kill.py --json FILE", ("geostyle", *TRIAL, f"{TRIALS}/kill.py"),
         records(
             "rows",
-            ("trial", "trial", "{}"),
-            ("result", "result", "{}"),
-            ("command", "command", "`{}`"),
-            ("commit", "commit", "{}"),
+            ("command", "name", "{}"),
+            ("kills", "disturbed", "d"),
+            ("completions", "finished", "d"),
+            ("files read", "files", ",d"),
+            ("files compared", "compared", ",d"),
         ),
-        by_hand="hours, and a command for each row",
+    ),
+    "disk": Figure(
+        "python tests/reliability/disk.py --times 4 --json FILE",
+        ("geostyle", *TRIAL, f"{TRIALS}/disk.py"),
+        records(
+            "rows",
+            ("command", "name", "{}"),
+            ("full disks", "disturbed", "d"),
+            ("completions", "finished", "d"),
+            ("files read", "files", ",d"),
+            ("files compared", "compared", ",d"),
+        ),
+    ),
+    "torchrun": Figure(
+        "python tests/reliability/torchrun.py --processes 2 4 --kills 2 --json FILE",
+        ("geostyle", *TRIAL, f"{TRIALS}/torchrun.py"),
+        records(
+            "rows",
+            ("command", "name", "{}"),
+            ("processes", "processes", "d"),
+            ("killed", "killed", "d"),
+            ("restarted by torchrun", "restarted", "d"),
+            ("files read", "files", ",d"),
+            ("files compared", "compared", ",d"),
+        ),
+    ),
+    "fuzz": Figure(
+        "python tests/reliability/fuzz.py --json FILE",
+        ("geostyle", f"{TRIALS}/fuzz.py", f"{TRIALS}/readers.py"),
+    ),
+    "folds": Figure(
+        "python tests/reliability/folds.py --size 128 --estimated 0.01 --json FILE",
+        ("geostyle/warps", "geostyle/coords.py", f"{TRIALS}/folds.py"),
+    ),
+    "mutants": Figure(
+        "make mutants",
+        ("geostyle/coords.py", "geostyle/warps", "geostyle/matching/correlation.py"),
+        by_hand="an hour",
+    ),
+    "studio-load": Figure(
+        "make studio-load", ("geostyle/studio", f"{TRIALS}/studio_load.py"), by_hand="prints text"
     ),
     "pairs": Figure(
-        "geostyle make-pairs --config configs/geometry/make.yaml --images PHOTOS --styles ART",
-        ("geostyle/data", "geostyle/training/geometry.py", *PAINTER),
-        records(
-            "rows",
-            ("", "what", "{}"),
-            ("per pair", "per_pair", "{}"),
-            ("a million pairs", "million", "{}"),
+        "python benchmarks/pairs.py --images PHOTOS --styles ART --weights VGG19 --json FILE",
+        ("geostyle/data", "geostyle/training/geometry.py", "geostyle/matching/network.py",
+         *PAINTER, "benchmarks/pairs.py"),
+        fixed(
+            ("", "per pair", "a million pairs"),
+            ["repainting by optimization under `lite`",
+             ("repaint_s", "{:.1f} s"), ("million/repaint_h", "{:,.0f} core-hours")],
+            ["correlations of VGG-19, stylized and plain",
+             ("correlate_s", "{:.1f} s"), ("million/correlate_h", "{:,.0f} core-hours")],
+            ["an epoch of training, in steps of 32 pairs", "–",
+             ("million/epoch_h", "{:.1f} core-hours")],
+            *(
+                [label, (f"bytes/{name}", "{:,.0f} bytes"), (f"million/gb/{name}", "{:,.0f} GB")]
+                for name, label in {
+                    "pictures": "three JPEGs of 240 px",
+                    "record": "its record, a file",
+                    "line of the manifest": "its line of `manifest.jsonl`",
+                    "correlations": "correlations at `pool4`, two targets in float16",
+                }.items()
+            ),
         ),
-        by_hand="makes and trains on 2,120 pairs",
     ),
 }  # fmt: skip
