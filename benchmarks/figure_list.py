@@ -41,6 +41,7 @@ GEOMETRY_VGG = (
 )
 TRIALS = "tests/reliability"
 TRIAL = (f"{TRIALS}/trial.py", f"{TRIALS}/forked.py", f"{TRIALS}/workloads.py")
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "pool4", "relu5_1")
 ESTIMATORS = {
     "none": "no warp",
     "ransac-affine": "`ransac-affine`",
@@ -156,24 +157,21 @@ FIGURES: dict[str, Figure] = {
     # Networks
     "features": Figure(
         "geostyle evaluate features --images PHOTOS --styles ART --reference-weights VGG19 "
-        "--pairs 4 --pf-willow PF_WILLOW --json FILE",
-        (*PAINTER, "geostyle/evaluation/features.py"),
+        "--no-paint --json FILE",
+        (*FEATURES, "geostyle/texture/objective.py", "geostyle/evaluation/features.py"),
         fixed(
-            ("", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "pool4", "relu5_1"),
-            [
-                "cosine to VGG-19",
-                *(
-                    (f"product_similarity/{layer}", ".2f")
-                    for layer in (
-                        "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "pool4", "relu5_1",
-                    )
-                ),
-            ],
+            ("", *LAYERS),
+            ["cosine", *((f"product_similarity/{layer}", ".2f") for layer in LAYERS)],
         ),
+    ),
+    "features-painted": Figure(
+        "geostyle evaluate features --images PHOTOS --styles ART --reference-weights VGG19 "
+        "--json FILE",
+        (*PAINTER, "geostyle/evaluation/features.py"),
     ),
     "fast-styles": Figure(
         "python benchmarks/feedforward.py --weights VGG19 --photos PHOTOS --held-out --kinds fast "
-        "--optimized 0 --json FILE",
+        "--count 4 --optimized 0 --json FILE",
         ("geostyle/feedforward", "geostyle/texture/score.py", "benchmarks/feedforward.py",
          *(f"geostyle/assets/fast_{name}.safetensors" for name in (
              "charcoal", "gouache", "mosaic", "night", "pointillism", "watercolor", "woodcut"))),
@@ -187,7 +185,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "fast-night": Figure(
         "python benchmarks/feedforward.py --weights VGG19 --photos PHOTOS --held-out --kinds fast "
-        "--fast geostyle/assets/fast_night.safetensors --count 6 --optimized 6 --every 20 "
+        "--fast geostyle/assets/fast_night.safetensors --count 3 --every 20 "
         "--json FILE",
         ("geostyle/feedforward", *PAINTER, "benchmarks/feedforward.py",
          "geostyle/assets/fast_night.safetensors"),
