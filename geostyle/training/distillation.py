@@ -28,6 +28,7 @@ from geostyle.config import setting
 from geostyle.data.crops import CropSource
 from geostyle.device import resolve_device, resolve_precision
 from geostyle.distributed import ALONE, Processes
+from geostyle.errors import InputError
 from geostyle.features.extractor import load_features
 from geostyle.io.checkpoint import save_checkpoint
 from geostyle.io.images import is_validation, list_pictures
@@ -71,6 +72,12 @@ class DistillSettings(LoopSettings):
     steps: int = setting(2500, help="optimizer steps", min=0)
     lr: float = setting(5e-4, help="peak learning rate", min=0.0)
     gram_weight: float = setting(0.3, help="weight of the Gram error", min=0.0)
+    match_weight: float = setting(
+        0.0, help="weight of the matches between crops by hypercolumns", min=0.0
+    )
+    start: Path | None = setting(
+        None, help="file of an earlier student of the same channels; otherwise the closed form"
+    )
     init_crops: int = setting(48, help="crops the closed-form start is computed from", min=1)
     calibration_crops: int = setting(256, help="crops the taps are solved from at the end", min=8)
 
@@ -195,11 +202,32 @@ class DistillLearner(Learner):
         with torch.no_grad():
             features = self.exact(crops, self.layers)
             self.scales = {k: float(v.pow(2).mean().sqrt()) for k, v in features.items()}
-        initialize_from_teacher(self.student, self.exact, crops, self.scales)
+        if settings.start is None:
+            initialize_from_teacher(self.student, self.exact, crops, self.scales)
+        else:
+            self.begin_from(settings.start, crops, features)
         self.start_average()
         self.pool = OnPolicyPool(self.source, settings.pool, self.device)
         if self.held_out:
             self.val_crops = CropSource(self.held_out, settings.crop_px, 1).batch(0, 16)
+
+    @torch.no_grad()
+    def begin_from(self, start: Path, crops: Tensor, features: dict[str, Tensor]) -> None:
+        """Copy an earlier student's convolutions; solve for its maps on `crops`."""
+        found = load_features("lite", weights=start, device=self.device)
+        expected = dict(self.student.network.convs.named_parameters())
+        for name, weight in found.convs.named_parameters():
+            if expected[name].shape != weight.shape:
+                raise InputError(
+                    f"start: expected a network of channels {list(self.settings.channels)}, got "
+                    f"{list(weight.shape[:1])} in {name} of {start}"
+                )
+            expected[name].copy_(weight)
+        for first in range(0, len(crops), 8):
+            part = slice(first, first + 8)
+            for layer, f_s in self.student.features(crops[part], self.layers).items():
+                moments = feature_moments(f_s, features[layer][part] / self.scales[layer])
+                self.student.update_map(layer, *moments, decay=first / (first + 8))
 
     def read(self, step: int) -> Tensor:
         """Return the crops of a step that do not come from the pool."""
@@ -224,6 +252,7 @@ class DistillLearner(Learner):
             crops,
             teacher_targets(self.teacher, crops, self.trained, self.scales),
             gram_weight=settings.gram_weight,
+            match_weight=settings.match_weight,
             decay=0.98,
             solve=step % MAPS_EVERY == 0,
         )
@@ -237,7 +266,7 @@ class DistillLearner(Learner):
             return {}
         crops = self.val_crops.to(self.device)
         targets = teacher_targets(self.exact, crops, self.layers, self.scales)
-        _, errors = distillation_loss(student, crops, targets, gram_weight=1.0)
+        _, errors = distillation_loss(student, crops, targets, gram_weight=1.0, match_weight=1.0)
         # None of these crops comes from the pool.
         return {f"val_{k}": float(v) for k, v in errors.items() if not k.startswith("pool_gram")}
 

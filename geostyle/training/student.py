@@ -16,12 +16,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.features.extractor import FeatureExtractor
+from geostyle.texture.hypercolumns import LAYERS as COLUMN_LAYERS
+from geostyle.texture.hypercolumns import cell_size, to_cells
 from geostyle.texture.losses import energy, gram, squared_distance
 
 GRAM_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-# Layers that style, content and geometry read; the others only lead there, and count less.
-READ_LAYERS = (*GRAM_LAYERS, "relu4_2", "pool4")
+# Layers that style, content, hypercolumns and geometry read; the others only lead there, and count
+# less.
+READ_LAYERS = (*dict.fromkeys((*GRAM_LAYERS, *COLUMN_LAYERS)), "pool4")
 LEADING_WEIGHT = 0.3
+# Matches are compared between every N-th cell of one crop and all cells of another, as
+# distributions at this temperature of the cosine.
+MATCH_EVERY = 4
+MATCH_TEMPERATURE = 0.05
 
 
 class Student(nn.Module):
@@ -149,6 +156,7 @@ def distillation_loss(
     targets: dict[str, Tensor],
     *,
     gram_weight: float = 0.0,
+    match_weight: float = 0.0,
     decay: float | None = None,
     solve: bool = True,
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -161,12 +169,14 @@ def distillation_loss(
         crops: (B, 3, H, W) in [0, 1].
         targets: the teacher's features of the crops, of unit RMS, by layer.
         gram_weight: weight of the Gram term.
+        match_weight: weight of the divergence of matches; see `match_errors`.
         decay: weight of the running moments when the maps are updated; None leaves the maps alone.
         solve: whether updated maps are solved for now, or only their moments are kept.
 
     Returns:
-        The loss, a scalar, and its parts: feature errors by layer, Gram errors ("gram_…"), and
-        Gram errors of the last crop alone ("pool_gram_…").
+        The loss, a scalar, and its parts: feature errors by layer, Gram errors ("gram_…"), Gram
+        errors of the last crop alone ("pool_gram_…"), and, with `match_weight`, the divergence of
+        matches ("match") and the share of them found ("matched").
     """
     features = student.features(crops, list(targets))
     weights = {k: 1.0 if k in READ_LAYERS else LEADING_WEIGHT for k in features}
@@ -188,7 +198,60 @@ def distillation_loss(
             # The last crops of a batch come from the optimized pool.
             errors[f"pool_gram_{layer}"] = gram_error.detach()[-1]
             total = total + gram_weight * gram_error.mean() / len(GRAM_LAYERS)
+    if match_weight:
+        divergence, found = match_errors(student, features, targets)
+        errors |= {"match": divergence.detach(), "matched": found}
+        total = total + match_weight * divergence
     return total, errors
+
+
+def match_errors(
+    student: Student, features: dict[str, Tensor], targets: dict[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """Compare the matches between crops that student and teacher find by hypercolumns.
+
+    Every crop is matched with the one before it in the batch. The student's columns are its mapped
+    features; their products are formed at its own width.
+
+    Args:
+        features, targets: (B, C, H, W) of the same crops by layer, the teacher's of unit RMS.
+
+    Returns: the Kullback-Leibler divergence of the student's distributions of matches from the
+        teacher's, a scalar; and the share of best matches within 2 cells of the teacher's.
+    Source: Kolkin et al., "Neural Neighbor Style Transfer", section 3.2, for columns and cosine.
+    """
+    layers = [layer for layer in COLUMN_LAYERS if layer in features]
+    height, width = (side for side in features["relu1_1"].shape[-2:])
+    size = cell_size((height, width))
+
+    def columns(maps: dict[str, Tensor], metric: dict[str, Tensor] | None) -> tuple[Tensor, Tensor]:
+        own, mapped = [], []
+        for layer in layers:
+            cells = to_cells(maps[layer], height // maps[layer].shape[-2], size).flatten(2)
+            other = cells if metric is None else metric[layer] @ cells
+            own.append(cells)
+            mapped.append(other)
+        one, two = torch.cat(own, 1), torch.cat(mapped, 1)
+        norm = (one * two).sum(1, keepdim=True).clamp_min(1e-12).rsqrt()
+        return one * norm, two * norm
+
+    def cosines(one: Tensor, two: Tensor) -> Tensor:
+        return one[:, :, ::MATCH_EVERY].mT @ two.roll(1, 0)
+
+    metric = {k: student.maps[k].T @ student.maps[k] for k in layers}
+    ours = cosines(*columns(features, metric))
+    with torch.no_grad():
+        theirs = cosines(*columns(targets, None))
+    divergence = F.kl_div(
+        (ours / MATCH_TEMPERATURE).log_softmax(-1),
+        (theirs / MATCH_TEMPERATURE).log_softmax(-1),
+        log_target=True,
+        reduction="none",
+    ).sum(-1)
+    best, expected = ours.argmax(-1), theirs.argmax(-1)
+    rows, cols = best // size[1] - expected // size[1], best % size[1] - expected % size[1]
+    near = torch.maximum(rows.abs(), cols.abs()) <= 2
+    return divergence.mean(), near.float().mean()
 
 
 def feature_moments(f_s: Tensor, f_t: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,6 +28,7 @@ from geostyle.training.student import (
     Student,
     distillation_loss,
     initialize_from_teacher,
+    match_errors,
     teacher_targets,
 )
 
@@ -66,7 +67,10 @@ def test_loss_by_moments_equals_the_direct_one(teacher: FeatureExtractor) -> Non
         loss, errors = distillation_loss(student, crops, targets, gram_weight=0.3)
         features = student.network(crops, LAYERS)
     want = 0.0
-    read = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "relu5_1", "pool4")
+    read = (
+        "relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3", "relu4_1",
+        "relu4_2", "relu5_1", "pool4",
+    )  # fmt: skip
     weights = {k: 1.0 if k in read else 0.3 for k in LAYERS}
     for layer in LAYERS:
         mapped = torch.einsum("ts,bshw->bthw", student.maps[layer], features[layer])
@@ -92,6 +96,47 @@ def test_a_student_as_wide_as_its_teacher_starts_as_the_teacher() -> None:
         targets = teacher_targets(teacher, crops, LAYERS, scales)
         _, errors = distillation_loss(student, crops, targets)
     assert max(errors.values()) < 0.02
+
+
+def test_matches_are_those_of_the_mapped_hypercolumns(teacher: FeatureExtractor) -> None:
+    """The products at the student's width are those of its features mapped and put side by side."""
+    student = Student((4, 4, 4, 4, 4))
+    torch.manual_seed(0)
+    crops = torch.rand(3, 3, 32, 32)
+    scales = {k: 0.5 for k in LAYERS}
+    targets = teacher_targets(teacher, crops, LAYERS, scales)
+    initialize_from_teacher(student, teacher, crops, scales)
+    features = student.features(crops, LAYERS)
+    with torch.no_grad():
+        divergence, found = match_errors(student, features, targets)
+    used = ["relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3", "relu4_1"]
+    grids = []
+    for maps in (
+        {k: torch.einsum("ts,bshw->bthw", m, features[k]) for k, m in student.maps.items()},
+        targets,
+    ):
+        cells = []
+        for layer in [*used, "relu4_2"]:
+            factor = 4 * maps[layer].shape[-1] // 32
+            if factor > 1:
+                cells.append(torch.nn.functional.avg_pool2d(maps[layer], factor))
+            else:
+                cells.append(torch.nn.functional.interpolate(maps[layer], (8, 8), mode="bilinear"))
+        columns = torch.nn.functional.normalize(torch.cat(cells, 1).flatten(2), dim=1)
+        others = columns[[2, 0, 1]]
+        grids.append((columns[:, :, ::4].mT @ others / 0.05).softmax(-1).detach())
+    ours, theirs = grids
+    direct = (theirs * (theirs.log() - ours.log())).sum(-1).mean()
+    assert float(direct) > 0.001
+    assert float(divergence) == pytest.approx(float(direct), rel=1e-3)
+    one, two = ours.argmax(-1), theirs.argmax(-1)
+    close = ((one // 8 - two // 8).abs() <= 2) & ((one % 8 - two % 8).abs() <= 2)
+    assert float(found) == pytest.approx(float(close.float().mean()))
+    with torch.no_grad():
+        loss, errors = distillation_loss(student, crops, targets)
+        more, _ = distillation_loss(student, crops, targets, match_weight=2.0)
+    assert float(more - loss) == pytest.approx(2 * float(direct), rel=1e-2)
+    assert "match" not in errors
 
 
 def test_every_convolution_may_have_its_own_width() -> None:
@@ -164,6 +209,29 @@ def narrow_vgg(monkeypatch: pytest.MonkeyPatch, teacher: FeatureExtractor) -> No
     monkeypatch.setattr(
         "geostyle.training.distillation.load_features", lambda *args, **kwargs: teacher
     )
+
+
+def test_a_student_goes_on_from_an_earlier_one(
+    pictures: Path, tmp_path: Path, teacher: FeatureExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = module.load_features
+
+    def load(name: str, **kwargs: object) -> FeatureExtractor:
+        return teacher if name == "vgg19" else original(name, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "load_features", load)
+    first = small(pictures, tmp_path, tmp_path / "first.safetensors", 2)
+    run_training(DistillLearner, first, "distill", tmp_path / "first")
+    then = dataclasses.replace(first, start=Path(first.output), steps=0, match_weight=0.1)
+    learner = DistillLearner(then)
+    learner.prepare()
+    stored = load_checkpoint(Path(first.output), kind="features")[0]
+    for name, weight in learner.student.network.convs.state_dict().items():
+        torch.testing.assert_close(weight, stored[f"convs.{name}"].float())
+    assert learner.student.maps.keys() == set(LAYERS)
+    wrong = dataclasses.replace(then, channels=(4, 4, 4, 4, 5))
+    with pytest.raises(InputError, match="start: expected a network of channels"):
+        DistillLearner(wrong).prepare()
 
 
 @pytest.mark.usefixtures("narrow_vgg")
