@@ -70,6 +70,17 @@ FIGURES: dict[str, Figure] = {
             ),
         ),
     ),
+    "gpu": Figure(
+        "python benchmarks/gpu.py --weights VGG19 --json FILE",
+        ("geostyle", "benchmarks/gpu.py"),
+        records(
+            "jobs",
+            ("on a GPU", "name", "{}"),
+            ("seconds", "seconds", ".2f"),
+            ("peak memory, GB", "peak_gb", ".1f"),
+        ),
+        by_hand="needs a GPU",
+    ),
     "painting": Figure(
         "python benchmarks/painting.py --photos PHOTOS --art ART --weights VGG19 --work WORK "
         "--json FILE",

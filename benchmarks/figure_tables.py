@@ -51,16 +51,14 @@ def fixed(header: Sequence[str], *rows: Sequence[Any]) -> Table:
 
 
 def records(path: str, *columns: Column) -> Table:
-    """Return a table of a list of records, a row each."""
+    """Return a table of a list of records, a row each; of a mapping with its keys as "name"."""
 
     def table(values: Any) -> Rows:
-        return [
-            [header for header, _, _ in columns],
-            *(
-                [written(value(one, key), form) for _, key, form in columns]
-                for one in value(values, path)
-            ),
-        ]
+        found = value(values, path)
+        if isinstance(found, dict):
+            found = [{"name": name, **one} for name, one in found.items()]
+        rows = [[written(value(one, key), form) for _, key, form in columns] for one in found]
+        return [[header for header, _, _ in columns], *rows]
 
     return table
 

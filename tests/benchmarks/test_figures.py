@@ -151,6 +151,8 @@ def test_tables_hold_records_layers_keypoints_and_grid_errors() -> None:
     columns = (("", "name", "`{}`"), ("n", "n", "d"), ("share", "share", ".1%"))
     expected = [["", "n", "share"], ["`a`", "1", "50.0 %"], ["`b`", "–", "100.0 %"]]
     assert tables.records("rows", *columns)(values) == expected
+    by_name = {"rows": {row["name"]: {"n": row["n"], "share": 1} for row in values["rows"]}}
+    assert [row[0] for row in tables.records("rows", *columns)(by_name)] == ["", "`a`", "`b`"]
     by_layer = {"layers": {"relu1_1": {"median": 0.25}, "relu2_1": {"median": 0.5}}}
     assert tables.layers("layers", ("error", "median", ".1f"))(by_layer) == [
         ["", "relu1_1", "relu2_1"],
