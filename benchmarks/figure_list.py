@@ -16,7 +16,7 @@ class Figure:
         command: that measures it and writes its values as JSON to FILE, keeping what it needs to
             go on in the folder WORK; several are joined by ``&&``. What is outside the project
             has a name of `figures.PLACES`.
-        code: files and folders whose change makes the figure old.
+        code: files and folders whose change makes the figure old; after ``!`` what is left out.
         table: its table, from the values.
         by_hand: why `make` cannot measure it; empty where it can.
     """
@@ -30,6 +30,11 @@ class Figure:
 LITE = "geostyle/assets/lite.safetensors"
 FEATURES = ("geostyle/features", LITE)
 PAINTER = ("geostyle/texture", *FEATURES)
+GRAM = (
+    *PAINTER,
+    *(f"!geostyle/texture/{name}" for name in (
+        "cells", "hypercolumns", "keeping", "laplacian", "matched", "neighbors", "splitting")),
+)  # fmt: skip
 GEOMETRY = (
     "geostyle/coords.py", "geostyle/matching", "geostyle/warps", *FEATURES,
     "geostyle/assets/geonet-lite.safetensors",
@@ -106,7 +111,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "texture-baseline": Figure(
         "make bench",
-        PAINTER,
+        GRAM,
         records(
             "rows",
             ("512 px", "method", "{}"),
@@ -143,7 +148,7 @@ FIGURES: dict[str, Figure] = {
         "geostyle make-pairs --images PHOTOS --styles ART --count 1 --val-count 24 --output WORK "
         "&& geostyle evaluate synthetic --data WORK "
         "--estimators none ransac-affine robust refined regression --json FILE",
-        (*GEOMETRY, *PAINTER, "geostyle/data", "geostyle/evaluation/synthetic.py"),
+        (*GEOMETRY, *GRAM, "geostyle/data", "geostyle/evaluation/synthetic.py"),
         synthetic(ESTIMATORS),
     ),
     "synthetic-matched": Figure(
@@ -178,7 +183,7 @@ FIGURES: dict[str, Figure] = {
     "features-painted": Figure(
         "geostyle evaluate features --images PHOTOS --styles ART --reference-weights VGG19 "
         "--json FILE",
-        (*PAINTER, "geostyle/evaluation/features.py"),
+        (*GRAM, "geostyle/evaluation/features.py"),
     ),
     "fast-styles": Figure(
         "python benchmarks/feedforward.py --weights VGG19 --photos PHOTOS --held-out --kinds fast "
@@ -198,7 +203,7 @@ FIGURES: dict[str, Figure] = {
         "python benchmarks/feedforward.py --weights VGG19 --photos PHOTOS --held-out --kinds fast "
         "--fast geostyle/assets/fast_night.safetensors --count 3 --every 20 "
         "--json FILE",
-        ("geostyle/feedforward", *PAINTER, "benchmarks/feedforward.py",
+        ("geostyle/feedforward", *GRAM, "benchmarks/feedforward.py",
          "geostyle/assets/fast_night.safetensors"),
     ),
     "texture-networks": Figure(
@@ -218,7 +223,7 @@ FIGURES: dict[str, Figure] = {
     "texture-synthesis": Figure(
         "python benchmarks/founding_papers.py --features vgg19 --weights VGG19 "
         "--textures TEXTURES --count 4 --size 160 --output WORK --json FILE",
-        (*PAINTER, "benchmarks/founding_papers.py"),
+        (*GRAM, "benchmarks/founding_papers.py"),
         layers(
             "texture/layers",
             ("‖G − A‖ / ‖A‖, median", "median", ".2%"),
@@ -229,7 +234,7 @@ FIGURES: dict[str, Figure] = {
     "reconstructions": Figure(
         "python benchmarks/founding_papers.py --features vgg19 --weights VGG19 --photos PHOTOS "
         "--count 4 --size 160 --output WORK --json FILE",
-        (*PAINTER, "benchmarks/founding_papers.py"),
+        (*GRAM, "benchmarks/founding_papers.py"),
         layers(
             "content/layers",
             ("‖F − P‖ / ‖P‖, median", "median", ".2%"),
@@ -308,7 +313,7 @@ FIGURES: dict[str, Figure] = {
     "pairs": Figure(
         "python benchmarks/pairs.py --images PHOTOS --styles ART --weights VGG19 --json FILE",
         ("geostyle/data", "geostyle/training/geometry.py", "geostyle/matching/network.py",
-         *PAINTER, "benchmarks/pairs.py"),
+         *GRAM, "benchmarks/pairs.py"),
         fixed(
             ("", "per pair", "a million pairs"),
             ["repainting by optimization under `lite`",

@@ -60,12 +60,21 @@ PLACES = {
 
 
 def code_hash(paths: Sequence[str], root: Path = ROOT) -> str:
-    """Return the SHA-256 of what files do: Python as `bare` leaves it, other files as they are."""
+    """Return the SHA-256 of what files do: Python as `bare` leaves it, other files as they are.
+
+    Args:
+        paths: files and folders below `root`; after ``!`` the beginning of paths that are left out.
+    """
     digest = hashlib.sha256()
+    without = tuple(path[1:] for path in paths if path.startswith("!"))
     for path in paths:
+        if path.startswith("!"):
+            continue
         place = root / path
         files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
         for file in files:
+            if without and file.relative_to(root).as_posix().startswith(without):
+                continue
             data = file.read_bytes()
             if file.suffix == ".py":
                 data = bare(data.decode()).encode()

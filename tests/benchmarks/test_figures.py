@@ -92,6 +92,16 @@ def test_a_figure_is_old_once_the_code_does_something_else(project: Path) -> Non
     assert figures.code_hash(["code.py"], project) != own
 
 
+def test_parts_of_a_folder_may_be_left_out(tmp_path: Path) -> None:
+    for name in ("a.py", "b_one.py", "b_two.py"):
+        (tmp_path / "code").mkdir(exist_ok=True)
+        (tmp_path / "code" / name).write_text(f"x = '{name}'\n")
+    whole, part = (figures.code_hash(p, tmp_path) for p in (["code"], ["code", "!code/b"]))
+    assert whole != part
+    (tmp_path / "code" / "b_two.py").unlink()
+    assert figures.code_hash(["code", "!code/b"], tmp_path) == part
+
+
 def test_where_code_imports_does_not_matter_but_what_it_imports_does() -> None:
     above = "import torch\n\ndef f():\n    return torch.ones(1)\n"
     inside = "def f():\n    import torch\n    return torch.ones(1)\n"
