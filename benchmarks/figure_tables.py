@@ -89,8 +89,8 @@ def keypoints(labels: dict[str, str], alpha: float = 0.1) -> Table:
         for name, label in labels.items():
             if (name, "all") in found:
                 every = found[name, "all"]
-                low, high = every["ci95"]
-                rows.append([label, f"{every['pck']:.1f} [{low:.1f}, {high:.1f}]"])
+                spread = "" if every["ci95"] is None else " [{:.1f}, {:.1f}]".format(*every["ci95"])
+                rows.append([label, f"{every['pck']:.1f}{spread}"])
                 rows[-1] += [f"{found[name, kind]['pck']:.1f}" for kind in kinds]
         return rows
 
