@@ -3,10 +3,19 @@
     python benchmarks/figures.py                     list them, and which are older than the code
     python benchmarks/figures.py record NAME FILE    keep FILE, the JSON of the measuring command
     python benchmarks/figures.py render              write all into README.md and docs/
+    python benchmarks/figures.py make [NAME …]       measure what is missing or old, then render
 
 docs/figures/NAME.json holds the values with their command, commit, machine, threads, date and the
-hash of the code they measure. In a document a table stands between ``<!-- table NAME -->`` and
-``<!-- end -->``, a single value between ``<!-- value NAME PATH FORMAT -->`` and ``<!-- end -->``.
+hash of the code they measure; "documented" where they were taken from the documents of that commit.
+Between markers in a document stand
+
+    <!-- table NAME --> … <!-- end -->               a table, and a line that says where it is from
+    <!-- about NAME --> … <!-- end -->               that line alone
+    <!-- value NAME PATH FORMAT --> … <!-- end -->   a value, as `figure_tables.value` finds it
+
+`make` goes on where it was stopped: commands keep their parts in runs/figures/NAME. It looks for
+PHOTOS, ART, TEXTURES, PF_WILLOW and VGG19 below the folder that GEOSTYLE_DATA names, or where the
+variables of these names point.
 """
 
 from __future__ import annotations
@@ -14,88 +23,86 @@ from __future__ import annotations
 import argparse
 import ast
 import datetime
+import functools
 import hashlib
 import json
 import os
 import platform
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from figure_list import FIGURES, Figure  # noqa: E402
+from figure_tables import markdown, value, written  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = "docs/figures"
 MARKED = re.compile(
-    r"<!-- (?P<kind>table|value) (?P<name>[\w-]+)(?P<rest>[^>]*?) -->(?P<text>.*?)<!-- end -->",
+    r"<!-- (?P<kind>table|value|about) (?P<name>[\w-]+)(?P<rest>[^>]*?) -->(?P<text>.*?)"
+    r"<!-- end -->",
     re.DOTALL,
 )
 CPU_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of the documents.
-
-    Attributes:
-        command: that measures it; what is outside the project by name.
-        code: files and folders whose change makes the figure old.
-        header: of its table.
-        rows: of its table: a label, and for every column the path of a value and its format.
-    """
-
-    command: str
-    code: Sequence[str]
-    header: Sequence[str] = ()
-    rows: Sequence[Sequence[Any]] = ()
-
-
-PAINTER = (
-    "geostyle/texture", "geostyle/features", "geostyle/assets/lite.safetensors",
-)  # fmt: skip
-FIGURES: dict[str, Figure] = {
-    "painting": Figure(
-        "python benchmarks/painting.py --photos PHOTOS --art ART --weights VGG19 --work WORK",
-        (*PAINTER, "geostyle/evaluation/painting.py", "benchmarks/painting.py"),
-        ("error", "matched / gram"),
-        [
-            ("relaxed earth mover's distance of hypercolumns", ("ratio.remd", ".3f")),
-            ("self-similarity to the content", ("ratio.selfsim", ".2f")),
-            ("Gram matrices, relu1_1 … relu4_1", ("ratio.gram", ".2f")),
-            ("mean color, Lab", ("ratio.color_mean", ".2f")),
-            ("color covariance, Lab", ("ratio.color_spread", ".2f")),
-            ("processor time of the whole transfer", ("cpu_ratio.median", ".2f")),
-        ],
-    ),
-    "texture-source": Figure(
-        "geostyle evaluate texture-source --root PF_WILLOW --limit 24 --json FILE",
-        (*PAINTER, "geostyle/matching", "geostyle/evaluation/texture_source.py"),
-    ),
-}  # fmt: skip
+# Below the folder of GEOSTYLE_DATA.
+PLACES = {
+    "PHOTOS": "data/photos",
+    "ART": "data/art",
+    "TEXTURES": "data/textures",
+    "PF_WILLOW": "data/pf_willow",
+    "VGG19": "weights/vgg19_caffe.safetensors",
+}
 
 
 def code_hash(paths: Sequence[str], root: Path = ROOT) -> str:
-    """Return the SHA-256 of what files do: Python without comments and docstrings, other bytes."""
+    """Return the SHA-256 of what files do: Python as `bare` leaves it, other files as they are.
+
+    Args:
+        paths: files and folders below `root`; after ``!`` the beginning of paths that are left out.
+    """
     digest = hashlib.sha256()
+    without = tuple(path[1:] for path in paths if path.startswith("!"))
     for path in paths:
+        if path.startswith("!"):
+            continue
         place = root / path
         files = sorted(place.rglob("*.py")) if place.is_dir() else [place]
         for file in files:
+            if without and file.relative_to(root).as_posix().startswith(without):
+                continue
             data = file.read_bytes()
             if file.suffix == ".py":
-                data = _bare(ast.parse(data)).encode()
+                data = bare(data.decode()).encode()
             digest.update(file.relative_to(root).as_posix().encode() + b"\0" + data)
     return digest.hexdigest()
 
 
-def _bare(tree: ast.Module) -> str:
+@functools.cache
+def bare(source: str) -> str:
+    """Return code without comments and docstrings, and what it imports, wherever that is done."""
+    tree, imported = ast.parse(source), set()
     for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            imported.add(ast.dump(node))
         documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
         if isinstance(node, documented) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:]
-    return ast.dump(tree)
+    return "\n".join([ast.dump(_WithoutImports().visit(tree)), *sorted(imported)])
+
+
+class _WithoutImports(ast.NodeTransformer):
+    def visit_Import(self, node: ast.Import) -> None: ...
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None: ...
+
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        typing = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return None if typing else self.generic_visit(node)
 
 
 def machine() -> dict[str, Any]:
@@ -121,6 +128,14 @@ def machine() -> dict[str, Any]:
     }
 
 
+def places() -> dict[str, Path]:
+    """Return what the names of commands stand for on this machine, as far as it is there."""
+    base = os.environ.get("GEOSTYLE_DATA", "")
+    found = {name: Path(base) / rest for name, rest in PLACES.items() if base}
+    found |= {name: Path(os.environ[name]) for name in PLACES if os.environ.get(name)}
+    return {name: path for name, path in found.items() if path.exists()}
+
+
 def record(name: str, values: Any, root: Path = ROOT) -> Path:
     """Write ``docs/figures/NAME.json`` for values that the measuring command has just printed."""
     figure = FIGURES[name]
@@ -135,11 +150,13 @@ def record(name: str, values: Any, root: Path = ROOT) -> Path:
         "code": code_hash(figure.code, root),
         "values": values,
     }
+    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+    for known, place in places().items():
+        text = text.replace(str(place), known)
+    if re.search(r'["\s=](/\w|[A-Za-z]:\\)', text):
+        raise SystemExit(f"{name}: expected names instead of paths of this machine in the values")
     path = root / FOLDER / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(document, indent=1, ensure_ascii=False) + "\n"
-    if re.search(r'"(/|[A-Za-z]:\\)', text):
-        raise SystemExit(f"{name}: expected names instead of paths of this machine in the values")
     path.write_text(text, encoding="utf-8")
     return path
 
@@ -153,22 +170,27 @@ def load(name: str, root: Path = ROOT) -> dict[str, Any]:
     return document
 
 
-def value(values: Any, path: str) -> Any:
-    """Return the value at a path of keys, or of numbers in lists, joined by points."""
-    for key in path.split("."):
-        values = values[int(key) if isinstance(values, list) else key]
-    return values
+def is_old(name: str, root: Path = ROOT) -> bool:
+    """Return True if the code that a figure measures has changed since."""
+    return bool(load(name, root)["code"] != code_hash(FIGURES[name].code, root))
 
 
-def table(name: str, values: Any) -> str:
-    """Return a figure's table in Markdown."""
-    figure = FIGURES[name]
-    lines = [figure.header, ["---"] * len(figure.header)]
-    lines += [
-        [label, *(format(value(values, path), form) for path, form in cells)]
-        for label, *cells in figure.rows
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def about(name: str, root: Path = ROOT) -> str:
+    """Return the line that says when and where a figure was measured, and by what."""
+    own = load(name, root)
+    used = own["machine"]
+    flags = f" ({', '.join(used['flags'])})" if used["flags"] else ""
+    commit = f"commit {own['commit']} of {own['date']}"
+    if own.get("documented"):
+        commit = f"as documented at {commit}"
+    command = "` and `".join(own["command"].split(" && "))
+    parts = [f"`{command}`", commit, used["cpu"] + flags]
+    if used["threads"]:
+        parts.append(f"{used['threads']} thread{'s' if used['threads'] > 1 else ''}")
+    if used["gpu"]:
+        parts.append(used["gpu"])
+    changed = " The code has changed since." if is_old(name, root) else ""
+    return f"Measured by {', '.join(parts)}.{changed}"
 
 
 def rendered(text: str, root: Path = ROOT) -> str:
@@ -178,10 +200,16 @@ def rendered(text: str, root: Path = ROOT) -> str:
         name, rest = found["name"], found["rest"].split()
         values = load(name, root)["values"]
         start = found[0][: found.start("text") - found.start()]
+        if found["kind"] == "value":
+            path, form = rest
+            return f"{start}{written(value(values, path), form)}<!-- end -->"
+        lines = [about(name, root)]
         if found["kind"] == "table":
-            return f"{start}\n{table(name, values)}\n<!-- end -->"
-        path, form = rest
-        return f"{start}{format(value(values, path), form)}<!-- end -->"
+            table = FIGURES[name].table
+            if table is None:
+                raise SystemExit(f"{name}: expected a figure with a table, got one of values alone")
+            lines = [markdown(table(values)), "", *lines]
+        return "\n".join([start, *lines, "<!-- end -->"])
 
     return MARKED.sub(write, text)
 
@@ -198,27 +226,88 @@ def each_document(act: Callable[[Path, str, str], None], root: Path = ROOT) -> N
         act(path, text, rendered(text, root))
 
 
-def main() -> None:
-    """List, record or render."""
+def render(root: Path = ROOT) -> None:
+    """Write every document with its figures."""
+    each_document(lambda path, _, new: path.write_text(new, encoding="utf-8"), root)
+
+
+def state(name: str, figure: Figure, root: Path = ROOT) -> str:
+    """Return a line about a figure."""
+    if not (root / FOLDER / f"{name}.json").is_file():
+        return f"{name}: not measured: {figure.command}"
+    own = load(name, root)
+    age = "older than the code" if is_old(name, root) else "current"
+    return f"{name}: {age} (commit {own['commit']}, {own['date']}): {figure.command}"
+
+
+def make(names: Sequence[str], root: Path = ROOT) -> int:
+    """Measure figures that are missing or old, one after the other; the number that failed."""
+    known, failed = places(), 0
+    for name in names or FIGURES:
+        figure = FIGURES[name]
+        if (root / FOLDER / f"{name}.json").is_file() and not is_old(name, root):
+            continue
+        missing = [place for place in PLACES if re.search(rf"\b{place}\b", figure.command)
+                   and place not in known]  # fmt: skip
+        if figure.by_hand or missing:
+            print(f"{name}: left out: {figure.by_hand or 'no ' + ', '.join(missing)}", flush=True)
+            continue
+        print(f"{name}: {figure.command}", flush=True)
+        error = measure(name, known, root)
+        if error:
+            failed += 1
+            print(f"{name}: {error}", flush=True)
+    render(root)
+    return failed
+
+
+def measure(name: str, known: dict[str, Path], root: Path = ROOT) -> str:
+    """Run a figure's command and record what it writes; return why that was not possible."""
+    figure, before = FIGURES[name], code_hash(FIGURES[name].code, root)
+    work = root / "runs" / "figures" / name
+    work.parent.mkdir(parents=True, exist_ok=True)
+    file = work.with_suffix(".json")
+    paths = {**known, "FILE": file, "WORK": work}
+    for command in figure.command.split(" && "):
+        words = [
+            re.sub(r"\b[A-Z][A-Z0-9_]+\b", lambda m: str(paths.get(m[0], m[0])), word)
+            for word in shlex.split(command)
+        ]
+        program = {"python": [sys.executable], "geostyle": [sys.executable, "-m", "geostyle"]}
+        done = subprocess.run([*program.get(words[0], words[:1]), *words[1:]], cwd=root)
+        if done.returncode:
+            return f"exit status {done.returncode}"
+    if code_hash(figure.code, root) != before:
+        return "not recorded: the code changed while it was measured"
+    record(name, json.loads(file.read_text(encoding="utf-8")), root)
+    return ""
+
+
+def main() -> int:
+    """List, record, render or make."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("action", nargs="?", choices=("list", "record", "render"), default="list")
-    parser.add_argument("name", nargs="?", choices=sorted(FIGURES))
-    parser.add_argument("file", nargs="?", type=Path, help="values in JSON")
+    actions = parser.add_subparsers(dest="action")
+    actions.add_parser("list", help="list the figures, and which are older than the code")
+    recording = actions.add_parser("record", help="keep the values of a file")
+    recording.add_argument("name", choices=sorted(FIGURES))
+    recording.add_argument("file", type=Path, help="values in JSON")
+    actions.add_parser("render", help="write all figures into the documents")
+    making = actions.add_parser("make", help="measure what is missing or old, then render")
+    making.add_argument("names", nargs="*", metavar="NAME", help="default: all")
     args = parser.parse_args()
     if args.action == "record":
-        if args.name is None or args.file is None:
-            parser.error("record: expected NAME and FILE")
         print(record(args.name, json.loads(args.file.read_text(encoding="utf-8"))))
     elif args.action == "render":
-        each_document(lambda path, old, new: path.write_text(new, encoding="utf-8"))
+        render()
+    elif args.action == "make":
+        unknown = [name for name in args.names if name not in FIGURES]
+        if unknown:
+            parser.error(f"expected some of {', '.join(FIGURES)}, got {unknown[0]!r}")
+        return int(make(args.names) > 0)
     else:
         for name, figure in FIGURES.items():
-            if not (ROOT / FOLDER / f"{name}.json").is_file():
-                print(f"{name}: not measured: {figure.command}")
-                continue
-            own = load(name)
-            state = "current" if own["code"] == code_hash(figure.code) else "older than the code"
-            print(f"{name}: {state} (commit {own['commit']}, {own['date']}): {figure.command}")
+            print(state(name, figure))
+    return 0
 
 
 if __name__ == "__main__":

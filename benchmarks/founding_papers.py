@@ -43,6 +43,8 @@ from geostyle.texture.synthesis import SynthesisSettings, gram_errors, synthesiz
 
 CONTENT_BARS = {"relu1_2": 0.01, "relu2_2": 0.01, "relu3_2": 0.02, "relu4_2": 0.05}
 GRAM_BAR = 0.01
+# Settings that results do not depend on.
+UNSTAMPED = ("names", "count", "output", "json")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Settings:
     size_px: int = setting(256, flag="--size", min=32, max=2048, help="side of the square center")
     content_iterations: int = setting(500, min=1, help="steps of a content reconstruction")
     output: Path = setting(Path("runs/founding_papers"), help="folder of results")
+    json: Path | None = setting(None, help="file of the errors by layer")
     network: NetworkSettings = setting(NetworkSettings())
     synthesis: SynthesisSettings = setting(SynthesisSettings())
 
@@ -76,7 +79,7 @@ def main(argv: Sequence[str]) -> None:
     network = settings.network.load()
     # Measured in float32, whatever precision painted.
     judge = replace(settings.network, precision="float32").load()
-    kept = {k: v for k, v in to_dict(settings).items() if k not in ("names", "count", "output")}
+    kept = {k: v for k, v in to_dict(settings).items() if k not in UNSTAMPED}
     stamp = settings.output / "settings.json"
     if stamp.exists() and json.loads(stamp.read_text()) != json.loads(json.dumps(kept)):
         raise InputError(f"output: {settings.output} was made with other settings")
@@ -90,6 +93,12 @@ def main(argv: Sequence[str]) -> None:
         bars = {k: v for k, v in CONTENT_BARS.items() if k in network.layer_names}
         summary["content"] = summarize(found, bars)
     write_json(settings.output / "summary.json", summary)
+    if settings.json is not None:
+        kinds = {kind: summary[kind] for kind in ("texture", "content") if kind in summary}
+        figures: dict[str, Any] = {"size_px": settings.size_px, "features": network.name}
+        for kind, own in kinds.items():
+            figures[kind] = {key: value for key, value in own.items() if key != "each"}
+        write_json(settings.json, figures)
     for kind in ("texture", "content"):
         for layer, row in summary.get(kind, {}).get("layers", {}).items():
             print(

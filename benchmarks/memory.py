@@ -95,7 +95,8 @@ def main() -> None:
     worst = max(abs(row["error"]) for row in rows)
     print(f"estimates within {worst:.0%} of the measured peaks")
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        figures = {"rows": rows, "worst": worst}
+        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ class Features:
     styles: Path | None = setting(None, help="folder of paintings; default: bundled ones")
     pf_willow: Path | None = setting(None, help="folder with pairs.csv; geometry is measured on it")
     pairs: int = setting(12, min=1, help="pairs that are painted under both networks")
+    paint: bool = setting(True, help="paint the pairs, which takes minutes each")
     size_px: int = setting(256, min=32, help="long side of the painted pictures", flag="--size")
     step_px: int = setting(512, min=32, help="side of the pictures that steps are timed on")
     device: str = setting("auto", help="auto, cpu, cuda, cuda:N or mps")
@@ -57,6 +58,7 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
         settings.texture,
         size_px=settings.size_px,
         step_px=settings.step_px,
+        paint=settings.paint,
         pf_willow=settings.pf_willow,
         say=lambda line: print(line, flush=True),
     )

@@ -101,18 +101,21 @@ def held_out_pairs(images: Path | None, styles: Path | None, count: int) -> list
     return list(zip(*chosen, strict=True))
 
 
+def load_canvas(path: Path, size_px: int) -> Tensor:
+    """Return a photograph (1, 3, H, W) with a long side of `size_px`."""
+    content = load_picture(path, name="images")
+    check_shape_kept(content.size, size_px)
+    return resize(content.tensor, fit_size(content.size, size_px)).clamp(0, 1)
+
+
 def paint_pair(
-    content_path: Path,
+    canvas: Tensor,
     style_path: Path,
     painters: dict[str, FeatureExtractor],
     scorer: FeatureExtractor,
     settings: TextureSettings,
-    size_px: int,
 ) -> PaintedPair:
-    """Paint one pair under every network of `painters` and score the results under `scorer`."""
-    content = load_picture(content_path, name="images")
-    check_shape_kept(content.size, size_px)
-    canvas = resize(content.tensor, fit_size(content.size, size_px)).clamp(0, 1)
+    """Paint a canvas under every network of `painters` and score the results under `scorer`."""
     texture = load_picture(style_path, name="styles").tensor
     scaled = resize(texture, style_size(texture, size_of(canvas), 1.0)).clamp(0, 1)
     images = {k: transfer_texture(canvas, texture, p, settings).image for k, p in painters.items()}
@@ -236,6 +239,7 @@ def measure(
     *,
     size_px: int = 256,
     step_px: int = 512,
+    paint: bool = True,
     pf_willow: Path | None = None,
     say: Callable[[str], object] = lambda line: None,
 ) -> Report:
@@ -246,6 +250,7 @@ def measure(
         pairs: (content, texture style) files; see `held_out_pairs`.
         settings: the schedule by which both networks paint.
         size_px, step_px: long side of the painted pictures, and of those that steps are timed on.
+        paint: whether the pairs are painted, which takes minutes each.
         pf_willow: folder of keypoint pairs; without it geometry is left out.
         say: called with one line per pair.
     """
@@ -256,19 +261,24 @@ def measure(
     painted: list[PaintedPair] = []
     similar = []
     for number, (content, style) in enumerate(pairs, start=1):
-        pair = paint_pair(content, style, painters, exact["reference"], settings, size_px)
+        canvas = load_canvas(content, size_px)
+        similar.append(product_similarity(canvas, exact["student"], exact["reference"]))
+        if not paint:
+            continue
+        pair = paint_pair(canvas, style, painters, exact["reference"], settings)
         painted.append(pair)
-        similar.append(product_similarity(pair.content, exact["student"], exact["reference"]))
         say(
             f"{number}/{len(pairs)} {content.stem} × {style.stem}: fall {100 * pair.fall:.1f} %, "
             f"style {pair.style_ratio:.2f} ×"
         )
     figures: dict[str, Any] = {
-        "texture": {"pairs": len(painted), "size_px": size_px} | _texture_figures(painted),
         "product_similarity": {
             layer: statistics.median(row[layer] for row in similar) for layer in LAYERS
         },
     }
+    if painted:
+        texture = {"pairs": len(painted), "size_px": size_px}
+        figures["texture"] = texture | _texture_figures(painted)
     if pf_willow is not None:
         say("keypoints of both networks")
         figures["geometry"] = keypoint_scores(pf_willow, exact)

@@ -64,6 +64,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=12, help="disks of each kind and command")
     parser.add_argument("--only", help="one command")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="file for the counts")
     args = parser.parse_args()
     may_mount = os.geteuid() == 0
     if not may_mount:
@@ -75,7 +76,7 @@ def main() -> int:
         if may_mount:
             small_disks(trial, args.times, rng)
 
-    each(fill, args.only)
+    each(fill, args.only, args.json)
     return 0
 
 

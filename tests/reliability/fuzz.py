@@ -253,6 +253,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", help="readers whose name contains one of these")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"), help="where faults go")
+    parser.add_argument("--json", type=Path, help="file for the counts")
     args = parser.parse_args()
     torch.set_num_threads(1)
     total: Counter[str] = Counter()
@@ -274,6 +275,9 @@ def main() -> int:
                 flush=True,
             )
         print(f"{sum(total.values())} files, {total['faults']} faults")
+        if args.json:
+            figures = {"readers": len(found), "files": sum(total.values()), **total}
+            args.json.write_text(json.dumps(figures, indent=1) + "\n")
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return 1 if total["faults"] else 0

@@ -42,6 +42,7 @@ def main() -> int:
     parser.add_argument("--operations", type=int, default=25, help="kills at file operations each")
     parser.add_argument("--only", help="one command")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="file for the counts")
     args = parser.parse_args()
 
     def kill(trial: Trial) -> None:
@@ -49,7 +50,7 @@ def main() -> int:
         random_moments(trial, args.kills, rng)
         file_operations(trial, args.operations, rng)
 
-    each(kill, args.only)
+    each(kill, args.only, args.json)
     return 0
 
 

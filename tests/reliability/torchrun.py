@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -102,8 +103,10 @@ def undisturbed(workload: Workload, folder: Path, processes: int) -> tuple[dict[
     return workload.result(folder), time.monotonic() - first
 
 
-def trial(workload: Workload, work: Path, processes: int, kills: int, rng: random.Random) -> None:
-    """Kill `kills` times, compare each time; print a line."""
+def trial(
+    workload: Workload, work: Path, processes: int, kills: int, rng: random.Random
+) -> dict[str, str | int]:
+    """Kill `kills` times, compare each time; print a line, and return what was counted."""
     started, killed, read, compared, restarted = time.monotonic(), 0, 0, 0, 0
     folder = work / "out"
     reference, seconds = undisturbed(workload, folder, processes)
@@ -143,6 +146,10 @@ def trial(workload: Workload, work: Path, processes: int, kills: int, rng: rando
         f"{time.monotonic() - started:>6.0f}",
         flush=True,
     )
+    return {
+        "name": workload.name, "processes": processes, "killed": killed, "restarted": restarted,
+        "files": read, "compared": compared,
+    }  # fmt: skip
 
 
 def main() -> int:
@@ -152,9 +159,11 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=4, help="for each command and number")
     parser.add_argument("--only", help="one command")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path, help="file for the counts")
     args = parser.parse_args()
     print(f"{'command':<18} {'processes':>9} {'killed':>6} {'restarted':>9} {'read':>6} "
           f"{'compared':>9} {'s':>6}")  # fmt: skip
+    rows = []
     with tempfile.TemporaryDirectory(prefix="geostyle-torchrun-") as folder:
         work = Path(folder)
         with silence():
@@ -163,7 +172,10 @@ def main() -> int:
             if not workload.script or args.only not in (None, workload.name):
                 continue
             for processes in args.processes:
-                trial(workload, work, processes, args.kills, random.Random(args.seed))
+                rng = random.Random(args.seed)
+                rows.append(trial(workload, work, processes, args.kills, rng))
+                if args.json:
+                    args.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
     return 0
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -102,8 +103,11 @@ class Trial:
         shutil.rmtree(self.folder)
 
 
-def each(disturb: Callable[[Trial], None], only: str | None = None) -> None:
-    """Put all commands on trial, or one; print what was counted."""
+def each(
+    disturb: Callable[[Trial], None], only: str | None = None, file: Path | None = None
+) -> None:
+    """Put all commands on trial, or one; print what was counted, and write it where asked for."""
+    rows: list[dict[str, object]] = []
     torch.set_num_threads(1)
     tqdm.monitor_interval = 0  # no thread that a fork would lose
     print(f"{'command':<18} {'disturbed':>9} {'finished':>9} {'read':>6} {'compared':>9} {'s':>6}")
@@ -123,3 +127,6 @@ def each(disturb: Callable[[Trial], None], only: str | None = None) -> None:
                 f"{time.monotonic() - started:>6.0f}",
                 flush=True,
             )
+            rows.append(asdict(t))
+            if file is not None:
+                file.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
