@@ -26,6 +26,7 @@ from geostyle.matching.description import (
     match,
     mean_correlation,
 )
+from geostyle.matching.faces import content_faces
 from geostyle.matching.fitting import (
     SCHEDULE,
     SHORT_SCHEDULE,
@@ -38,7 +39,6 @@ from geostyle.matching.fitting import (
     returning_share,
     tilt_deg,
 )
-from geostyle.matching.faces import content_faces
 from geostyle.matching.frame import Frame, cell_centers, lattice, square_units
 from geostyle.matching.guide import PointPairs
 from geostyle.matching.network import LoadedNetwork, load_networks

@@ -41,7 +41,7 @@ def content_faces(content: Description) -> tuple[Face, ...]:
     small = resize(picture, (height, width)).clamp(0, 1)[0].permute(1, 2, 0)
     found = _cascade().detect_multi_scale(
         img=(255 * small).round().to("cpu", torch.uint8).numpy(),
-        scale_factor=1.2,
+        scale_factor=1.1,
         step_ratio=1.5,
         min_size=(SMALLEST_PX, SMALLEST_PX),
         max_size=(height, width),

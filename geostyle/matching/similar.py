@@ -22,7 +22,9 @@ from geostyle.warps.thin_plate import ThinPlate
 SIDE = 17  # of the points at which a map is compared with similarities
 STEP = 1e-3  # of the differences that give its derivatives
 BENDING = 0.02  # share of the settings' smoothing that is kept
-FACE_COST = 300.0  # of a departure in a face, relative to one elsewhere
+# Costs in a face, relative to the same elsewhere: of getting longer or wider, as in an elongated
+# portrait, and of slants and bends, which nobody means.
+FACE_STRETCH, FACE_SLANT = 3.0, 300.0
 FADING = 0.5  # of that cost beyond a face's disc, in radii
 # Where bounds do not hold, costs are raised by this factor, within this distance of the spots, as
 # often as this.
@@ -94,17 +96,18 @@ class _Problem:
             for step, side in zip(steps, self.unit, strict=True)
         )
         self.departure = torch.stack((torch.cat((along, -down), 1), torch.cat((down, along), 1)))
-        self.dear = torch.ones_like(points[:, 0])
+        self.dear = torch.ones(2, len(points), dtype=torch.float64)
         self.faces = torch.zeros_like(self.fixed)
         reached = fit.map(points)
         for face in faces:
             off = square_units(reached - face.center, frame.content_size).norm(dim=1)
             within = ((1 + FADING - off / face.radius) / FADING).clamp(0, 1)[:, None]
-            self.dear = torch.maximum(self.dear, FACE_COST * within[:, 0])
-            # In a face, zoom and rotation are the same everywhere.
+            for dear, factor in zip(self.dear, (FACE_STRETCH, FACE_SLANT), strict=True):
+                torch.maximum(dear, factor * within[:, 0], out=dear)
+            # A face is not bent: its Jacobian is the same everywhere.
             for slope in (along, down):
                 apart = slope - (within * slope).sum(0) / within.sum().clamp_min(1e-12)
-                form = FACE_COST * apart.mT @ (within * apart) / len(points)
+                form = FACE_SLANT * apart.mT @ (within * apart) / len(points)
                 self.faces += torch.block_diag(form, form)
         # Of the picture as a whole: slopes of offsets along the other axis.
         terms = torch.cat((whole, torch.ones_like(whole[:, :1])), 1)
@@ -114,7 +117,7 @@ class _Problem:
     def solve(self, cost: Tensor, upright: float) -> Tensor:
         """Return theta (P,) for costs (N,) of departures at all points, and of a tilt."""
         rows = self.departure.flatten(0, 1)
-        weights = (cost * self.dear / len(cost)).repeat(2)[:, None]
+        weights = (cost * self.dear / len(cost)).flatten()[:, None]
         form = self.fixed + rows.mT @ (weights * rows) + float(cost.min()) * self.faces
         form = form + upright * self.slant.mT @ self.slant
         form = form + 1e-9 * torch.eye(len(form), dtype=form.dtype)

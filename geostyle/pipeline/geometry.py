@@ -42,7 +42,8 @@ def warp(
     Args:
         content: as for `transfer`.
         theta: an estimate, its parameters, or the path of a ``theta.json``.
-        strength: 0 gives no warp, 1 the warp as it is, above 1 exaggerates; never folds.
+        strength: 0 gives no warp, 1 the warp as it is, above 1 exaggerates its shapes, not their
+            place and size; never folds.
         size_px: long side of the result; default the canvas at the content's own scale.
         extend: how the picture is filled beyond the content, see `geostyle.warps.warp_image`.
     """
@@ -64,7 +65,7 @@ def apply_warp(
     size = canvas_size(size_of(content), theta, size_px)
     check_warp_fits(size)
     family = make_family(theta.family, theta.lattice)
-    asked = family.scale(theta.theta[None], strength)
+    asked = theta.scaled(strength)
     scaled = fold_guard(family, asked, size)
     meta = {key: value for key, value in theta.meta.items() if key != "held"}
     if held := told_guard(family, asked[0], scaled[0]):

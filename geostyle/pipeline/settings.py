@@ -39,7 +39,8 @@ class TransferSettings:
         1.0,
         min=0.0,
         max=5.0,
-        help="strength of the warp: 0 none, 1 as estimated, above 1 exaggerated",
+        help="strength of the warp: 0 none, 1 as estimated; above 1 shapes are exaggerated, not "
+        "their place and size",
     )
     extend: str = setting(
         "patches",

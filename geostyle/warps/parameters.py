@@ -16,6 +16,14 @@ from geostyle.coords import Size, check_size
 from geostyle.device import own_world
 from geostyle.errors import InputError, brief, is_number, one_line
 from geostyle.io.files import path_of, unique_keys, write_text
+from geostyle.warps.affine import (
+    Affine,
+    affine_power,
+    from_pixels,
+    matrix_of,
+    theta_of,
+    to_pixels,
+)
 from geostyle.warps.base import WarpFamily, check_keys
 from geostyle.warps.families import make_family
 from geostyle.warps.folds import fold_guard
@@ -73,14 +81,49 @@ class WarpParameters:
 
         Args:
             size: (H, W); default the output's.
-            strength: 0 is no warp, 1 the warp itself, above 1 exaggerates.
+            strength: as for `scaled`.
         """
         size = self.output_size if size is None else check_size(size)
         if not is_number(strength):
             raise InputError(f"strength: expected a finite number, got {brief(strength)}")
         family = self.warp_family
-        theta = fold_guard(family, family.scale(self.theta[None], strength), size)
+        theta = fold_guard(family, self.scaled(strength), size)
         return sampling_grid(family, theta, size)
+
+    def scaled(self, strength: float) -> Tensor:
+        """Return theta (1, P) at another strength, which may fold.
+
+        Args:
+            strength: 0 is no warp, 1 the warp itself. Above 1 what differs from a similarity is
+                exaggerated, shapes that is; the shift, rotation and zoom of the whole stay, and
+                so does every part that is rigid.
+        """
+        family, theta = self.warp_family, self.theta[None]
+        if strength <= 1:
+            return family.scale(theta, strength)
+        return torch.cat(
+            [
+                self._exaggerated(theta[:, columns], strength)
+                if isinstance(part, Affine)
+                else part.scale(theta[:, columns], strength)
+                for part, columns in family.parts()
+            ],
+            1,
+        )
+
+    def _exaggerated(self, affine: Tensor, strength: float) -> Tensor:
+        """Return affine theta (1, 6) whose stretch, about the center, has the power `strength`."""
+        matrix = to_pixels(affine.double(), self.output_size, self.content_size)[0]
+        linear = matrix[:, :2]
+        a, b = (linear[0, 0] + linear[1, 1]) / 2, (linear[1, 0] - linear[0, 1]) / 2
+        similar = torch.stack((torch.stack((a, -b)), torch.stack((b, a))))
+        # Of the area of the whole, so that the stretch enlarges nothing.
+        similar = similar * (torch.linalg.det(linear) / torch.linalg.det(similar)).sqrt()
+        stretch = torch.nn.functional.pad(torch.linalg.solve(similar, linear), (0, 1))
+        grown = matrix_of(affine_power(theta_of(stretch[None]), strength))[0, :, :2]
+        matrix = torch.cat((similar @ grown, matrix[:, 2:]), 1)
+        theta = from_pixels(matrix.numpy(), self.output_size, self.content_size)
+        return torch.from_numpy(theta)[None].to(affine.dtype)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write JSON, whole or not at all; reading it back gives the same theta bit for bit.

@@ -12,12 +12,18 @@ from torch import Tensor
 
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.images import load_picture
-from geostyle.matching import GeometrySettings, describe, estimate_warp
+from geostyle.matching import GeometrySettings, describe, estimate_warp, similar
 from geostyle.matching.faces import Face, content_faces
 from geostyle.matching.fitting import MapFit, exceeds
 from geostyle.matching.frame import Frame, cell_centers, lattice
 from geostyle.matching.similar import locally_similar
-from geostyle.warps import fold_guard, fold_mask, sampling_grid, warp_image
+from geostyle.warps import (
+    WarpParameters,
+    fold_guard,
+    fold_mask,
+    sampling_grid,
+    warp_image,
+)
 from geostyle.warps.affine import Affine
 
 CONTENT, GEO_STYLE = (180, 240), (200, 160)
@@ -65,23 +71,44 @@ def test_a_similarity_is_left_alone(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["content", "geo"])
-def test_a_stretch_is_weakened_and_lost_in_a_face(form: str) -> None:
+def test_a_stretch_is_weakened_above_all_in_a_face(
+    form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = GeometrySettings(prior=0.0, max_anisotropy=3.0, max_stretch=9.0)
     fit = fitted([[1.2, 0.0], [0.0, 0.8]], settings, form)
     points = lattice(9)
     whole = ratios(fit, locally_similar(fit), points)
     assert ratios(fit, fit.theta, points).mean() == pytest.approx(1.5, abs=0.01)
     assert 1.2 < whole.mean() < 1.49
-    center = torch.zeros(2).double()
-    theta = locally_similar(fit, (Face(fit.map(center[None])[0], 0.4),))
-    assert ratios(fit, theta, center[None]).item() < 1.03
-    # The rest is bent less than a similarity of the whole would bend it.
-    assert ratios(fit, theta, points).mean() > 1.05
-    if form == "content":  # the face stays similar where the warp is exaggerated
-        twice = fit.family.scale(theta[None], 2.0)[0]
-        assert ratios(fit, twice, center[None]).item() < 1.06
+    center = torch.zeros(1, 2).double()
+    faces = (Face(fit.map(center)[0], 0.4),)
+    theta = locally_similar(fit, faces)
+    assert (
+        1
+        < ratios(fit, theta, center).item()
+        < 0.2 + 0.8 * ratios(fit, locally_similar(fit), center).item()
+    )
+    # With the full cost, it becomes a similarity; the rest still follows its matches.
+    monkeypatch.setattr(similar, "FACE_STRETCH", similar.FACE_SLANT)
+    theta = locally_similar(fit, faces)
+    assert ratios(fit, theta, center).item() < 1.03 < 1.05 < ratios(fit, theta, points).mean()
     fit.settings = replace(settings, conformal_weight=0.0)
     assert torch.equal(locally_similar(fit), fit.theta)
+
+
+@pytest.mark.parametrize("form", ["content", "geo"])
+def test_a_slant_is_lost_in_a_face(form: str) -> None:
+    """At strength 2, too, where the rest is exaggerated."""
+    settings = GeometrySettings(prior=0.0, max_anisotropy=3.0, max_stretch=9.0)
+    fit = fitted([[1.0, 0.4], [0.0, 1.0]], settings, form)
+    center = torch.zeros(1, 2).double()
+    theta = locally_similar(fit, (Face(fit.map(center)[0], 0.4),))
+    warp = WarpParameters("affine+tps", 6, theta, fit.frame.output_size, fit.frame.content_size)
+    twice = warp.scaled(2.0)[0].double()
+    assert ratios(fit, fit.theta, center).item() > 1.3
+    assert ratios(fit, theta, center).item() < 1.08
+    assert ratios(fit, twice, center).item() < 1.16
+    assert ratios(fit, twice, lattice(9)).mean() > ratios(fit, theta, lattice(9)).mean() + 0.05
 
 
 def test_wild_matches_stay_within_the_bounds_and_never_fold() -> None:

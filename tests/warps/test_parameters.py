@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,6 +21,7 @@ from geostyle.warps import (
     make_family,
     sampling_grid,
 )
+from geostyle.warps.affine import from_pixels
 
 
 def parameters(name: str = "affine+tps", lattice: int = 3, **changes: Any) -> WarpParameters:
@@ -70,13 +72,32 @@ def test_the_grid_scales_guards_and_samples() -> None:
     given_ = parameters()
     family = given_.warp_family
     assert family.name == "affine+tps" and given_.grid().shape == (1, 40, 60, 2)
-    theta = fold_guard(family, family.scale(given_.theta[None], 2.5), (33, 44))
+    theta = fold_guard(family, given_.scaled(2.5), (33, 44))
     expected = sampling_grid(family, theta, (33, 44))
     assert torch.equal(given_.grid((33, 44), strength=2.5), expected)
     assert torch.equal(given_.grid((33, 44)), sampling_grid(family, given_.theta[None], (33, 44)))
     mirror = parameters("affine", theta=torch.tensor([-2.0, 0, 0, 0, 0, 0]))
     with pytest.raises(InputError, match="positive determinant"):
         mirror.grid()
+
+
+def test_above_one_shapes_are_exaggerated_and_places_stay() -> None:
+    """A turn, zoom and shift stay as they are; a stretch and a spline's offsets grow."""
+    sizes = {"output_size": (200, 160), "content_size": (180, 240)}
+    turn, stretch = np.array([[0.9, -0.3], [0.3, 0.9]]), np.diag([1.2, 1 / 1.2])
+    for linear, grown in ((turn, turn), (turn @ stretch, turn @ stretch @ stretch)):
+        thetas = [
+            torch.from_numpy(from_pixels(np.column_stack((m, [20, -9])), **sizes)).float()
+            for m in (linear, grown)
+        ]
+        given_ = parameters("affine", theta=thetas[0], **sizes)
+        torch.testing.assert_close(given_.scaled(2.0)[0], thetas[1], atol=1e-5, rtol=0)
+        torch.testing.assert_close(given_.scaled(1.0)[0], thetas[0])
+        torch.testing.assert_close(given_.scaled(1.0001)[0], thetas[0], atol=1e-3, rtol=0)
+        half = given_.warp_family.scale(thetas[0][None], 0.5)
+        torch.testing.assert_close(given_.scaled(0.5), half)
+    both = parameters(theta=torch.cat((thetas[0], 0.01 * torch.arange(18.0))), **sizes)
+    torch.testing.assert_close(both.scaled(3.0)[0, 6:], 3 * both.theta[6:])
 
 
 def test_what_does_not_fit_together_is_refused() -> None:
