@@ -22,7 +22,8 @@ from typing import Any
 from measuring import spread
 from torch import Tensor
 
-from geostyle.cli._painting import NetworkSettings, panel, per_cent
+from geostyle.cli._painting import NetworkSettings, per_cent
+from geostyle.cli._painting_run import panel
 from geostyle.config import check, parse, setting, to_dict
 from geostyle.coords import resize
 from geostyle.errors import GeostyleError, InputError

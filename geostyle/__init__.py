@@ -13,8 +13,9 @@ Names are loaded on first use, so that ``import geostyle`` itself is instant.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from geostyle.config.lazy import lazy_names
 
 if TYPE_CHECKING:
     from geostyle.errors import GeostyleError as GeostyleError
@@ -43,31 +44,6 @@ if TYPE_CHECKING:
     from geostyle.warps.mixing import regional_warp as regional_warp
 
 __version__ = "0.2.0"
+__all__ = ["__version__"]
 
-_PUBLIC = {
-    "errors": "GeostyleError InputError",
-    "features.extractor": "load_features",
-    "io.images": "as_tensor load_picture save_picture",
-    "pipeline": "GeometryResult Pipeline Resume TransferOptions TransferResult TransferSettings "
-    "estimate_warp transfer warp",
-    "texture": "Progress SynthesisSettings TextureSettings synthesize",
-    "texture.score": "score",
-    "texture.synthesis": "gram_errors",
-    "warps": "WarpParameters",
-    "warps.mixing": "mean_warp regional_warp",
-}
-_HOME = {name: module for module, names in _PUBLIC.items() for name in names.split()}
-
-__all__ = ["__version__", *sorted(_HOME)]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'geostyle' has no attribute {name!r}")
-    value = getattr(import_module(f"geostyle.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(set(globals()) | set(_HOME))
+lazy_names(__name__)

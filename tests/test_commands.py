@@ -19,8 +19,8 @@ from geostyle.cli import mix, neural_style, reconstruct, texture, transfer
 from geostyle.config import resolve, to_dict
 from geostyle.data.make_settings import MakeSettings
 from geostyle.training.distillation import DistillSettings
-from geostyle.training.feedforward import FastTrainSettings, TextureTrainSettings
 from geostyle.training.geometry import TrainSettings
+from geostyle.training.settings import FastTrainSettings, TextureTrainSettings
 from tests.pictures import picture_file
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -1,21 +1,19 @@
-"""Moving pictures of a run: which parts, how large, and when their frames are made."""
+"""Moving pictures of a run: when their frames are made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from geostyle.config import check, setting
+from geostyle.cli._output import AnimationSettings
 from geostyle.coords import resize, size_of
 from geostyle.io.images import fit_size, to_uint8
 from geostyle.io.runs import RunFolder
 from geostyle.pipeline import Pipeline, TransferResult
 from geostyle.report.animation import (
-    FORMATS,
     Recorder,
     geometry_frames,
     save_animation,
@@ -23,30 +21,6 @@ from geostyle.report.animation import (
 )
 from geostyle.texture import PaintOptions, Progress
 from geostyle.warps import WarpParameters
-
-PARTS = ("geometry", "texture", "painting")
-
-
-@dataclass(frozen=True)
-class AnimationSettings:
-    """A moving picture beside the result."""
-
-    animate: tuple[str, ...] = setting(
-        (),
-        choices=PARTS,
-        repeat=True,
-        help="also write a moving picture: of the warp as its strength grows, of the texture as "
-        "its strength grows (which paints every frame), of the painting as it is made; several are "
-        "shown in turn",
-    )
-    animate_format: str = setting("gif", choices=FORMATS, help="its format")
-    animate_px: int = setting(
-        320, flag="--animate-size", min=32, max=2048, help="its long side in pixels"
-    )
-    animate_frames: int = setting(32, min=4, max=500, help="frames for each part")
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 class Animation:

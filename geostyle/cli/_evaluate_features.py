@@ -8,10 +8,7 @@ from pathlib import Path
 
 from geostyle.cli._evaluate_network import parse, report
 from geostyle.config import check, setting
-from geostyle.evaluation import features
-from geostyle.io.images import to_uint8
-from geostyle.report.sheet import Panel, save_sheet
-from geostyle.texture import TextureSettings
+from geostyle.texture.settings import TextureSettings
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,10 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
     )
     if dry_run:
         return 0
+    from geostyle.evaluation import features
+    from geostyle.io.images import to_uint8
+    from geostyle.report.sheet import Panel, save_sheet
+
     networks, file_figures = features.load_networks(
         settings.weights, settings.reference, settings.reference_weights, settings.device
     )

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from geostyle.cli._evaluate_network import Network, parse, report
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.evaluation import pck
-from geostyle.evaluation.keypoints import KeypointPair, read_pf_pascal, read_pf_willow, read_spair
-from geostyle.evaluation.pck import ORACLE, UNRELATED
-from geostyle.matching import ESTIMATORS, GeometrySettings
+from geostyle.evaluation.settings import ORACLE
+from geostyle.matching.settings import ESTIMATORS, GeometrySettings
 
-READERS: dict[str, Callable[[Path], list[KeypointPair]]] = {
-    "pf-willow": read_pf_willow,
-    "pf-pascal": read_pf_pascal,
-    "spair": read_spair,
-}
+if TYPE_CHECKING:
+    from geostyle.evaluation.keypoints import KeypointPair
+
+READERS = {"pf-willow": "read_pf_willow", "pf-pascal": "read_pf_pascal", "spair": "read_spair"}
 ABOUT = {
     "pf-willow": "a folder that holds pairs.csv; errors in units of the keypoint box",
     "pf-pascal": "a folder that holds test_pairs_pf_pascal.csv; errors in units of the picture",
@@ -64,9 +60,12 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
         return 0
     if settings.root is None:
         raise InputError(f"root: expected --root with {ABOUT[benchmark]}, got nothing")
-    pairs = chosen(
-        READERS[benchmark](settings.root), settings.classes, settings.limit, settings.unrelated
-    )
+    from tqdm import tqdm
+
+    from geostyle.evaluation import keypoints, pck
+
+    read = getattr(keypoints, READERS[benchmark])
+    pairs = chosen(read(settings.root), settings.classes, settings.limit, settings.unrelated)
     unrelated = pck.unrelated_pairs(pairs, settings.unrelated)
     everything = [*pairs, *unrelated]
     network = settings.network.load()
@@ -88,13 +87,15 @@ def chosen(
 
     Raises: InputError for an unknown class, or where unrelated pairs need more classes.
     """
+    from geostyle.evaluation.pck import UNRELATED, unrelated_pairs
+
     kinds = list(dict.fromkeys(pair.kind for pair in pairs))
     missing = [name for name in classes if name not in kinds]
     if missing:
         raise InputError(f"classes: expected some of {', '.join(kinds)}, got {missing[0]!r}")
     if classes:
         pairs = [pair for pair in pairs if pair.kind in classes]
-    if unrelated and not pck.unrelated_pairs(pairs, 1):
+    if unrelated and not unrelated_pairs(pairs, 1):
         raise InputError(f"{UNRELATED}: expected pairs of two kinds of things or more, got one")
     if limit and limit < len(pairs):
         step = len(pairs) / limit

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from geostyle import config
 from geostyle.config import check, setting
 from geostyle.device import resolve_device
-from geostyle.evaluation.metrics import Reliability, reliability_table
-from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.io.files import check_folder, write_json
+
+if TYPE_CHECKING:
+    from geostyle.evaluation.metrics import Reliability
+    from geostyle.features.extractor import FeatureExtractor
 
 S = TypeVar("S")
 
@@ -31,6 +33,8 @@ class Network:
 
     def load(self) -> FeatureExtractor:
         """Load the network."""
+        from geostyle.features.extractor import load_features
+
         device = resolve_device(self.device)
         return load_features(self.features, weights=self.weights, device=device)
 
@@ -67,6 +71,8 @@ def report(
         file: JSON file to write, if any.
         calibrated: confidence against correctness by estimator; None where there is none.
     """
+    from geostyle.evaluation.metrics import reliability_table
+
     print(table)
     for name, reliability in (calibrated or {}).items():
         print(f"\nconfidence of {name}:\n{reliability_table(reliability)}")

@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from geostyle.cli._evaluate_network import parse, report
 from geostyle.config import check, setting
 from geostyle.device import resolve_device
 from geostyle.errors import InputError
-from geostyle.evaluation import painting
-from geostyle.evaluation.painting import PaintingScore
-from geostyle.features.extractor import FeatureExtractor, load_features
+
+if TYPE_CHECKING:
+    from geostyle.evaluation.painting import PaintingScore
+    from geostyle.features.extractor import FeatureExtractor
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,9 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
     if (settings.list is None) == (settings.runs is None):
         got = "neither" if settings.list is None else "both"
         raise InputError(f"list: expected either --list or --runs, got {got}")
+    from geostyle.evaluation import painting
+    from geostyle.features.extractor import load_features
+
     device = resolve_device(settings.device)
     network = load_features(settings.features, weights=settings.weights, device=device)
     if settings.list is not None:
@@ -80,6 +82,10 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
 def _scores(
     path: Path, argument: str, network: FeatureExtractor, seed: int
 ) -> dict[str, PaintingScore]:
+    from tqdm import tqdm
+
+    from geostyle.evaluation import painting
+
     paintings = (
         painting.read_runs(path, argument)
         if argument == "runs"

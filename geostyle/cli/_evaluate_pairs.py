@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from geostyle import config
 from geostyle.config import check, setting
 from geostyle.errors import InputError
 from geostyle.io.files import check_folder, write_json
 from geostyle.io.runs import RunFolder
-from geostyle.pipeline import Pipeline, TransferSettings
-from geostyle.report.gallery import PicturePair, Shown, cross_pairs, read_pairs, show
-from geostyle.report.sheet import save_sheet
+from geostyle.pipeline.settings import TransferSettings
+
+if TYPE_CHECKING:
+    from geostyle.report.gallery import PicturePair, Shown
 
 SIZE_PX = 320  # long side of the warped pictures, where none is asked for
 
@@ -48,6 +48,12 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
         prog="geostyle evaluate pairs",
         description="Show content, geometry style, lattice and warped content of many pairs.",
     )
+    from tqdm import tqdm
+
+    from geostyle.pipeline import Pipeline
+    from geostyle.report.gallery import show
+    from geostyle.report.sheet import save_sheet
+
     pairs = listed(settings)
     size_px = settings.transfer.size_px or SIZE_PX
     pipe = Pipeline(replace(settings.transfer, size_px=size_px))
@@ -78,6 +84,8 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
 
 def listed(settings: Pairs) -> list[PicturePair]:
     """The pairs to show."""
+    from geostyle.report.gallery import cross_pairs, read_pairs
+
     if settings.list is not None:
         return read_pairs(settings.list)
     assert settings.content is not None and settings.geo_style is not None

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from tqdm import tqdm
-
 from geostyle.cli._evaluate_network import Network, parse, report
 from geostyle.config import check, setting
-from geostyle.data.pairs import PairSet
-from geostyle.evaluation import synthetic
-from geostyle.evaluation.synthetic import SyntheticSettings
+from geostyle.evaluation.settings import SyntheticSettings
 
 
 @dataclass(frozen=True)
@@ -35,6 +31,11 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
     )
     if dry_run:
         return 0
+    from tqdm import tqdm
+
+    from geostyle.data.pairs import PairSet
+    from geostyle.evaluation import synthetic
+
     own, network = settings.synthetic, settings.network
     pairs = PairSet(own.data, "val")
     with tqdm(total=own.limit or len(pairs), unit="pair", dynamic_ncols=True) as bar:

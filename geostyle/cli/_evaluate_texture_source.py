@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from geostyle.cli._evaluate_keypoints import chosen
 from geostyle.cli._evaluate_network import Network, parse, report
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.evaluation import pck, texture_source
-from geostyle.evaluation.keypoints import read_pf_willow
-from geostyle.matching import GeometrySettings
-from geostyle.texture import MatchedSettings
+from geostyle.matching.settings import GeometrySettings
+from geostyle.texture.matched_settings import MatchedSettings
 
 ABOUT = "a folder that holds pairs.csv, as for pf-willow"
 
@@ -51,6 +47,11 @@ def run(benchmark: str, argv: Sequence[str]) -> int:
         return 0
     if settings.root is None:
         raise InputError(f"root: expected --root with {ABOUT}, got nothing")
+    from tqdm import tqdm
+
+    from geostyle.evaluation import pck, texture_source
+    from geostyle.evaluation.keypoints import read_pf_willow
+
     pairs = chosen(read_pf_willow(settings.root), settings.classes, settings.limit)
     network = settings.network.load()
     with tqdm(total=len(pairs), unit="pair", dynamic_ncols=True) as bar:

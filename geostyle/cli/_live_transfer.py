@@ -9,7 +9,8 @@ from typing import Any
 
 from geostyle import config
 from geostyle.cli import _unfinished as unfinished
-from geostyle.cli.transfer import VERB, Job, Transfer
+from geostyle.cli._transfer_run import Transfer
+from geostyle.cli.transfer import VERB, Job
 from geostyle.errors import InputError
 from geostyle.io.originals import saved_job
 from geostyle.io.runs import RunFolder

@@ -1,19 +1,23 @@
-"""The file a result is written to: its format, its quality, its colors."""
+"""The files a result is written to: format, quality, colors; the moving picture beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.io.colors import can_hold, srgb_profile
-from geostyle.io.images import Picture, save_picture
+from geostyle.report.settings import FORMATS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geostyle.io.images import Picture
 
 SUFFIXES = {"png": ".png", "tiff": ".tif", "jpg": ".jpg", "webp": ".webp"}
 DEEP = ("png", "tiff")
+PARTS = ("geometry", "texture", "painting")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ class OutputSettings:
 
         Args: image, (1, 3, H, W), sRGB in [0, 1]; alpha, (1, 1, H, W) in [0, 1], or None.
         """
+        from geostyle.io.colors import can_hold, srgb_profile
+        from geostyle.io.images import save_picture
+
         path = stem.with_name(stem.name + SUFFIXES[self.format])
         bit_depth = self.bit_depth or (content.bit_depth if self.format in DEEP else 8)
         own = content.icc if self.icc == "keep" else None
@@ -59,3 +66,25 @@ class OutputSettings:
         alpha = alpha if self.alpha == "keep" else None
         save_picture(image, path, bit_depth=bit_depth, quality=self.quality, icc=icc, alpha=alpha)
         return path
+
+
+@dataclass(frozen=True)
+class AnimationSettings:
+    """A moving picture beside the result."""
+
+    animate: tuple[str, ...] = setting(
+        (),
+        choices=PARTS,
+        repeat=True,
+        help="also write a moving picture: of the warp as its strength grows, of the texture as "
+        "its strength grows (which paints every frame), of the painting as it is made; several are "
+        "shown in turn",
+    )
+    animate_format: str = setting("gif", choices=FORMATS, help="its format")
+    animate_px: int = setting(
+        320, flag="--animate-size", min=32, max=2048, help="its long side in pixels"
+    )
+    animate_frames: int = setting(32, min=4, max=500, help="frames for each part")
+
+    def __post_init__(self) -> None:
+        check(self)

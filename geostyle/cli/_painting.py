@@ -1,46 +1,25 @@
-"""The one runner of the verbs that paint: parse, load, open a run folder, paint, save, report."""
+"""Settings and steps of the verbs that paint; `_painting_run` carries them out."""
 
 from __future__ import annotations
 
-import contextlib
 import re
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
-from torch import Tensor
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from geostyle import config
-from geostyle.cli import EXIT_INTERRUPTED
 from geostyle.config import check, setting
-from geostyle.coords import Size, resize, size_of
-from geostyle.device import available_bytes, resolve_device, resolve_precision, seed_everything
-from geostyle.errors import InputError, accessory
-from geostyle.features.extractor import FeatureExtractor, load_features
-from geostyle.io.files import check_folder, write_json
-from geostyle.io.images import (
-    Picture,
-    check_shape_kept,
-    fit_size,
-    load_picture,
-    save_picture,
-    to_uint8,
-)
-from geostyle.io.originals import keep_originals
-from geostyle.io.runs import RunFolder
-from geostyle.report.sheet import Panel, save_sheet
-from geostyle.texture import Progress
-from geostyle.texture.descent import DescentSettings
-from geostyle.texture.interrupts import stopping_between_steps
-from geostyle.texture.memory import check_descent_fits, check_warp_fits, choose_tiling
-from geostyle.texture.optimizer import NotFiniteError
+from geostyle.device import resolve_device, resolve_precision, seed_everything
+from geostyle.errors import InputError
 
-Callback = Callable[[Progress], None]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geostyle.coords import Size
+    from geostyle.features.extractor import FeatureExtractor
+
 DEFAULT_PX = 512
 SIDE_PX = (16, 32768)
 
@@ -67,6 +46,8 @@ class NetworkSettings:
 
     def load(self) -> FeatureExtractor:
         """Load the network and seed everything random."""
+        from geostyle.features.extractor import load_features
+
         seed_everything(self.seed)
         device = resolve_device(self.device)
         dtype = resolve_precision(self.precision, device)
@@ -132,6 +113,8 @@ class PaintingJob(ABC):
 
     def canvas(self, inputs: Mapping[str, Tensor]) -> Size:
         """Return the (H, W) of the pictures that are painted; default the first input's."""
+        from geostyle.coords import size_of
+
         return size_of(next(iter(inputs.values())))
 
     @abstractmethod
@@ -163,62 +146,9 @@ def run_job(
     job, args = config.parse(
         job_class, argv, prog=f"geostyle {verb}", description=description, positional=positional
     )
-    inputs = job.read()
-    network = job.load()
-    print("settings:", *config.dump_yaml(job).splitlines(), sep="\n  ")
-    plan, settings = job.plan(network), vars(job)
-    check_fits(network, job.canvas(inputs), job)
-    check_folder(settings["output"])
-    if args.dry_run:
-        return 0
-    seed = settings["seed"] if "seed" in settings else settings["network"].seed
-    like = getattr(network, "mean", torch.zeros(1))
-    placed = {name: picture.to(like) for name, picture in inputs.items()}
-    run = RunFolder.create(settings["output"], verb)
-    figures, rows = dict[str, Any](), dict[str, list[Panel]]()
-    seconds, interrupted = 0.0, False
-    with run.lock():
-        keep_originals(run, job)
-        run.save_environment(verb=verb, seed=seed)
-        run.save_settings(job)
-        for name, picture in inputs.items():
-            save_picture(picture, run.file(f"inputs/{name}.png"))
-        steps = sum(_descent(job).iterations) if isinstance(network, FeatureExtractor) else 0
-        with progress(run, len(plan), steps) as (callback, stop_if_asked):
-            tools = Tools(placed, network, {"seed": seed, "callback": callback})
-            for one in plan:
-                started = time.monotonic()
-                painted = job.paint(one, tools)
-                seconds += time.monotonic() - started
-                figures[painted.name] = painted.figures
-                rows.setdefault(painted.row, []).extend(save(run, painted))
-                try:
-                    stop_if_asked()
-                except KeyboardInterrupt:
-                    interrupted = True
-                    break
-        write_json(run.file("result.json"), {"interrupted": interrupted, **figures})
-        sources = [panel(run.file(f"inputs/{name}.png"), name) for name in inputs]
-        if len(plan) > 1 and len(sources) > 1:
-            sheet = [sources, *rows.values()]
-        else:
-            sheet = [[*sources, *row] for row in rows.values() if row]
-        with accessory("sheet"):
-            save_sheet(sheet, run.file("contact_sheet.png"), joined=len(plan) == 1)
-    run.close()
-    result = run.file(list(figures)[-1])
-    print(f"{'interrupted; the best so far' if interrupted else 'result'}: {result}")
-    print(f"sheet: {run.file('contact_sheet.png')}")
-    print(f"painted: {len(figures)} in {seconds / len(figures):.3f} s each")
-    return EXIT_INTERRUPTED if interrupted else 0
+    from geostyle.cli._painting_run import run
 
-
-def save(run: RunFolder, painted: Painted) -> list[Panel]:
-    """Save a picture and what is derived from it; return their panels of the contact sheet."""
-    path = run.file(painted.name)
-    save_picture(painted.image, path)
-    panels = [panel(path, painted.title, painted.note)] if painted.title else []
-    return panels + (save(run, painted.derived) if painted.derived else [])
+    return run(verb, job, dry_run=args.dry_run)
 
 
 def long_side(flag: str, words: str) -> Any:
@@ -229,45 +159,15 @@ def long_side(flag: str, words: str) -> Any:
 
 def read(path: Path | None, name: str, size_px: int | None) -> Tensor:
     """Read a picture (1, 3, H, W) with a long side of `size_px`, default its own, at most 512."""
+    from geostyle.cli._painting_run import at_size
+    from geostyle.io.images import load_picture
+
     if path is None:
         raise InputError(f"{name}: expected a picture file, got none")
     picture = load_picture(path, name=name)
     if size_px is None and max(picture.size) > DEFAULT_PX:
         print(f"{name}: read at {DEFAULT_PX} px of {max(picture.size)}, as no size is given")
     return at_size(picture, size_px or min(DEFAULT_PX, max(picture.size)))
-
-
-def at_size(picture: Picture, size_px: int) -> Tensor:
-    """Return a picture (1, 3, H, W) with a long side of `size_px`.
-
-    Raises: InputError where that would squeeze it, or takes more memory than there is.
-    """
-    size = fit_size(picture.size, size_px)
-    check_shape_kept(picture.size, size_px)
-    check_warp_fits(size)
-    return resize(picture.tensor, size).clamp(0, 1)
-
-
-def check_fits(network: Any, size: Size, job: Any = None) -> None:
-    """Check that a picture of `size` (H, W) can be painted, by an optimizer or in one pass.
-
-    Args: job, settings with those of the optimizer somewhere among them.
-    Raises: InputError naming the largest size that fits.
-    """
-    if isinstance(network, FeatureExtractor):
-        check_descent_fits(network, size, _descent(job))
-    else:
-        weight = network.out.weight
-        pixel_bytes = network.bytes_per_channel * weight.shape[1]
-        available = available_bytes(weight.device)
-        choose_tiling(lambda size, _: pixel_bytes * size[0] * size[1], size, available, ())
-
-
-def _descent(job: Any) -> DescentSettings:
-    """The settings of the optimizer, in a section of a section."""
-    sections = [value for value in vars(job).values() if hasattr(value, "descent")]
-    found: DescentSettings = sections[0].descent
-    return found
 
 
 def parse_size(text: str | None) -> Size | None:
@@ -282,59 +182,6 @@ def parse_size(text: str | None) -> Size | None:
             f"got {text!r}"
         )
     return height, width
-
-
-@contextlib.contextmanager
-def keeping_last_good(run: RunFolder) -> Iterator[None]:
-    """Save the last good picture, and name its file, if the loss becomes NaN or infinite."""
-    try:
-        yield
-    except NotFiniteError as error:
-        path = run.file("last-good.png")
-        save_picture(error.best, path)
-        raise NotFiniteError(f"{error}; the last good picture: {path}", error.best) from error
-
-
-@contextlib.contextmanager
-def progress(
-    run: RunFolder, n_pictures: int, steps: int
-) -> Iterator[tuple[Callback, Callable[[], None]]]:
-    """Show and log every step of the optimizer; Ctrl-C ends the painting after its step.
-
-    Args: steps, of the optimizer for each picture; 0 without one.
-
-    Yields: the callback for a step, and the function that raises a Ctrl-C that was pressed.
-    """
-    picture, last = 0, (-1, -1)
-
-    def show(p: Progress) -> None:
-        nonlocal picture, last
-        if (p.level, p.step) <= last:
-            picture += 1
-        last = (p.level, p.step)
-        height, width = p.size
-        label = f"picture {picture + 1}/{n_pictures} " if n_pictures > 1 else ""
-        level = f"level {p.level + 1}/{p.levels} " if p.levels > 1 else ""
-        bar.set_description_str(f"{label}{level}{width}x{height}", refresh=False)
-        bar.set_postfix_str(f"loss {p.total:.3g}", refresh=False)
-        bar.update()
-        run.log(
-            stage="texture", picture=picture, level=p.level, step=p.step, size=p.size,
-            total=p.total, style=p.style, content=p.content,
-        )  # fmt: skip
-        stop_if_asked()
-
-    with (
-        tqdm(total=n_pictures * steps, unit="step", dynamic_ncols=True, disable=not steps) as bar,
-        stopping_between_steps(bar.write) as stop_if_asked,
-        keeping_last_good(run),
-    ):
-        yield show, stop_if_asked
-
-
-def panel(path: Path, title: str, note: str = "") -> Panel:
-    """Return a panel of a contact sheet with a picture of the run folder."""
-    return Panel(title, to_uint8(load_picture(path, name=path.name).tensor), note)
 
 
 def mean_per_cent(errors: dict[str, float]) -> str:

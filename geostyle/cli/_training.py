@@ -5,19 +5,21 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from geostyle import config
-from geostyle.distributed import Processes
 from geostyle.errors import InputError
-from geostyle.io.images import to_uint8
 from geostyle.io.runs import RunFolder
-from geostyle.report.sheet import Panel, save_sheet
-from geostyle.training.feedforward import FeedForwardLearner
-from geostyle.training.learner import Learner, LoopSettings
-from geostyle.training.loop import PREVIEW, STATE, OnValidation, run_training
+from geostyle.training.settings import LoopSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geostyle.distributed import Processes
+    from geostyle.report.sheet import Panel
+    from geostyle.training.feedforward import FeedForwardLearner
+    from geostyle.training.learner import Learner
+    from geostyle.training.loop import OnValidation
 
 S = TypeVar("S", bound=LoopSettings)
 NEWEST = "newest"
@@ -41,6 +43,8 @@ def train_command(
     """
     verb = prog.split()[-1].removesuffix(".py").replace("_", "-")
     settings, folder, dry_run = parse(prog, verb, description, settings_class, argv)
+    from geostyle.training.loop import run_training
+
     run_training(make, settings, verb, folder, dry_run=dry_run, on_validation=on_validation)
     return 0
 
@@ -75,6 +79,8 @@ def parse(
         folder = args.run
         if args.resume is None:
             return None
+        from geostyle.training.loop import STATE
+
         parent = config.resolve(settings_class, args.config, given).parent
         newest = sorted(path.parent for path in parent.glob(f"*-{verb}/{STATE}"))[-1:]
         folder = Path(args.resume) if args.resume != NEWEST else (newest or [parent])[0]
@@ -95,6 +101,10 @@ def parse(
 
 def save_preview(learner: FeedForwardLearner, run: RunFolder) -> None:
     """Write a sheet: the style, held-out pictures, and what the network paints."""
+
+    from geostyle.io.images import to_uint8
+    from geostyle.report.sheet import Panel, save_sheet
+    from geostyle.training.loop import PREVIEW
 
     def row(title: str, pictures: Tensor) -> list[Panel]:
         return [Panel("" if i else title, to_uint8(picture)) for i, picture in enumerate(pictures)]

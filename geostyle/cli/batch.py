@@ -14,24 +14,21 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from geostyle import config
 from geostyle.cli import EXIT_ERROR, EXIT_INTERRUPTED
-from geostyle.cli._geometry import held_back
 from geostyle.cli._notices import say_mixed, say_unused
-from geostyle.cli.transfer import Job, load_masks, load_optional
+from geostyle.cli.transfer import Job
 from geostyle.config import setting
 from geostyle.errors import InputError
 from geostyle.io.files import check_folder, make_folder, read_metrics
-from geostyle.io.images import Picture, list_pictures, load_picture, picture_size
 from geostyle.io.runs import RunFolder
-from geostyle.pipeline import Pipeline
-from geostyle.texture import Progress
-from geostyle.texture.optimizer import NotFiniteError
-from geostyle.warps import WarpParameters
+
+if TYPE_CHECKING:
+    from geostyle.io.images import Picture
+    from geostyle.pipeline import Pipeline
+    from geostyle.texture import Progress
 
 VERB = "batch"
 SETTINGS = "settings.yaml"
@@ -86,6 +83,8 @@ class Unit:
 
         Raises: InputError for a picture that cannot be used.
         """
+        from geostyle.io.images import load_picture
+
         content = load_picture(self.content, name="content", keeps_alpha=True)
         styles = {
             name: [read(path, name=name) for path in getattr(self, name)]
@@ -103,6 +102,9 @@ def main(argv: Sequence[str]) -> int:
         description="Transfer every picture of a folder. The styles may be folders, too: then "
         "every picture is transferred to each of theirs. Results that exist are skipped.",
     )
+    from geostyle.io.images import load_picture
+    from geostyle.pipeline import Pipeline
+
     units = list_units(job)
     read = functools.lru_cache(maxsize=8)(load_picture)  # says once what is to be said of a style
     for name in ("geo_style", "tex_style"):
@@ -133,6 +135,7 @@ def list_units(job: BatchJob) -> list[Unit]:
 
     Raises: InputError where a folder holds no picture, or is where the results go.
     """
+    from geostyle.io.images import list_pictures
 
     def pictures(paths: tuple[Path, ...], name: str) -> list[tuple[Path, ...]]:
         if len(paths) != 1 or not paths[0].is_dir():
@@ -169,6 +172,9 @@ def list_units(job: BatchJob) -> list[Unit]:
 
 def preview(units: list[Unit], job: BatchJob, pipe: Pipeline) -> int:
     """Print what would be made, and which pictures would be skipped; the exit status."""
+    from geostyle.io.images import picture_size
+    from geostyle.warps import WarpParameters
+
     theta = WarpParameters.load(job.theta) if job.theta else None
     skipped = 0
     for unit in units:
@@ -213,18 +219,14 @@ def transfer_all(
     units: list[Unit], job: BatchJob, pipe: Pipeline, run: RunFolder, read: Callable[..., Picture]
 ) -> int:
     """Make every result that is missing; one line of metrics.jsonl for each."""
-    common: dict[str, Any] = {
-        "tex_weights": job.tex_weights,
-        "tex_mask": load_masks(job.tex_mask),
-        "geo_weights": job.geo_weights,
-        "geo_regions": load_masks(job.geo_regions, "geo_regions"),
-        "geo_mask": load_optional(job.geo_mask, "geo_mask"),
-        "theta": WarpParameters.load(job.theta) if job.theta else None,
-        "paint": not job.preview,
-    }
+    from tqdm import tqdm
+
+    from geostyle.cli._geometry import held_back
+    from geostyle.texture.optimizer import NotFiniteError
+
     masks = (*job.tex_mask, *job.geo_regions)
     extra = [*masks, *(path for path in (job.theta, job.geo_mask) if path)]
-    made = done_before(run)
+    common, made = shared_inputs(job), done_before(run)
     counts, notes, interrupted = {"done": 0, "done before": 0, "skipped": 0}, list[str](), False
     with tqdm(total=len(units), unit="picture", dynamic_ncols=True) as bar:
 
@@ -272,6 +274,22 @@ def transfer_all(
         print("interrupted; the same command goes on from here")
         return EXIT_INTERRUPTED
     return EXIT_ERROR if counts["skipped"] == len(units) else 0
+
+
+def shared_inputs(job: BatchJob) -> dict[str, Any]:
+    """Inputs that all results of a batch share, by the names of `Pipeline`."""
+    from geostyle.cli._transfer_run import load_masks, load_optional
+    from geostyle.warps import WarpParameters
+
+    return {
+        "tex_weights": job.tex_weights,
+        "tex_mask": load_masks(job.tex_mask),
+        "geo_weights": job.geo_weights,
+        "geo_regions": load_masks(job.geo_regions, "geo_regions"),
+        "geo_mask": load_optional(job.geo_mask, "geo_mask"),
+        "theta": WarpParameters.load(job.theta) if job.theta else None,
+        "paint": not job.preview,
+    }
 
 
 def done_before(run: RunFolder) -> dict[str, str]:

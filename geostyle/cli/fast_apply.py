@@ -13,25 +13,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from geostyle import config
-from geostyle.cli._painting import at_size, check_fits
 from geostyle.config import check, setting
 from geostyle.device import resolve_device, resolve_precision
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_network import FastNetwork, repaint
-from geostyle.feedforward.files import FAST, SUFFIX, bundled, find_network, load_network
+from geostyle.feedforward.settings import SUFFIX
 from geostyle.io.files import check_folder
-from geostyle.io.images import (
-    SUFFIXES,
-    fit_size,
-    list_pictures,
-    load_picture,
-    picture_size,
-    save_picture,
-)
+from geostyle.io.sources import SUFFIXES
+
+if TYPE_CHECKING:
+    from geostyle.feedforward.fast_network import FastNetwork
 
 WRITTEN = (".png", ".jpg", ".jpeg")
 
@@ -71,6 +64,10 @@ def main(argv: Sequence[str]) -> int:
     settings, args = config.parse(
         ApplySettings, argv, prog="geostyle fast-apply", description=__doc__, add_flags=_add_paths
     )
+    from geostyle.cli._painting_run import check_fits
+    from geostyle.feedforward.files import FAST, bundled, find_network, load_network
+    from geostyle.io.images import fit_size, picture_size
+
     words: list[Path] = args.paths
     first = words[0] if words else Path()
     # A word before pictures and output that is no file can only be a name.
@@ -148,6 +145,8 @@ def plan(sources: Sequence[Path], output: Path, settings: ApplySettings) -> list
 
 def places(sources: Sequence[Path], output: Path, recursive: bool) -> list[tuple[Path, Path]]:
     """Return every picture once, and its path relative to the folder that was given."""
+    from geostyle.io.images import list_pictures
+
     found: dict[Path, Path] = {}
     for source in sources:
         if source.is_dir():
@@ -168,6 +167,12 @@ def repaint_all(
 
     Raises: InputError where no picture can be read.
     """
+    from tqdm import tqdm
+
+    from geostyle.cli._painting_run import at_size, check_fits
+    from geostyle.feedforward.fast_network import repaint
+    from geostyle.io.images import fit_size, load_picture, save_picture
+
     skipped: dict[Path, str] = {}
     seconds = 0.0
     for source, target in tqdm(jobs, unit="picture", disable=len(jobs) == 1, dynamic_ncols=True):

@@ -13,17 +13,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING
 
 from geostyle import config
-from geostyle.data.generate import Generator
 from geostyle.data.make_settings import MakeSettings
 from geostyle.data.manifest import PREVIEW, SKIPPED, Pair
-from geostyle.data.workers import make_all
-from geostyle.distributed import Processes, join_processes
 from geostyle.io.files import check_folder
-from geostyle.texture.memory import check_warp_fits
+
+if TYPE_CHECKING:
+    from geostyle.data.generate import Generator
+    from geostyle.distributed import Processes
 
 
 def main(argv: Sequence[str], prog: str = "geostyle make-pairs") -> int:
@@ -34,6 +33,10 @@ def main(argv: Sequence[str], prog: str = "geostyle make-pairs") -> int:
         prog=prog,
         description="Make training pairs for the geometry network.",
     )
+    from geostyle.data.generate import Generator
+    from geostyle.distributed import join_processes
+    from geostyle.texture.memory import check_warp_fits
+
     with join_processes(settings.device) as processes:
         generator = Generator(settings)
         if processes.first:
@@ -68,6 +71,10 @@ def describe(generator: Generator) -> str:
 
 def make(generator: Generator, processes: Processes) -> None:
     """Make this process's share, with a bar that counts pairs."""
+    from tqdm import tqdm
+
+    from geostyle.data.workers import make_all
+
     batch = generator.settings.batch
     share = len(generator.missing(processes)) * batch
     started = time.monotonic()

@@ -8,18 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from geostyle.cli import _painting
 from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
-from geostyle.coords import Size, size_of
 from geostyle.errors import InputError
-from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture import PaintOptions, TextureSettings, transfer_texture
-from geostyle.texture.objective import normalized_weights
-from geostyle.texture.synthesis import SynthesisSettings, fade_weights, gram_errors, synthesize
+from geostyle.texture.descent_settings import SynthesisSettings
+from geostyle.texture.settings import TextureSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geostyle.coords import Size
+    from geostyle.features.extractor import FeatureExtractor
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,9 @@ class Job(PaintingJob):
 
     def weights(self) -> list[tuple[float, ...]]:
         """Return the weights of the textures for each picture."""
+        from geostyle.texture.objective import normalized_weights
+        from geostyle.texture.synthesis import fade_weights
+
         if self.fade:
             return fade_weights(len(self.exemplars), self.fade)
         return [tuple(normalized_weights(self.tex_weights, len(self.exemplars)))]
@@ -73,6 +78,8 @@ class Job(PaintingJob):
         return pictures
 
     def canvas(self, inputs: Mapping[str, Tensor]) -> Size:
+        from geostyle.coords import size_of
+
         own = _painting.parse_size(self.size)
         if own is None or "content" in inputs:
             return size_of(inputs.get("content", inputs["exemplar-1"]))
@@ -84,6 +91,9 @@ class Job(PaintingJob):
         return self.weights()
 
     def paint(self, one: tuple[float, ...], tools: Tools) -> Painted:
+        from geostyle.texture import PaintOptions, synthesize, transfer_texture
+        from geostyle.texture.synthesis import gram_errors
+
         exemplars, network = list(tools.inputs.values()), tools.network
         if "content" in tools.inputs:
             content, options = exemplars.pop(), PaintOptions(one, seed=self.network.seed)

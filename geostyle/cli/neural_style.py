@@ -8,19 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from geostyle.cli import _painting
 from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
 from geostyle.errors import InputError
-from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.neural_style import (
-    PAPER_RATIOS,
-    NeuralStyleSettings,
-    neural_style,
-)
+from geostyle.texture.descent_settings import PAPER_RATIOS, NeuralStyleSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geostyle.features.extractor import FeatureExtractor
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,8 @@ class Job(PaintingJob):
         return self.style.sheet(self.ratios) if self.sheet else [self.style]
 
     def paint(self, one: NeuralStyleSettings, tools: Tools) -> Painted:
+        from geostyle.texture.neural_style import neural_style
+
         content, tex_style = tools.inputs.values()
         done = neural_style(content, tex_style, tools.network, one, **tools.options)
         layer, ratio = one.style_layers[-1], one.alpha_over_beta

@@ -14,7 +14,6 @@ from pathlib import Path
 from geostyle.config import Parser, own_path
 from geostyle.errors import InputError
 from geostyle.io.files import write_bytes
-from geostyle.io.images import load_picture
 
 PICTURES = Path(str(resources.files("geostyle"))) / "assets" / "pictures"
 
@@ -32,6 +31,8 @@ def main(argv: Sequence[str]) -> int:
     folder = parser.parse_args(argv).folder
     paths = sorted(PICTURES.rglob("*.jpg"))
     if folder is None:
+        from geostyle.io.images import load_picture
+
         for path in paths:
             height, width = load_picture(path).size
             print(f"{path.relative_to(PICTURES).with_suffix('')}  {width}x{height}")

@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from geostyle.cli import _painting
 from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
-from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.reconstruct import (
-    ReconstructionSettings,
-    feature_errors,
-    reconstruct,
-)
-from geostyle.texture.synthesis import gram_errors
+from geostyle.texture.descent_settings import ReconstructionSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geostyle.features.extractor import FeatureExtractor
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,9 @@ class Job(PaintingJob):
         return [one for kind in kinds for one in kind.blocks(network)]
 
     def paint(self, one: ReconstructionSettings, tools: Tools) -> Painted:
+        from geostyle.texture.reconstruct import feature_errors, reconstruct
+        from geostyle.texture.synthesis import gram_errors
+
         picture, network = tools.inputs["picture"], tools.network
         layers = one.layers(network)
         image = reconstruct(picture, network, one, **tools.options).image

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from geostyle.config import Parser
-from geostyle.report.html import write_report
 
 
 def main(argv: Sequence[str]) -> int:
@@ -16,5 +15,8 @@ def main(argv: Sequence[str]) -> int:
         description="Draw a transfer's sheet and report again.",
     )
     parser.add_argument("run", type=Path, help="run folder, such as runs/00001-transfer")
-    print(write_report(parser.parse_args(argv).run))
+    run = parser.parse_args(argv).run
+    from geostyle.report.html import write_report
+
+    print(write_report(run))
     return 0

@@ -13,15 +13,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from geostyle import config
-from geostyle.cli import EXIT_DIFFERENT, _unfinished, verbs
+from geostyle.cli import EXIT_DIFFERENT, verbs
 from geostyle.config import Parser
 from geostyle.errors import InputError
-from geostyle.io.compare import compare_runs
 from geostyle.io.files import write_text
-from geostyle.io.originals import saved_job
 from geostyle.io.runs import RunFolder
 
 COMPARED = ("python", "platform", "cpu", "cuda", "packages", "commit", "variables")
@@ -38,6 +34,8 @@ def main(argv: Sequence[str]) -> int:
         help="keep the new run below DIR; default: no",
     )
     args = parser.parse_args(argv)
+    from geostyle.io.compare import compare_runs
+
     job, environment = repeatable(args.run)
     with contextlib.ExitStack() as stack:
         folder = (
@@ -63,6 +61,9 @@ def repeatable(folder: Path) -> tuple[Any, dict[str, Any]]:
 
     Raises: InputError for any other folder.
     """
+    from geostyle.cli import _unfinished
+    from geostyle.io.originals import saved_job
+
     run = RunFolder(folder)
     if not run.file("settings.yaml").is_file():
         raise InputError(f"run: expected a run folder, got {str(folder)!r} (no settings.yaml)")
@@ -91,6 +92,8 @@ def repeatable(folder: Path) -> tuple[Any, dict[str, Any]]:
 
 def run_again(environment: dict[str, Any], job: Any, folder: Path) -> Path:
     """Run the verb of `environment` on `job`, on as many threads as then; the new run's folder."""
+    import torch
+
     settings = folder / "rerun.yaml"
     write_text(settings, config.dump_yaml(job))
     threads = environment.get("cpu", {}).get("threads")

@@ -10,15 +10,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from geostyle.cli._painting import at_size
 from geostyle.config import Parser, own_path
 from geostyle.errors import InputError
-from geostyle.feedforward.fast_network import repaint
-from geostyle.feedforward.files import FAST, bundled, load_network, style_picture
 from geostyle.io.files import ASSETS, check_folder
-from geostyle.io.images import load_picture, to_uint8
-from geostyle.report.sheet import Panel, save_sheet
+
+if TYPE_CHECKING:
+    from geostyle.report.sheet import Panel
 
 MEDIA = {
     "charcoal": "charcoal on ribbed paper",
@@ -47,6 +46,8 @@ def main(argv: Sequence[str]) -> int:
         "--content", type=own_path, metavar="PICTURE", help="picture to paint; default: a cat"
     )
     args = parser.parse_args(argv)
+    from geostyle.feedforward.files import FAST, bundled
+
     found = bundled(FAST)
     if args.sheet is None:
         for name, path in found.items():
@@ -56,6 +57,8 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if args.sheet.suffix.lower() != ".png":
         raise InputError(f"sheet: expected the name of a .png file, got {str(args.sheet)!r}")
+    from geostyle.report.sheet import save_sheet
+
     check_folder(args.sheet.parent)
     save_sheet(rows(args.content or PICTURES / "content" / "chelsea.jpg"), args.sheet)
     print(f"sheet: {args.sheet}")
@@ -64,6 +67,12 @@ def main(argv: Sequence[str]) -> int:
 
 def rows(content: Path) -> list[list[Panel]]:
     """Return rows of a sheet: the styles' own pictures, and below each `content` painted in it."""
+    from geostyle.cli._painting_run import at_size
+    from geostyle.feedforward.fast_network import repaint
+    from geostyle.feedforward.files import FAST, bundled, load_network, style_picture
+    from geostyle.io.images import load_picture, to_uint8
+    from geostyle.report.sheet import Panel
+
     picture = load_picture(content, name="content")
     image = at_size(picture, min(LONGEST_PX, max(picture.size)))
     found = bundled(FAST)

@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from geostyle.cli import _painting
 from geostyle.cli._painting import Painted, PaintingJob, Tools
 from geostyle.config import setting
-from geostyle.coords import Size
 from geostyle.device import own_world, resolve_device, resolve_precision
 from geostyle.errors import InputError
-from geostyle.feedforward.files import TEXTURE, find_network, load_network
-from geostyle.feedforward.texture_network import TextureNetwork, noise_pyramid
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geostyle.coords import Size
+    from geostyle.feedforward.texture_network import TextureNetwork
 
 SHOWN, COLUMNS = 12, 4  # samples on the contact sheet
 
@@ -54,6 +55,8 @@ class Job(PaintingJob):
         return {"content": _painting.read(self.content, "content", self.content_px)}
 
     def load(self) -> TextureNetwork:
+        from geostyle.feedforward.files import TEXTURE, find_network, load_network
+
         path = find_network(self.network, TEXTURE)
         network, about = load_network(path, TEXTURE)
         if network.settings.mode == "stylize" and self.content is None:
@@ -81,12 +84,17 @@ class Job(PaintingJob):
 
 
 @own_world
-@torch.no_grad()
 def sample(network: TextureNetwork, size: Size, seed: int, content: Tensor | None) -> Tensor:
     """Return one sample (1, 3, *size) in [0, 1] on the CPU; it depends on the seed alone."""
+    import torch
+
+    from geostyle.feedforward.texture_network import noise_pyramid
+
     device = network.out.weight.device
     noise = [z.to(device) for z in noise_pyramid(size, network.settings, [seed])]
-    return network(noise, None if content is None else content.to(device)).clamp(0, 1).cpu()
+    with torch.no_grad():
+        image = network(noise, None if content is None else content.to(device))
+    return image.clamp(0, 1).cpu()
 
 
 def main(argv: Sequence[str]) -> int:

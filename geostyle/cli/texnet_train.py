@@ -7,9 +7,14 @@ metrics.jsonl, and the state that ``--resume`` goes on from.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from geostyle.cli._training import save_preview, train_command
-from geostyle.training.feedforward import TextureLearner, TextureTrainSettings
+from geostyle.training.settings import TextureTrainSettings
+
+if TYPE_CHECKING:
+    from geostyle.distributed import Processes
+    from geostyle.training.feedforward import TextureLearner
 
 
 def main(argv: Sequence[str]) -> int:
@@ -18,7 +23,14 @@ def main(argv: Sequence[str]) -> int:
         "geostyle texnet-train",
         "Train a feed-forward generator of one texture; with --mode stylize, of paintings.",
         TextureTrainSettings,
-        TextureLearner,
+        learner,
         argv,
         on_validation=save_preview,
     )
+
+
+def learner(settings: TextureTrainSettings, processes: Processes) -> TextureLearner:
+    """Return the network in training; `torch` is loaded no sooner."""
+    from geostyle.training.feedforward import TextureLearner
+
+    return TextureLearner(settings, processes)

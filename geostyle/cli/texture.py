@@ -9,21 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from geostyle.cli import _painting
 from geostyle.cli._painting import NetworkSettings, Painted, PaintingJob, Tools
 from geostyle.config import setting
-from geostyle.coords import Size
-from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.synthesis import (
-    SynthesisSettings,
-    gram_errors,
-    seam,
-    synthesize,
-    with_padding,
-)
+from geostyle.texture.descent_settings import SynthesisSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geostyle.coords import Size
+    from geostyle.features.extractor import FeatureExtractor
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,8 @@ class Job(PaintingJob):
         return self.synthesis.depths() if self.depths else [self.synthesis]
 
     def paint(self, one: SynthesisSettings, tools: Tools) -> Painted:
+        from geostyle.texture.synthesis import gram_errors, seam, synthesize, with_padding
+
         exemplar, network = tools.inputs["exemplar"], tools.network
         size = _painting.parse_size(self.size)
         layer = one.layers[-1]

@@ -13,12 +13,24 @@ and geonet.safetensors, the best network so far, for ``geostyle transfer --estim
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from geostyle.cli._training import train_command
-from geostyle.training.geometry import GeometryLearner, TrainSettings
+from geostyle.training.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from geostyle.distributed import Processes
+    from geostyle.training.geometry import GeometryLearner
 
 
 def main(argv: Sequence[str], prog: str = "geostyle train-geo") -> int:
     """Train, or go on training; return 0 when all steps are taken."""
     description = "Train the geometry network."
-    return train_command(prog, description, TrainSettings, GeometryLearner, argv)
+    return train_command(prog, description, TrainSettings, learner, argv)
+
+
+def learner(settings: TrainSettings, processes: Processes) -> GeometryLearner:
+    """Return the network in training; `torch` is loaded no sooner."""
+    from geostyle.training.geometry import GeometryLearner
+
+    return GeometryLearner(settings, processes)

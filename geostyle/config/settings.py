@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import functools
 import logging
 import math
 import numbers
 import os
 import types
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,7 @@ from geostyle.config.yaml_files import found_beside, read_originals, read_yaml
 from geostyle.errors import InputError, brief
 
 S = TypeVar("S")
+_hints_of: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
 # Settings and values under names of earlier versions, which saved runs, networks and scripts hold.
 FORMER_NAMES = {
     "centre": "center",
@@ -110,7 +112,7 @@ def check(settings: Any) -> None:
 
     Raises: InputError naming the field, what was expected and what came.
     """
-    hints = typing.get_type_hints(type(settings))
+    hints = _hints_of(type(settings))
     for field in dataclasses.fields(settings):
         value = getattr(settings, field.name)
         if field.metadata.get("repeat") and not isinstance(value, (list, tuple, type(None))):
@@ -185,7 +187,7 @@ def walk(
     settings_class: type, defaults: Any = None, prefix: str = ""
 ) -> Iterator[tuple[str, dataclasses.Field[Any], Any, Any]]:
     """Yield dotted name, field, type and default of all settings, a section before its own."""
-    hints = typing.get_type_hints(settings_class)
+    hints = _hints_of(settings_class)
     for field in dataclasses.fields(settings_class):
         default = getattr(defaults, field.name, field.default)
         yield prefix + field.name, field, hints[field.name], default
@@ -205,7 +207,7 @@ def _build(cls: type[S], default: S | None, given: Mapping[str, Any], prefix: st
     """
     if implied := getattr(cls, "implied", None):
         given = {**given, **implied(given, prefix)}
-    hints, values = typing.get_type_hints(cls), dict[str, Any]()
+    hints, values = _hints_of(cls), dict[str, Any]()
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]
         path, hint = prefix + field.name, hints[field.name]
         own = getattr(default, field.name, field.default)

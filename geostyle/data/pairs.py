@@ -19,7 +19,8 @@ from geostyle.io.checkpoint import tensor_hash
 from geostyle.io.files import atomic_path
 from geostyle.io.images import load_picture
 from geostyle.matching.correlation import correlate
-from geostyle.matching.network import NetworkSettings, square_features
+from geostyle.matching.network import square_features
+from geostyle.matching.settings import NetworkSettings
 from geostyle.warps import RandomRanges, make_family
 from geostyle.warps.affine import Affine, inverse, matrix_of, theta_of
 from geostyle.warps.grid import warp_image

@@ -41,7 +41,7 @@ from geostyle.matching import GeometrySettings
 from geostyle.texture import Score, TextureSettings, score, transfer_texture
 from geostyle.texture.objective import TextureObjective
 from geostyle.texture.schedule import style_size
-from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
+from geostyle.texture.settings import CONTENT_LAYER, STYLE_LAYERS
 
 GEOMETRY_LAYER = "pool4"
 DEEPEST = "relu5_1"

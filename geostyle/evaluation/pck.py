@@ -18,13 +18,13 @@ from geostyle.coords import Size, normalized_to_pixel, pixel_to_normalized
 from geostyle.evaluation import metrics
 from geostyle.evaluation.keypoints import KeypointPair
 from geostyle.evaluation.metrics import Array, Reliability
+from geostyle.evaluation.settings import ORACLE
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.images import load_picture
 from geostyle.matching import Description, GeometrySettings, describe, estimate_from
 from geostyle.warps import WarpParameters, fold_guard, make_family
 
 ALPHAS = (0.05, 0.1, 0.15)
-ORACLE = "oracle"
 UNRELATED = "unrelated"  # the class of pairs that share nothing
 
 

@@ -11,18 +11,16 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from geostyle.config import check, setting
 from geostyle.coords import inside_mask
 from geostyle.data.pairs import PairSet, true_grids
-from geostyle.errors import InputError
 from geostyle.evaluation.metrics import Reliability, reliability_by_name
+from geostyle.evaluation.settings import SyntheticSettings
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.matching import ESTIMATORS, GeometrySettings, estimate_warp
+from geostyle.matching import estimate_warp
 from geostyle.warps import WarpParameters
 from geostyle.warps.folds import fold_mask
 from geostyle.warps.inverse import invert_grid, round_trip_error
@@ -31,27 +29,6 @@ REFERENCE_PX = 240  # errors are stated in pixels of a picture of this side
 RIGHT_PX = 12.0  # largest mean error of an estimate that counts as right: a twentieth of the side
 GRID = 48  # side of the grid on which true and estimated warps are compared
 NAMES = {"stylized": "stylized", "warped": "plain"}  # names of the targets in tables
-
-
-@dataclass(frozen=True)
-class SyntheticSettings:
-    """Estimators to compare, and the pairs they are compared on."""
-
-    data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make-pairs writes it")
-    estimators: tuple[str, ...] = setting(
-        ("none", "ransac-affine", "robust", "refined"),
-        choices=ESTIMATORS,
-        help="estimators to compare",
-    )
-    limit: int = setting(0, min=0, help="number of pairs; 0: all")
-    calibration: bool = setting(False, help="also print confidence against correctness")
-    # Without fading: the estimate is measured, not how far it is held back.
-    geometry: GeometrySettings = setting(GeometrySettings(frame="geo", fade=False))
-
-    def __post_init__(self) -> None:
-        check(self)
-        if not self.estimators:
-            raise InputError("estimators: expected at least one, got none")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from geostyle.coords import check_image
 from geostyle.device import own_draws, own_world, resolve_device
 from geostyle.errors import InputError, brief, expecting, one_line
+from geostyle.features.settings import PADDINGS
 from geostyle.io.checkpoint import load_checkpoint, tensor_hash
 from geostyle.io.files import ASSETS, path_of
 
@@ -35,7 +36,6 @@ CONVS_PER_BLOCK = {
 VGG_CHANNELS = (64, 128, 256, 512, 512)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-PADDINGS = ("zeros", "reflect", "replicate", "circular")
 POOLINGS = ("max", "average")
 # Start of the SHA-256 of files of weights: torchvision's vgg19 and vgg16, which their names end in.
 KNOWN_FILES = ("dcbb9e9d", "397923af")

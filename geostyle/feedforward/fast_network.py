@@ -3,52 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geostyle.config import check, setting
 from geostyle.device import own_precision, own_world
-from geostyle.errors import InputError
 from geostyle.feedforward.layers import InstanceNorm, ResizeConvolution
+from geostyle.feedforward.settings import FastNetworkSettings
 
 NOISE_OCTAVES, NOISE_SIDE = 5, 128  # side in places of the smallest maps
-
-
-@dataclass(frozen=True)
-class FastNetworkSettings:
-    """Shape of a fast style network."""
-
-    widths: tuple[int, ...] = setting(
-        (16, 32, 64), min=4, max=512, help="channels at full size, at half, and so on"
-    )
-    blocks: tuple[int, ...] = setting(
-        (0, 0, 5), min=0, max=32, help="residual blocks at each size, on the way up"
-    )
-    kernel: int = setting(3, choices=(3, 5, 7, 9), help="side of the first and last convolution")
-    stem: str = setting(
-        "half", choices=("half", "full"), help="size of the first convolution's maps"
-    )
-    skips: bool = setting(
-        True,
-        help="add the maps on the way down, and the picture, to those on the way up",
-    )
-    noise: bool = setting(
-        True, help="add noise to the smallest maps, so that plain areas get varied strokes"
-    )
-
-    def __post_init__(self) -> None:
-        check(self)
-        if len(self.widths) < 2:
-            raise InputError(f"widths: expected two sizes or more, got {list(self.widths)}")
-        count = len(self.widths)
-        if len(self.blocks) != count:
-            raise InputError(
-                f"blocks: expected {count} numbers, one for each width, got {list(self.blocks)}"
-            )
 
 
 def noise_place(*seed: int) -> tuple[int, int]:

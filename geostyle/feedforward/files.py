@@ -11,13 +11,13 @@ import torch
 from geostyle.config import to_dict
 from geostyle.device import own_draws, own_world
 from geostyle.errors import InputError, expecting
-from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings
-from geostyle.feedforward.texture_network import TextureNetwork, TextureNetworkSettings
+from geostyle.feedforward.fast_network import FastNetwork
+from geostyle.feedforward.settings import SUFFIX, FastNetworkSettings, TextureNetworkSettings
+from geostyle.feedforward.texture_network import TextureNetwork
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.io.files import ASSETS
 
 N = TypeVar("N", FastNetwork, TextureNetwork)
-SUFFIX = ".safetensors"
 
 
 @dataclass(frozen=True)

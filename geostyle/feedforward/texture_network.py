@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geostyle.config import check, setting
 from geostyle.coords import Size, resize, size_of
 from geostyle.device import own_precision
 from geostyle.errors import InputError
 from geostyle.feedforward.layers import InstanceNorm
+from geostyle.feedforward.settings import TextureNetworkSettings
 
 MIN_MAP = 2  # a map of one position cannot be padded by reflection
-
-
-@dataclass(frozen=True)
-class TextureNetworkSettings:
-    """Shape of a texture network; the defaults are the paper's for textures."""
-
-    mode: str = setting(
-        "texture",
-        choices=("texture", "stylize"),
-        help="make textures from noise alone, or paintings of pictures",
-    )
-    scales: int = setting(
-        5, min=1, max=8, help="sizes of noise, each half of the one before; the paper takes 6 for "
-        "stylization"
-    )  # fmt: skip
-    width: int = setting(8, min=1, max=128, help="channels that each size adds")
-    noise: int = setting(3, min=1, max=64, help="channels of noise at each size")
-    norm: str = setting("batch", choices=("batch", "instance"), help="normalization")
-    padding: str = setting(
-        "circular",
-        choices=("circular", "reflect", "replicate", "zeros"),
-        help="what convolutions see beyond the border; circular makes textures that tile",
-    )
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 class Block(nn.Sequential):

@@ -12,7 +12,8 @@ from typing import Any
 from safetensors.torch import load_file
 
 from geostyle.errors import InputError
-from geostyle.io.images import SUFFIXES, load_picture
+from geostyle.io.images import load_picture
+from geostyle.io.sources import SUFFIXES
 
 # They hold when and where a run was made, or are made from its other files.
 OMITTED = (

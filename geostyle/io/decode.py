@@ -250,12 +250,13 @@ def _read_16_bits(image: Image.Image, file: BinaryIO | None, orientation: int) -
 def _decode_colors(kind: str | None, file: BinaryIO, bits: tuple[int, ...]) -> np.ndarray | None:
     """Decode a PNG, or a TIFF of `bits` per channel, with 16 bits; None for other pictures."""
     if kind == "PNG":
+        file.seek(24)  # of the bit depth, in the first chunk
+        if file.read(1) != b"\x10":
+            return None
         import imagecodecs
 
         file.seek(0)
-        data = file.read()
-        # A PNG holds its bit depth at a fixed place of its first chunk.
-        return imagecodecs.png_decode(data) if data[24] == 16 else None
+        return imagecodecs.png_decode(file.read())
     if kind != "TIFF" or set(bits) != {16}:
         return None
     import tifffile

@@ -32,14 +32,11 @@ from geostyle.io.decode import (
 )
 from geostyle.io.encode import encode, encode_16_bits, levels
 from geostyle.io.files import path_of, write_bytes
-from geostyle.io.sources import READABLE, kind_of, opened
+from geostyle.io.sources import READABLE, SUFFIXES, kind_of, opened
 from geostyle.io.tiff import read_tiff
 
 _log = logging.getLogger(__name__)
 
-SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib",
-    ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif"})  # fmt: skip
 # Files that commonly lie beside pictures and are none.
 BESIDE = frozenset({".txt", ".md", ".json", ".jsonl", ".yaml", ".yml", ".csv", ".html", ".xml",
                     ".ini", ".db", ".safetensors", ".lock"})  # fmt: skip

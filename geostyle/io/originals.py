@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 from geostyle import config
 from geostyle.errors import InputError
 from geostyle.io.files import atomic_path, write_json
-from geostyle.io.images import SUFFIXES
 from geostyle.io.runs import RunFolder
+from geostyle.io.sources import SUFFIXES
 
 J = TypeVar("J")
 FOLDER = "originals"

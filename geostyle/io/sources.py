@@ -14,6 +14,9 @@ from typing import Any, BinaryIO
 
 from geostyle.errors import InputError
 
+SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".tif", ".tiff", ".webp", ".bmp", ".dib",
+    ".gif", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif"})  # fmt: skip
 READABLE = "JPEG, PNG, TIFF, WebP, BMP, GIF, PPM, JPEG 2000 and AVIF"
 _EXPORT = "save it as PNG or JPEG"
 # Start of a file, as a pattern; what it is; what helps.

@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -232,6 +231,8 @@ def ransac_affine(
     i, j = mutual_neighbors(mean_correlation(pair))
     points, matches = pair.geo_style.cells()[j] * pair.frame.to_output, pair.content.cells()[i]
     unit = square_units(torch.ones(2, dtype=torch.float64), pair.frame.content_size).numpy()
+    import cv2
+
     found, inliers = cv2.estimateAffine2D(
         points.numpy(), matches.numpy() * unit, method=cv2.RANSAC, ransacReprojThreshold=0.12
     )

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from geostyle.coords import base_grid
 from geostyle.errors import InputError
+from geostyle.matching.settings import GROUPS
 from geostyle.warps import WarpFamily
 from geostyle.warps.affine import matrix_of
 from geostyle.warps.thin_plate import ThinPlate
 
-GROUPS = 8
 DILATIONS = (1, 2, 4)  # of the blocks in turn: three blocks cover 29 positions
 MIN_CELLS = 11  # least side of which two convolutions without padding leave a position
 FLOOR = 1e-4  # added to the splines' normal equations, so that they can always be solved

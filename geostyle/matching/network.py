@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from geostyle.config import check, setting, to_dict
+from geostyle.config import to_dict
 from geostyle.coords import base_grid, resize
 from geostyle.device import own_draws, own_world
 from geostyle.errors import InputError, expecting
@@ -19,48 +19,11 @@ from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.io.files import ASSETS
 from geostyle.matching.correlation import mutual_probability, normalize_correlation
-from geostyle.matching.heads import GROUPS, FitHead, LinearHead, NetworkOutput
+from geostyle.matching.heads import FitHead, LinearHead, NetworkOutput
+from geostyle.matching.settings import NetworkSettings
 from geostyle.warps import make_family
 
 KIND = "geonet"
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """Input, layers and output of a geometry network; stored in its checkpoint."""
-
-    geometry: str = setting(
-        "affine+tps", choices=("affine", "tps", "affine+tps"), help="family of the network's theta"
-    )
-    network_lattice: int = setting(
-        4, min=2, max=16, help="control points of the network's spline per side"
-    )
-    layer: str = setting("pool4", help="feature layer that is correlated")
-    match_px: int = setting(
-        240, min=32, max=1024, help="side of the squares both pictures are squeezed into"
-    )
-    head: str = setting(
-        "fit",
-        choices=("fit", "linear"),
-        help="theta by a weighted fit to a match of every position, or by linear layers",
-    )
-    width: int = setting(96, min=8, max=1024, help="channels of the convolutions")
-    blocks: int = setting(3, min=0, max=32, help="residual blocks of the fit head")
-    reach: float = setting(
-        1.1, min=0.05, max=2.0, help="displacements the fit head reads, ± in half sides"
-    )
-    soft_matches: tuple[float, ...] = setting(
-        (0.1, 0.05, 0.02),
-        min=1e-3,
-        max=10.0,
-        help="temperatures at which soft matches are read from the correlation",
-    )
-    center: bool = setting(True, help="subtract the mean feature direction before correlating")
-
-    def __post_init__(self) -> None:
-        check(self)
-        if self.width % GROUPS:
-            raise InputError(f"width: expected a multiple of {GROUPS}, got {self.width}")
 
 
 class GeometryNetwork(nn.Module):

@@ -1,4 +1,4 @@
-"""Settings of the estimation of warps."""
+"""Settings of the estimation of warps, and of the geometry networks that take part in it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from geostyle.config import check, setting
 from geostyle.config.registry import Registry
 from geostyle.errors import InputError
-from geostyle.warps import FAMILIES
+from geostyle.warps.families import FAMILIES
 
 # Estimators that compare features: (pair, settings, guide or None, seed) → FittedWarp. A new one is
 # one file of this folder, and one line here.
@@ -22,6 +22,7 @@ COMPARING: Registry[Any] = Registry(
     }
 )
 ESTIMATORS = (*COMPARING, "points", "none")
+GROUPS = 8  # of the normalization in geometry networks
 
 
 @dataclass(frozen=True)
@@ -90,3 +91,41 @@ class GeometrySettings:
         check(self)
         if not self.match_sizes_px or not self.match_layers:
             raise InputError("match_sizes_px, match_layers: expected at least one, got none")
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Input, layers and output of a geometry network; stored in its checkpoint."""
+
+    geometry: str = setting(
+        "affine+tps", choices=("affine", "tps", "affine+tps"), help="family of the network's theta"
+    )
+    network_lattice: int = setting(
+        4, min=2, max=16, help="control points of the network's spline per side"
+    )
+    layer: str = setting("pool4", help="feature layer that is correlated")
+    match_px: int = setting(
+        240, min=32, max=1024, help="side of the squares both pictures are squeezed into"
+    )
+    head: str = setting(
+        "fit",
+        choices=("fit", "linear"),
+        help="theta by a weighted fit to a match of every position, or by linear layers",
+    )
+    width: int = setting(96, min=8, max=1024, help="channels of the convolutions")
+    blocks: int = setting(3, min=0, max=32, help="residual blocks of the fit head")
+    reach: float = setting(
+        1.1, min=0.05, max=2.0, help="displacements the fit head reads, ± in half sides"
+    )
+    soft_matches: tuple[float, ...] = setting(
+        (0.1, 0.05, 0.02),
+        min=1e-3,
+        max=10.0,
+        help="temperatures at which soft matches are read from the correlation",
+    )
+    center: bool = setting(True, help="subtract the mean feature direction before correlating")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.width % GROUPS:
+            raise InputError(f"width: expected a multiple of {GROUPS}, got {self.width}")

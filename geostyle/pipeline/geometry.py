@@ -25,7 +25,7 @@ from geostyle.warps import (
     told_guard,
     warp_image,
 )
-from geostyle.warps.grid import EXTENDS
+from geostyle.warps.extends import EXTENDS
 
 
 @own_world

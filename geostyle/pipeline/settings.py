@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
-
-import torch
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from geostyle.config import check, setting
 from geostyle.errors import InputError
 from geostyle.matching.settings import GeometrySettings
 from geostyle.texture import PAINTERS
-from geostyle.texture.colors import PRESERVE_COLORS
 from geostyle.texture.matched_settings import MatchedSettings
-from geostyle.texture.settings import TextureSettings
-from geostyle.warps.grid import EXTENDS
+from geostyle.texture.settings import PRESERVE_COLORS, TextureSettings
+from geostyle.warps.extends import EXTENDS
+
+if TYPE_CHECKING:
+    import torch
 
 DEFAULT_TEXTURE_PX = 512
 # Settings of texture in a file that a run of an earlier version has written.

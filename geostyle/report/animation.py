@@ -17,11 +17,11 @@ from geostyle.errors import GeostyleError, InputError
 from geostyle.io.files import atomic_path
 from geostyle.io.images import to_uint8
 from geostyle.pipeline import Pipeline, TransferResult, warp
+from geostyle.report.settings import FORMATS
 from geostyle.texture import PaintOptions, Progress, SourceGuide
 from geostyle.texture.interrupts import hand_over
 from geostyle.warps import WarpParameters
 
-FORMATS = ("gif", "mp4")
 # Browsers play VP9; where OpenCV comes without it, MPEG-4 part 2 plays in most players.
 CODECS = ("vp09", "mp4v")
 PALETTE_SAMPLES = 12

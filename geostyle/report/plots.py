@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -17,12 +17,8 @@ from geostyle.warps import WarpParameters
 TERMS = {"total": ("#c8641e", 2.2), "style": ("#3577b8", 1.4), "content": ("#5b9a4b", 1.4)}
 WHITE, ACCENT, GRAY = (255, 255, 255), (255, 150, 40), "#888888"
 LINES_ALONG_LONG_SIDE = 15
-STYLE: dict[Any, Any] = {
-    **{"svg.fonttype": "none", "svg.hashsalt": "geostyle", "font.size": 10},
-    **{"axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GRAY},
-    **{"axes.labelcolor": GRAY, "xtick.color": GRAY, "ytick.color": GRAY},
-    **{"legend.frameon": False, "legend.labelcolor": GRAY},
-}
+# Of the plot of the losses, in points: its margins and its size.
+LEFT, TOP, PLOT_WIDTH, PLOT_HEIGHT = 44, 20, 514, 186
 
 
 def draw_grid(
@@ -79,45 +75,97 @@ def texture_steps(metrics: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def loss_plot(metrics: Sequence[dict[str, Any]]) -> str:
-    """Draw the losses over all steps as SVG, with a label and every second level shaded."""
-    import matplotlib
+    """Draw the losses over all steps as SVG, with a label and every second level shaded.
 
-    with matplotlib.rc_context(STYLE):
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import NullFormatter
+    Written out: matplotlib takes longer to load than a small run to paint.
+    """
+    steps = texture_steps(metrics)
+    # A start from the content itself has no content loss, which no logarithm can show.
+    curves = {
+        term: [(i, float(line[term])) for i, line in enumerate(steps) if (line[term] or 0) > 0]
+        for term in TERMS
+    }
+    values = [v for curve in curves.values() for _, v in curve if math.isfinite(v)] or [1.0]
+    low, high = math.log10(min(values)) - 0.02, math.log10(max(values)) + 0.02
 
-        steps = texture_steps(metrics)
-        figure = Figure(figsize=(9, 3.4), layout="constrained")
-        axes = figure.subplots()
-        for term, (color, width) in TERMS.items():
-            # A start from the content itself has no content loss, which no logarithm can show.
-            values = [float(line[term] or 0) or float("nan") for line in steps]
-            if any(value > 0 for value in values):
-                axes.plot(range(len(values)), values, color=color, lw=width, label=term)
-        levels = [line["level"] for line in steps]
-        starts = [i for i, level in enumerate(levels) if not i or level != levels[i - 1]]
-        for band, (start, end) in enumerate(zip(starts, [*starts[1:], len(steps)], strict=True)):
-            if band % 2:
-                axes.axvspan(start - 0.5, end - 0.5, color=GRAY, alpha=0.12, lw=0)
-            height, width_px = steps[start]["size"]
-            place: dict[str, Any] = {
-                "xycoords": ("data", "axes fraction"),
-                "textcoords": "offset points",
-            }
-            middle = ((start + end - 1) / 2, 1.0)
-            label = f"{width_px}×{height}"
-            axes.annotate(label, middle, (0, 4), **place, ha="center", color=GRAY, fontsize=9)
-        axes.set_yscale("log")
-        axes.yaxis.set_major_formatter("{x:g}")
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.set_xlim(-0.5, max(len(steps) - 0.5, 0.5))
-        axes.set_xlabel("step")
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-        axes.grid(axis="y", color=GRAY, alpha=0.2)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :]
+    def x(step: float) -> float:
+        return LEFT + (step + 0.5) / len(steps) * PLOT_WIDTH
+
+    def y(value: float) -> float:
+        return TOP + (high - math.log10(value)) / (high - low) * PLOT_HEIGHT
+
+    parts = [*_bands(steps, x), *_axes(low, high, len(steps), x, y)]
+    drawn = [term for term in TERMS if curves[term]]
+    for row, term in enumerate(drawn):
+        color, width = TERMS[term]
+        line = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in curves[term] if math.isfinite(v))
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" {_width(width)}/>')
+        height = TOP + PLOT_HEIGHT / 2 + 18 * (row - (len(drawn) - 1) / 2)
+        right = LEFT + PLOT_WIDTH + 10
+        parts.append(_line((right, height), (right + 20, height), color, width))
+        parts.append(_text(right + 28, height + 3.5, term, "start"))
+    size = (LEFT + PLOT_WIDTH + 90, TOP + PLOT_HEIGHT + 38)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]} {size[1]}" '
+        f'font-family="sans-serif" font-size="10">{"".join(parts)}</svg>'
+    )
+
+
+def _bands(steps: Sequence[dict[str, Any]], x: Callable[[float], float]) -> Iterator[str]:
+    """A label for each level, and a shade for every second one."""
+    levels = [line["level"] for line in steps]
+    starts = [i for i, level in enumerate(levels) if not i or level != levels[i - 1]]
+    for band, (start, end) in enumerate(zip(starts, [*starts[1:], len(steps)], strict=True)):
+        left, right = x(start - 0.5), x(end - 0.5)
+        if band % 2:
+            yield (
+                f'<rect x="{left:.1f}" y="{TOP}" width="{right - left:.1f}" '
+                f'height="{PLOT_HEIGHT}" fill="{GRAY}" fill-opacity="0.12"/>'
+            )
+        height, width = steps[start]["size"]
+        yield _text((left + right) / 2, TOP - 6, f"{width}×{height}")
+
+
+def _axes(
+    low: float, high: float, n_steps: int, x: Callable[[float], float], y: Callable[[float], float]
+) -> Iterator[str]:
+    """Axes with ticks and labels: logarithms from `low` to `high` upward, steps to the right."""
+    bottom = TOP + PLOT_HEIGHT
+    yield _line((LEFT, TOP), (LEFT, bottom), GRAY)
+    yield _line((LEFT, bottom), (LEFT + PLOT_WIDTH, bottom), GRAY)
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    digits = (1, 2, 5) if high - low < 2 else (1,)
+    for value in (digit * 10.0**decade for decade in decades for digit in digits):
+        if low <= math.log10(value) <= high:
+            yield _line((LEFT, y(value)), (LEFT + PLOT_WIDTH, y(value)), GRAY, 0.8, opacity=0.2)
+            yield _text(LEFT - 6, y(value) + 3.5, f"{value:g}", "end")
+    rough = max(1.0, n_steps / 6)
+    unit = 10 ** math.floor(math.log10(rough))
+    spacing = next(unit * digit for digit in (1, 2, 5, 10) if unit * digit >= rough)
+    for step in range(0, n_steps, spacing):
+        yield _line((x(step), bottom), (x(step), bottom + 4), GRAY)
+        yield _text(x(step), bottom + 15, str(step))
+    yield _text(LEFT + PLOT_WIDTH / 2, bottom + 31, "step")
+
+
+def _line(
+    start: tuple[float, float],
+    end: tuple[float, float],
+    color: str,
+    width: float = 0.8,
+    opacity: float = 1.0,
+) -> str:
+    (x1, y1), (x2, y2) = start, end
+    ends = f'x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"'
+    return f'<line {ends} stroke="{color}" {_width(width)} stroke-opacity="{opacity}"/>'
+
+
+def _width(width: float) -> str:
+    return f'stroke-width="{width}" stroke-linejoin="round"'
+
+
+def _text(x: float, y: float, text: str, anchor: str = "middle") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{GRAY}" text-anchor="{anchor}">{text}</text>'
 
 
 def _polyline(

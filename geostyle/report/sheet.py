@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -105,7 +106,10 @@ def encode(image: np.ndarray | Image.Image, kind: str) -> bytes:
 
 def _font(size: int, name: str = "DejaVuSans") -> ImageFont.FreeTypeFont:
     """Return a font that matplotlib carries, so that sheets look alike on every machine."""
-    import matplotlib
+    found = find_spec("matplotlib")
+    folder = Path(found.origin if found and found.origin else "").parent / "mpl-data/fonts/ttf"
+    if not folder.is_dir():  # where a distribution keeps its data elsewhere
+        import matplotlib
 
-    folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+        folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     return ImageFont.truetype(folder / f"{name}.ttf", size)

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from geostyle.coords import resize
 
-PRESERVE_COLORS = ("off", "lab", "histogram")
 GRAY_LEVELS = 2  # by which the channels of a gray picture may differ
 # Least variance of a color axis; a gray picture has none.
 MIN_VARIANCE = 1e-5

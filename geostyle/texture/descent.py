@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from torch import Tensor
 
-from geostyle.config import setting
 from geostyle.coords import Size, resize
+from geostyle.texture.descent_settings import DescentSettings
 from geostyle.texture.interrupts import hand_over
-from geostyle.texture.optimizer import OptimizerSettings
 from geostyle.texture.pyramid import Level, Progress, TextureResult, paint_levels, white_noise
 
 __all__ = ["DescentSettings", "Level", "descend", "resize_tile", "white_noise"]
-
-
-@dataclass(frozen=True)
-class DescentSettings(OptimizerSettings):
-    """Settings of the optimizer of one picture."""
-
-    history: int = setting(30, help="vector pairs that L-BFGS stores", min=1, max=200)
 
 
 def descend(

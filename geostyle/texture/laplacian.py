@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from geostyle.texture.optimizer import OptimizerSettings
+from geostyle.texture.settings import OptimizerSettings
 
 LEAST_SIDE_PX = 8
 MAX_BANDS = 6
@@ -43,9 +43,10 @@ class PyramidAdam:
         if not math.isfinite(loss):
             self._reset(image)
             return image
+        # Of a scalar: for the gradient of a tensor, autograd first loads sympy, for a second.
         with torch.enable_grad():
-            picture = picture_of(self.bands)
-        gradients = torch.autograd.grad(picture, self.bands, gradient)
+            along = (picture_of(self.bands) * gradient).sum()
+        gradients = torch.autograd.grad(along, self.bands)
         falling = 0.5 * (1 + math.cos(math.pi * min(1.0, self.taken / max(1, self.steps))))
         rate = self.lr * (LAST_RATE + (1 - LAST_RATE) * falling)
         self.taken, self.since = self.taken + 1, self.since + 1

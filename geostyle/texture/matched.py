@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from geostyle.texture.keeping import (
     sums_around,
 )
 from geostyle.texture.objective import READ_WHOLE_PX, LossSettings, TextureObjective
-from geostyle.texture.score import CONTENT_LAYER
+from geostyle.texture.settings import CONTENT_LAYER
 from geostyle.texture.splitting import Exemplars, LayerPools
 from geostyle.texture.tiles import Sums, Tiling, Window, loss_of, maps_of
 
@@ -123,7 +124,7 @@ class MatchedObjective(nn.Module):
         self.content_energy = 1.0
         if weights.content:
             maps = maps_of(content, network, [CONTENT_LAYER], reading)[CONTENT_LAYER]
-            self.content_target = maps
+            self.content_target = maps.to(memory_format=network.memory_format)
             self.holding = _on_map(targets.holding * targets.inside, maps)
             self.content_energy = float((maps.square() * self.holding.clamp_max(1)).sum())
             self.content_energy = max(self.content_energy, 0.1 * scales_energy(scales, maps))
@@ -182,8 +183,8 @@ class MatchedObjective(nn.Module):
             if layer not in found:
                 continue
             sums[f"split {layer}"] = _rows_at(
-                found[layer].float(), at, self._size_of(layer), window, self.network.stride(layer)
-            )
+                found[layer], at, self._size_of(layer), window, self.network.stride(layer)
+            ).float()
         if shape_at is not None:
             shape = {k: maps for k, maps in found.items() if k in SHAPE_LAYERS}
             for layer, maps in shape.items():
@@ -206,11 +207,10 @@ class MatchedObjective(nn.Module):
             end = start + self.network.channels(layer)
             if layer in found:
                 stride = self.network.stride(layer)
-                own = to_cells(found[layer].float() * scale, stride, size)
-                part = (own * target[:, start:end]).sum(1)
-                square = own.square().sum(1)
-                dot = part if dot is None else dot + part
-                energy = square if energy is None else energy + square
+                own = to_cells(found[layer].float(), stride, size)
+                part, square = _Products.apply(own, target[:, start:end])
+                dot = part * scale if dot is None else dot + part * scale
+                energy = square * scale**2 if energy is None else energy + square * scale**2
             start = end
         if dot is None or energy is None:
             return {}
@@ -267,7 +267,7 @@ class MatchedObjective(nn.Module):
     def _columns(self, found: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
         """(1, C, H, W) features of `found` on the coarse grid, `size` (H, W)."""
         maps = [
-            to_cells(maps.float() * self.scales[k], self.network.stride(k), size, SHAPE_CELL_PX)
+            to_cells(maps.float(), self.network.stride(k), size, SHAPE_CELL_PX) * self.scales[k]
             for k, maps in found.items()
         ]
         return torch.cat(maps, 1)
@@ -286,6 +286,21 @@ class _Statistics(TextureObjective):
 
     def terms(self, sums: Sums) -> Tensor:
         return self._loss(sums)[1]
+
+
+class _Products(torch.autograd.Function):
+    """x·t and |x|² (B, H, W) over the channels of x and a constant t (B, C, H, W)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x, target)
+        return (x * target).sum(1), x.square().sum(1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        x, target = ctx.saved_tensors
+        of_dot, of_square = (grad[:, None] for grad in grads)
+        return (target * of_dot).addcmul_(x, 2 * of_square), None
 
 
 def scales_energy(scales: dict[str, float], maps: Tensor) -> float:
@@ -312,4 +327,7 @@ def _rows_at(
     height, width = maps.shape[-2:]
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     flat = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+    rows = maps[0].permute(1, 2, 0)
+    if rows.is_contiguous():  # channels last: keep the layout of the network's gradient
+        return rows.flatten(0, 1)[flat] * inside[:, None]
     return maps[0].flatten(1)[:, flat].T * inside[:, None]

@@ -18,9 +18,13 @@ from geostyle.coords import Size
 from geostyle.device import available_bytes, resident_bytes
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
-from geostyle.texture.optimizer import OptimizerSettings
-from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
-from geostyle.texture.settings import MIN_TILE_PX, TextureSettings
+from geostyle.texture.settings import (
+    CONTENT_LAYER,
+    MIN_TILE_PX,
+    STYLE_LAYERS,
+    OptimizerSettings,
+    TextureSettings,
+)
 from geostyle.texture.tiles import Tiling
 
 # Peak = FIXED + KEPT · (maps of an evaluation + weights) + vectors of the optimizer.

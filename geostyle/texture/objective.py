@@ -24,7 +24,7 @@ from geostyle.texture.losses import (
     squared_distance,
     total_variation,
 )
-from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
+from geostyle.texture.settings import CONTENT_LAYER, STYLE_LAYERS
 from geostyle.texture.tiles import Sums, Tiling, Window, loss_of, maps_of, sums_of
 
 # Least energy of the content, relative to the texture's. The least of 120 photographs and paintings

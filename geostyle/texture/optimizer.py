@@ -12,9 +12,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from geostyle.config import check, setting
-from geostyle.errors import GeostyleError, InputError
+from geostyle.errors import GeostyleError
 from geostyle.texture.interrupts import StopPainting
+from geostyle.texture.settings import OptimizerSettings
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor, Tensor]]
 # A penalty keeps pixels in [0, 1]; clamping would cut their gradient off.
@@ -197,49 +197,6 @@ class Adam:
         self.optimizer.step()
         self.taken += 1
         return self.pixels.clone()
-
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """Settings of the optimization of a picture's pixels, level by level.
-
-    Subclasses may optimize another parametrization of the picture: they override `stepper`.
-    """
-
-    iterations: tuple[int, ...] = setting(
-        (300,), help="steps at each level, coarse to fine; their number is the number of levels"
-    )
-    optimizer: str = setting("lbfgs", help="optimizer", choices=("lbfgs", "adam"))
-    history: int = setting(10, help="vector pairs that L-BFGS stores", min=1, max=100)
-    lr: float = setting(0.03, help="Adam's first step size, in pixel values", min=0.0)
-    plateau: float = setting(
-        0.0,
-        help="stop a level when 10 steps gain less than this share (0: never)",
-        min=0.0,
-        max=0.5,
-    )
-    time_budget_s: float = setting(
-        0.0, help="seconds that painting may take (0: no limit)", min=0.0
-    )
-    # Whether L-BFGS steps low frequencies further than high ones, and gray further than color.
-    smooth = False
-    # Whether the result is the best picture seen, or the last one.
-    keeps_best = True
-
-    def __post_init__(self) -> None:
-        check(self)
-        if not self.iterations or min(self.iterations) < 0:
-            raise InputError(
-                "iterations: expected a non-negative number for each level, "
-                f"got {list(self.iterations)}"
-            )
-
-    def stepper(self, start: Tensor, steps: int) -> Stepper:
-        """The state of a run of at most `steps` evaluations from `start` (B, 3, H, W)."""
-        if self.optimizer == "adam":
-            return Adam(self.lr, steps)
-        history = min(self.history, max(1, steps))
-        return Lbfgs(history, smoother(start)) if self.smooth else Lbfgs(history)
 
 
 def optimize(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.losses import gram
-from geostyle.texture.score import CONTENT_LAYER, STYLE_LAYERS
+from geostyle.texture.settings import CONTENT_LAYER, STYLE_LAYERS
 
 
 def content_loss(features: Tensor, target: Tensor) -> Tensor:

@@ -13,15 +13,8 @@ from torch import Tensor
 from geostyle.coords import Size, resize, size_of
 from geostyle.errors import InputError, out_of_memory
 from geostyle.texture.interrupts import StopPainting, may_stop, noted_ctrl_c
-from geostyle.texture.optimizer import (
-    NotFiniteError,
-    Objective,
-    Optimized,
-    OptimizerSettings,
-    Step,
-    optimize,
-)
-from geostyle.texture.settings import TextureSettings
+from geostyle.texture.optimizer import NotFiniteError, Objective, Optimized, Step, optimize
+from geostyle.texture.settings import OptimizerSettings, TextureSettings
 
 
 @dataclass(frozen=True)

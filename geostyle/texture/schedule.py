@@ -11,8 +11,7 @@ from geostyle.coords import Size
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import bordered_size
-from geostyle.texture.score import STYLE_LAYERS
-from geostyle.texture.settings import MIN_TEX_SCALE, TextureSettings
+from geostyle.texture.settings import MIN_TEX_SCALE, STYLE_LAYERS, TextureSettings
 
 # relu5_1 has a stride of 16: anything thinner has no features there.
 MIN_SIDE_PX = 16

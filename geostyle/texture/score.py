@@ -12,9 +12,8 @@ from geostyle.errors import InputError, brief
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.images import as_painted
 from geostyle.texture.losses import gram, relative_error
+from geostyle.texture.settings import CONTENT_LAYER, STYLE_LAYERS
 
-STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-CONTENT_LAYER = "relu4_2"
 CONTENT_WEIGHT = 0.1
 
 

@@ -3,14 +3,67 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geostyle.config import check, setting
 from geostyle.errors import InputError
-from geostyle.texture.optimizer import OptimizerSettings
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geostyle.texture.optimizer import Stepper
+
+# Layers of the scores, and by default of the losses.
+STYLE_LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT_LAYER = "relu4_2"
+PRESERVE_COLORS = ("off", "lab", "histogram")
 MIN_TEX_SCALE = 0.05
 MIN_TILE_PX = 32
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """Settings of the optimization of a picture's pixels, level by level.
+
+    Subclasses may optimize another parametrization of the picture: they override `stepper`.
+    """
+
+    iterations: tuple[int, ...] = setting(
+        (300,), help="steps at each level, coarse to fine; their number is the number of levels"
+    )
+    optimizer: str = setting("lbfgs", help="optimizer", choices=("lbfgs", "adam"))
+    history: int = setting(10, help="vector pairs that L-BFGS stores", min=1, max=100)
+    lr: float = setting(0.03, help="Adam's first step size, in pixel values", min=0.0)
+    plateau: float = setting(
+        0.0,
+        help="stop a level when 10 steps gain less than this share (0: never)",
+        min=0.0,
+        max=0.5,
+    )
+    time_budget_s: float = setting(
+        0.0, help="seconds that painting may take (0: no limit)", min=0.0
+    )
+    # Whether L-BFGS steps low frequencies further than high ones, and gray further than color.
+    smooth = False
+    # Whether the result is the best picture seen, or the last one.
+    keeps_best = True
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.iterations or min(self.iterations) < 0:
+            raise InputError(
+                "iterations: expected a non-negative number for each level, "
+                f"got {list(self.iterations)}"
+            )
+
+    def stepper(self, start: Tensor, steps: int) -> Stepper:
+        """The state of a run of at most `steps` evaluations from `start` (B, 3, H, W)."""
+        from geostyle.texture.optimizer import Adam, Lbfgs, smoother
+
+        if self.optimizer == "adam":
+            return Adam(self.lr, steps)
+        history = min(self.history, max(1, steps))
+        return Lbfgs(history, smoother(start)) if self.smooth else Lbfgs(history)
 
 
 @dataclass(frozen=True)

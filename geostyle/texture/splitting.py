@@ -72,8 +72,15 @@ class LayerPools:
         self.pools: dict[str, list[Tensor]] = {layer: [] for layer in LAYERS}
         for picture, part in zip(exemplars.pictures, self.parts, strict=True):
             count = max(LEAST_OFFERED, round(N_POOL * part))
+            whole = max(picture.shape[-2:]) <= reading.tile_px
+            found = maps_of(picture, network, LAYERS, reading) if whole else {}
             for layer in LAYERS:
-                maps = maps_of(picture, network, [layer], reading)[layer]
+                # One layer at a time where those of a large picture do not fit together.
+                maps = (
+                    found.pop(layer)
+                    if whole
+                    else maps_of(picture, network, [layer], reading)[layer]
+                )
                 size = maps.shape[-2], maps.shape[-1]
                 at = random_positions(size, count, generator).to(maps.device)
                 self.pools[layer].append(maps[0].flatten(1)[:, at].T.contiguous())

@@ -8,62 +8,28 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from geostyle.config import check, setting
 from geostyle.coords import Size, check_size, resize
 from geostyle.device import check_seed, own_world
 from geostyle.errors import InputError, brief, check_functions
-from geostyle.features.extractor import PADDINGS, FeatureExtractor
+from geostyle.features.extractor import FeatureExtractor
+from geostyle.features.settings import PADDINGS
 from geostyle.io.images import as_painted
-from geostyle.texture.descent import DescentSettings, descend
+from geostyle.texture.descent import descend
+from geostyle.texture.descent_settings import SynthesisSettings
 from geostyle.texture.losses import gram
 from geostyle.texture.memory import check_descent_fits
 from geostyle.texture.objective import LossSettings, TextureObjective, normalized_weights
 from geostyle.texture.optimizer import Objective
 from geostyle.texture.pyramid import Level, Progress, TextureResult, white_noise
 from geostyle.texture.schedule import MIN_SIDE_PX, level_sizes
-from geostyle.texture.score import STYLE_LAYERS, check_network
-
-
-@dataclass(frozen=True)
-class SynthesisSettings:
-    """Settings of a texture synthesis; the defaults are those of the benchmark."""
-
-    layers: tuple[str, ...] = setting(
-        STYLE_LAYERS, help="layers whose Gram matrices are matched, equally"
-    )
-    init: str = setting(
-        "pixels",
-        choices=("pixels", "noise"),
-        help="white noise to start from: of the exemplar's own pixels in random order, or uniform",
-    )
-    tile: bool = setting(False, help="make a picture that repeats without a seam")
-    padding: str = setting(
-        "zeros", choices=PADDINGS[:3], help="what convolutions see beyond the border"
-    )
-    descent: DescentSettings = setting(DescentSettings(iterations=(100, 100, 150, 300)))
-
-    def __post_init__(self) -> None:
-        check(self)
-        if not self.layers:
-            raise InputError("layers: expected at least one layer, got none")
-
-    def depths(self) -> list[SynthesisSettings]:
-        """Return settings for every depth, from the first layer alone to all of them.
-
-        Source: Gatys, Ecker, Bethge, "Texture Synthesis Using Convolutional Neural Networks",
-            figure 2.
-        Differs: all in a single scale, with the steps of all levels: coarse to fine, even relu1_1
-            would keep structure of the coarser levels that is wider than the layer sees.
-        """
-        descent = replace(self.descent, iterations=(sum(self.descent.iterations),))
-        cuts = range(1, len(self.layers) + 1)
-        return [replace(self, layers=self.layers[:cut], descent=descent) for cut in cuts]
+from geostyle.texture.score import check_network
+from geostyle.texture.settings import STYLE_LAYERS
 
 
 @dataclass(frozen=True)

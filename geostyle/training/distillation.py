@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from geostyle.config import setting
 from geostyle.data.crops import CropSource
 from geostyle.device import resolve_device, resolve_precision
 from geostyle.distributed import ALONE, Processes
@@ -34,8 +32,9 @@ from geostyle.io.checkpoint import save_checkpoint
 from geostyle.io.images import is_validation, list_pictures
 from geostyle.io.runs import RunFolder
 from geostyle.texture.memory import check_descent_fits
-from geostyle.texture.optimizer import OptimizerSettings
-from geostyle.training.learner import Learner, LoopSettings
+from geostyle.texture.settings import OptimizerSettings
+from geostyle.training.learner import Learner
+from geostyle.training.settings import DistillSettings
 from geostyle.training.student import (
     GRAM_LAYERS,
     Student,
@@ -53,42 +52,6 @@ POOL_LR = 0.02
 POOL_BETAS = (0.9, 0.99)
 RESTART = 80
 MAPS_EVERY = 4  # steps between two solutions of the linear maps
-
-
-@dataclass(frozen=True)
-class DistillSettings(LoopSettings):
-    """Settings of a distillation."""
-
-    images: tuple[str, ...] = setting((), help="folders of training pictures")
-    teacher_weights: str | None = setting(None, help="VGG-19 weights file (default: torchvision's)")
-    output: str = setting("lite.safetensors", help="file the student is written to")
-    channels: tuple[int, ...] = setting(
-        (16, 40, 80, 160, 192), help="width of the five blocks, or of all 13 convolutions"
-    )
-    crop_px: int = setting(128, help="side of a training crop", min=32)
-    batch: int = setting(8, help="crops per step", min=1)
-    on_policy: int = setting(2, help="crops of a batch taken from the optimized pool", min=0)
-    pool: int = setting(48, help="pictures under optimization", min=1)
-    steps: int = setting(2500, help="optimizer steps", min=0)
-    lr: float = setting(5e-4, help="peak learning rate", min=0.0)
-    gram_weight: float = setting(0.3, help="weight of the Gram error", min=0.0)
-    match_weight: float = setting(
-        0.0, help="weight of the matches between crops by hypercolumns", min=0.0
-    )
-    start: Path | None = setting(
-        None, help="file of an earlier student of the same channels; otherwise the closed form"
-    )
-    init_crops: int = setting(48, help="crops the closed-form start is computed from", min=1)
-    calibration_crops: int = setting(256, help="crops the taps are solved from at the end", min=8)
-
-    @property
-    def parent(self) -> Path:
-        return Path("runs")
-
-    @property
-    def warmup(self) -> int:
-        """Number of steps until the peak learning rate."""
-        return max(1, self.steps // 25)
 
 
 class OnPolicyPool:

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from geostyle.config import setting, to_dict
+from geostyle.config import to_dict
 from geostyle.coords import resize
 from geostyle.data.crops import VALIDATION_SEED, Photographs
 from geostyle.device import resolve_device, resolve_precision, seed_everything
 from geostyle.distributed import ALONE, Processes
 from geostyle.errors import InputError
 from geostyle.features.extractor import load_features
-from geostyle.feedforward.fast_network import FastNetwork, FastNetworkSettings, noise_place
+from geostyle.feedforward.fast_network import FastNetwork, noise_place
 from geostyle.feedforward.files import (
     FAST,
     TEXTURE,
@@ -28,11 +28,7 @@ from geostyle.feedforward.files import (
     load_network,
     save_network,
 )
-from geostyle.feedforward.texture_network import (
-    TextureNetwork,
-    TextureNetworkSettings,
-    noise_pyramid,
-)
+from geostyle.feedforward.texture_network import TextureNetwork, noise_pyramid
 from geostyle.io.checkpoint import tensor_hash
 from geostyle.io.files import write_json
 from geostyle.io.images import check_shape_kept, fit_size, load_picture
@@ -40,41 +36,15 @@ from geostyle.io.runs import RunFolder
 from geostyle.texture.losses import total_variation
 from geostyle.texture.memory import check_descent_fits, check_warp_fits
 from geostyle.texture.objective import LossSettings, TextureObjective
-from geostyle.texture.optimizer import RANGE_PENALTY, OptimizerSettings
-from geostyle.training.learner import FEATURES, Learner, LoopSettings
+from geostyle.texture.optimizer import RANGE_PENALTY
+from geostyle.texture.settings import OptimizerSettings
+from geostyle.training.learner import Learner
+from geostyle.training.settings import TextureTrainSettings
 
 SKIPPED = "skipped.json"
 VALIDATION_PICTURES = 4
 PLACE_SEED = 7  # apart from what draws the crops
 CALIBRATION_BATCHES, CALIBRATION_STEP = 8, 10**9  # a step that training never comes to
-
-
-@dataclass(frozen=True)
-class FeedForwardSettings(LoopSettings):
-    """Settings of the training of a feed-forward network of any kind."""
-
-    tex_style: Path | None = setting(None, help="picture of the style, or of the texture")
-    images: Path | None = setting(
-        None, help="folder of photographs to repaint; default: bundled pictures"
-    )
-    start: Path | None = setting(
-        None, help="network whose weights training begins with: its file, or a bundled one's name"
-    )
-    output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
-    features: str = setting("lite", choices=FEATURES, help="network whose features are matched")
-    weights: Path | None = setting(None, help="local file with that network's weights")
-    style_px: int = setting(
-        512, flag="--style-size", min=32, max=4096, help="long side at which the style is read"
-    )
-    crop_px: int = setting(
-        256, flag="--crop-size", min=32, max=2048, help="side of the pictures of a step"
-    )
-    steps: int = setting(4000, min=1, help="optimizer steps")
-    style_weight: float = setting(1.0, min=0.0, help="weight of the style loss")
-    content_weight: float = setting(0.1, min=0.0, help="weight of the content loss beside it")
-    tv_weight: float = setting(0.1, min=0.0, help="weight of total variation (smooths)")
-    lr: float = setting(2e-3, min=0.0, max=1.0, help="peak learning rate of Adam")
-    validate_every: int = setting(200, min=1, help="steps between validations")
 
 
 @dataclass(frozen=True)
@@ -222,14 +192,6 @@ class FeedForwardLearner(Learner):
         return [*lines, f"use it: geostyle {self.apply} {network} …"]
 
 
-@dataclass(frozen=True)
-class FastTrainSettings(FeedForwardSettings):
-    """Settings of the training of a fast style network."""
-
-    warmup: int = setting(50, min=0, help="steps until the peak learning rate")
-    network: FastNetworkSettings = setting(FastNetworkSettings())
-
-
 class FastLearner(FeedForwardLearner):
     """A fast style network in training; see `FastTrainSettings`."""
 
@@ -244,23 +206,6 @@ class FastLearner(FeedForwardLearner):
     def read_validation(self) -> PaintBatch:
         crops = self.photographs.validation(VALIDATION_PICTURES)
         return PaintBatch((crops,), crops)
-
-
-@dataclass(frozen=True)
-class TextureTrainSettings(FeedForwardSettings):
-    """Settings of the training of a texture network; the schedule is the paper's."""
-
-    style_px: int = setting(
-        256, flag="--style-size", min=32, max=4096, help="long side at which the texture is read"
-    )
-    batch: int = setting(16, min=1, help="pictures per step")
-    steps: int = setting(2000, min=1, help="optimizer steps")
-    tv_weight: float = setting(0.0, min=0.0, help="weight of total variation (smooths)")
-    lr: float = setting(0.1, min=0.0, max=1.0, help="first learning rate of Adam")
-    decay: float = setting(0.7, min=0.0, max=1.0, help="factor by which the rate falls")
-    decay_from: int = setting(1000, min=0, help="step of its first fall")
-    decay_every: int = setting(200, min=1, help="steps between its falls")
-    network: TextureNetworkSettings = setting(TextureNetworkSettings())
 
 
 class TextureLearner(FeedForwardLearner):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,6 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from geostyle.config import setting
-from geostyle.config.registry import Registry
 from geostyle.coords import inside_mask, resize, resize_grid, size_of
 from geostyle.data.pairs import (
     SYMMETRIES,
@@ -26,7 +22,6 @@ from geostyle.data.pairs import (
     symmetric,
 )
 from geostyle.device import (
-    PRECISIONS,
     available_bytes,
     resolve_device,
     resolve_precision,
@@ -39,65 +34,20 @@ from geostyle.io.runs import RunFolder
 from geostyle.matching.correlation import correlate
 from geostyle.matching.network import (
     GeometryNetwork,
-    NetworkSettings,
     cells_per_side,
     save_geometry_network,
     square_features,
 )
 from geostyle.training.geometry_losses import bending_penalty, fold_penalty, image_loss
-from geostyle.training.learner import FEATURES, Learner, LoopSettings
+from geostyle.training.learner import Learner
+from geostyle.training.settings import LOSSES, TrainSettings
 from geostyle.warps.folds import fold_mask
 
 STATE_KIND = "geonet-state"
-# A new loss on mapped points, (estimated, truth, weights) → scalar, is one file of this folder, and
-# one line here.
-LOSSES: Registry[Any] = Registry(
-    {
-        "distance": "geostyle.training.geometry_losses.distance_loss",
-        "grid": "geostyle.training.geometry_losses.grid_loss",
-        "image": "geostyle.training.geometry_losses.image_loss",
-    }
-)
 # Memory of a step for each of the cells⁴ values of a pair's correlation: 44 measured at 24 cells,
 # 26 at 32 and 21 at 40 (head "fit", 4 pairs, torch 2.14), and 4 for the correlation itself.
 VALUE_BYTES = 48
 REFERENCE_PX = 240  # grid errors are stated in pixels of a picture of this side
-
-
-@dataclass(frozen=True)
-class TrainSettings(LoopSettings):
-    """Settings of the training of a geometry network."""
-
-    data: Path = setting(Path("data_gen/out/pairs"), help="set of pairs, as make-pairs writes it")
-    output: Path = setting(Path("runs"), help="folder that gets the numbered run folder")
-    network: NetworkSettings = setting(NetworkSettings())
-    features: str = setting("lite", choices=FEATURES, help="network whose features are correlated")
-    weights: Path | None = setting(None, help="file of its weights; default: the usual ones")
-    feature_precision: str = setting("float32", choices=PRECISIONS, help="of its convolutions")
-    stage: int = setting(
-        1, min=1, max=2, help="place in a cascade; 2 learns what an affine first estimate leaves"
-    )
-    loss: str = setting(
-        "distance",
-        choices=tuple(LOSSES),
-        help="of mapped points, its square, or the paper's on pictures",
-    )
-    outside_weight: float = setting(
-        0.25, min=0.0, max=1.0, help="weight of points whose content lies outside the picture"
-    )
-    match_weight: float = setting(0.5, min=0.0, help="weight of the same loss on every match")
-    fold_weight: float = setting(0.1, min=0.0, help="weight of the penalty on folds")
-    bending_weight: float = setting(1e-5, min=0.0, help="weight of the spline's bending energy")
-    image_px: int = setting(120, min=16, max=1024, help="side at which the image loss compares")
-    batch: int = setting(32, min=1, help="pairs per step, of all processes together")
-    warmup: int = setting(100, min=0, help="steps until the peak learning rate")
-    weight_decay: float = setting(0.02, min=0.0, help="AdamW's weight decay")
-    ema: float = setting(0.998, min=0.0, max=0.99999, help="decay of the averaged weights")
-    plain: float = setting(0.4, min=0.0, max=1.0, help="share of pairs warped but not repainted")
-    symmetries: bool = setting(True, help="flip and transpose the pairs at random")
-    fresh: float = setting(0.0, min=0.0, max=1.0, help="share of pairs warped anew (slow)")
-    patience: int = setting(0, min=0, help="validations without gain before it stops (0: never)")
-    precision: str = setting("float32", choices=PRECISIONS, help="precision of the convolutions")
 
 
 class GeometryLearner(Learner):

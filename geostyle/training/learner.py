@@ -11,53 +11,20 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn, optim
 
-from geostyle.config import check, setting, to_dict
+from geostyle.config import to_dict
 from geostyle.config.settings import current_name
 from geostyle.data.read_ahead import ReadAhead
-from geostyle.device import PRECISIONS
 from geostyle.distributed import Processes
 from geostyle.errors import GeostyleError, InputError, expecting
 from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
-from geostyle.io.mirror import MODES
 from geostyle.io.runs import RunFolder
-
-FEATURES = ("lite", "vgg19", "vgg16")
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """Settings that every training has."""
-
-    steps: int = setting(3000, min=1, help="optimizer steps")
-    batch: int = setting(2, min=1, help="pictures per step")
-    lr: float = setting(1e-3, min=0.0, max=1.0, help="peak learning rate of Adam")
-    clip: float = setting(1.0, min=1e-6, help="largest norm of the gradient")
-    ema: float = setting(0.995, min=0.0, max=0.99999, help="decay of the averaged weights")
-    validate_every: int = setting(100, min=1, help="steps between validations")
-    save_every: int = setting(100, min=1, help="steps between saved states")
-    seed: int = setting(0, min=0, max=2**31 - 1, help="random seed of weights and batches")
-    device: str = setting("auto", help="auto, cpu, cuda, cuda:N or mps")
-    precision: str = setting("auto", choices=PRECISIONS, help="precision of the convolutions")
-    wandb: str = setting(
-        "disabled",
-        choices=MODES,
-        help="copy of metrics, settings and pictures in Weights & Biases; online sends them",
-    )
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    @property
-    def parent(self) -> Path:
-        """Folder that gets the numbered run folders."""
-        return Path(vars(self)["output"])
+from geostyle.training.settings import LoopSettings
 
 
 class Learner(ABC):

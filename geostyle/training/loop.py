@@ -19,7 +19,8 @@ from geostyle.errors import InputError, accessory
 from geostyle.io.files import atomic_path, check_folder, make_folder, read_metrics
 from geostyle.io.runs import RunFolder
 from geostyle.texture.interrupts import stopping_between_steps
-from geostyle.training.learner import Learner, LoopSettings
+from geostyle.training.learner import Learner
+from geostyle.training.settings import LoopSettings
 
 STATE, METRICS, PLOT = "state.safetensors", "metrics.jsonl", "metrics.png"
 PREVIEW = "preview.png"  # what `on_validation` may draw

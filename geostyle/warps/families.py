@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from geostyle.config.registry import Registry
 from geostyle.errors import InputError
-from geostyle.warps.base import WarpFamily
+
+if TYPE_CHECKING:
+    from geostyle.warps.base import WarpFamily
 
 # A new family is one file of this folder, and one line here.
 FAMILIES: Registry[type[WarpFamily]] = Registry(

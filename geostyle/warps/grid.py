@@ -24,6 +24,7 @@ from geostyle.coords import (
 from geostyle.errors import InputError
 from geostyle.warps.base import WarpFamily
 from geostyle.warps.completion import complete
+from geostyle.warps.extends import EXTENDS, REACH
 from geostyle.warps.filling import push_pull
 
 
@@ -54,9 +55,6 @@ def sampling_grid(family: WarpFamily, theta: Tensor, size: Size) -> Tensor:
     return family.grid(theta, check_size(size))
 
 
-# Distance from the edge over which the mirror image fades, as a share of the shorter side.
-REACH = {"patches": 0.05, "inpaint": 0.05, "mirror": 0.5}
-EXTENDS = (*REACH, "border")
 SOFTENING = 0.15  # radius of the mirror image's blur, as a share of the distance from the edge
 SHRINKS = 1.01  # least stretch, output → content pixels, that needs more than one sample
 TILE = 256  # pixels per side

@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from geostyle import config
+from geostyle.cli import _transfer_run as verb
 from geostyle.cli import run as run_verb
-from geostyle.cli import transfer as verb
 from geostyle.cli.transfer import Job
 from geostyle.texture import PAINTERS, Painting
 

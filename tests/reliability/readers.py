@@ -53,8 +53,8 @@ from geostyle.matching.network import load_geometry_network as _geonet
 from geostyle.report import html as report
 from geostyle.report.gallery import read_pairs
 from geostyle.training.distillation import DistillSettings
-from geostyle.training.feedforward import FastTrainSettings, TextureTrainSettings
 from geostyle.training.geometry import TrainSettings
+from geostyle.training.settings import FastTrainSettings, TextureTrainSettings
 from geostyle.warps import WarpParameters
 
 

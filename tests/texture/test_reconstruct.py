@@ -12,18 +12,17 @@ from geostyle.coords import resize
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
 from geostyle.texture.descent import DescentSettings
+from geostyle.texture.descent_settings import (
+    ReconstructionSettings,
+    block_layers,
+    layers_up_to,
+)
 from geostyle.texture.neural_style import (
     NeuralStyleSettings,
     neural_style,
 )
 from geostyle.texture.pyramid import white_noise
-from geostyle.texture.reconstruct import (
-    ReconstructionSettings,
-    block_layers,
-    feature_errors,
-    layers_up_to,
-    reconstruct,
-)
+from geostyle.texture.reconstruct import feature_errors, reconstruct
 from geostyle.texture.synthesis import gram_errors
 
 

@@ -14,13 +14,8 @@ from geostyle.errors import InputError
 from geostyle.feedforward.fast_network import FastNetworkSettings
 from geostyle.feedforward.files import FAST, TEXTURE, load_network
 from geostyle.feedforward.texture_network import TextureNetworkSettings
-from geostyle.training.feedforward import (
-    FastLearner,
-    FastTrainSettings,
-    FeedForwardLearner,
-    TextureLearner,
-    TextureTrainSettings,
-)
+from geostyle.training.feedforward import FastLearner, FeedForwardLearner, TextureLearner
+from geostyle.training.settings import FastTrainSettings, TextureTrainSettings
 
 SMALL: dict[str, Any] = {
     "style_px": 48,
