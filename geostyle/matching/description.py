@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from geostyle.coords import Size, inside_mask, resize, size_of
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.matching.correlation import correlate, masked_probability
+from geostyle.matching.faces import Face, find_faces
 from geostyle.matching.frame import Frame, cell_centers
 from geostyle.matching.network import LoadedNetwork, square_features
 from geostyle.matching.settings import GeometrySettings
@@ -52,6 +54,11 @@ class Description:
     def grid(self) -> Size:
         """Size (h, w) of the feature maps."""
         return size_of(self.maps[0])
+
+    @cached_property
+    def faces(self) -> tuple[Face, ...]:
+        """Upright human faces seen from the front, found once."""
+        return find_faces(self.picture)
 
     def cells(self) -> Tensor:
         """Return the positions (h·w, 2) of the features, normalized in the picture, in float64."""

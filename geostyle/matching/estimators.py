@@ -26,7 +26,6 @@ from geostyle.matching.description import (
     match,
     mean_correlation,
 )
-from geostyle.matching.faces import content_faces
 from geostyle.matching.fitting import (
     SCHEDULE,
     SHORT_SCHEDULE,
@@ -76,8 +75,7 @@ def fit_matches(
     for _ in range(settings.looks if settings.estimator == "refined" else 0):
         fit = refine(fit, pair, guide)
     own = fit.there
-    faces = content_faces(pair.content) if settings.conformal_weight else ()
-    theta = locally_similar(own, faces)
+    theta = locally_similar(own, pair.content.faces if settings.conformal_weight else ())
     return FittedWarp(
         own.family, theta, own.points, own.matches, own.weights, confidence, own.settings
     )
