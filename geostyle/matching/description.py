@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from geostyle.coords import Size, inside_mask, resize, size_of
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.matching.correlation import correlate, masked_probability
+from geostyle.matching.faces import Face, find_faces
 from geostyle.matching.frame import Frame, cell_centers
 from geostyle.matching.network import LoadedNetwork, square_features
 from geostyle.matching.settings import GeometrySettings
@@ -31,7 +33,7 @@ class Description:
     Attributes:
         size: (H, W) of the picture.
         maps: (1, C, h, w) per layer and matching size, unit vectors: first those of the picture,
-            then those of its mirror image, mirrored back.
+            then those of its mirror image, mirrored back, unless left out.
         picture: (1, 3, ...), reduced to a long side of `KEPT_PX`.
         network: the feature network.
         mask: (1, 1, ...) in [0, 1], 1 on the subject; None where the whole picture counts.
@@ -53,6 +55,11 @@ class Description:
     def grid(self) -> Size:
         """Size (h, w) of the feature maps."""
         return size_of(self.maps[0])
+
+    @cached_property
+    def faces(self) -> tuple[Face, ...]:
+        """Upright human faces seen from the front, found once."""
+        return find_faces(self.picture)
 
     def cells(self) -> Tensor:
         """Return the positions (h·w, 2) of the features, normalized in the picture, in float64."""
@@ -97,32 +104,37 @@ class Description:
 
 @torch.inference_mode()
 def describe(
-    image: Tensor, network: FeatureExtractor, settings: GeometrySettings, mask: Tensor | None = None
+    image: Tensor,
+    network: FeatureExtractor,
+    settings: GeometrySettings,
+    mask: Tensor | None = None,
+    *,
+    mirrored: bool = True,
 ) -> Description:
     """Compute the features of a picture for matching, at every layer and size of the settings.
 
-    The mirror image is described, too: a network sees it differently, and the mean correlation of
-    both is less noisy.
 
     Args:
         image: (1, 3, H, W), sRGB in [0, 1].
         network: the feature network.
         settings: see `GeometrySettings`.
         mask: (1, 1, h, w) of the picture's shape, 1 on the subject, the only part to be matched.
+        mirrored: also describe the mirror image, which a network sees differently: the mean
+            correlation of both is less noisy.
     """
     image_size, device = size_of(image), network.mean.device
     maps: list[Tensor] = []
     sizes_px = () if settings.estimator == "regression" else settings.match_sizes_px
-    for mirrored in (False, True):
+    for flip in (False, True) if mirrored else (False,):
         for size_px in sorted(sizes_px, reverse=True):
             # Sides are multiples of 16 px, the size of a cell, so that cells tile the picture.
             factor = size_px / max(image_size) / 16
             height, width = (max(1, round(side * factor)) * 16 for side in image_size)
             small = resize(image.to(device), (height, width))
-            small = small.flip(-1) if mirrored else small
+            small = small.flip(-1) if flip else small
             for features in network(small, settings.match_layers).values():
                 grid = size_of(maps[0]) if maps else (height // 16, width // 16)
-                features = features.float().flip(-1) if mirrored else features.float()
+                features = features.float().flip(-1) if flip else features.float()
                 if size_of(features) != grid:
                     features = F.interpolate(features, grid, mode="bilinear", align_corners=False)
                 maps.append(F.normalize(features, dim=1))

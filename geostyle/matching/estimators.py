@@ -26,7 +26,6 @@ from geostyle.matching.description import (
     match,
     mean_correlation,
 )
-from geostyle.matching.faces import content_faces
 from geostyle.matching.fitting import (
     SCHEDULE,
     SHORT_SCHEDULE,
@@ -76,13 +75,12 @@ def fit_matches(
         fit = anneal(matches, frame, held, SHORT_SCHEDULE, start, guide)
     if settings.estimator == "refined" and settings.looks:
         style = pair.geo_style
-        seen = describe(style.picture, style.network, closer(settings), style.mask)
+        seen = describe(style.picture, style.network, closer(settings), style.mask, mirrored=False)
         pair = pair._replace(geo_style=replace(seen, size=style.size))
         for _ in range(settings.looks):
             fit = refine(fit, pair, guide)
     own = fit.there
-    faces = content_faces(pair.content) if settings.conformal_weight else ()
-    theta = locally_similar(own, faces)
+    theta = locally_similar(own, pair.content.faces if settings.conformal_weight else ())
     return FittedWarp(
         own.family, theta, own.points, own.matches, own.weights, confidence, own.settings
     )
@@ -109,7 +107,10 @@ def start_from(warp: FittedWarp, matches: Matches) -> tuple[Tensor, Tensor]:
 
 
 def closer(settings: GeometrySettings) -> GeometrySettings:
-    """Return settings for comparing pictures that are nearly aligned, at larger sizes."""
+    """Return settings for comparing pictures that are nearly aligned, at larger sizes.
+
+    Mirror images, as in the first comparison, gain nothing there.
+    """
     sizes_px = tuple(round(CLOSER * size_px) for size_px in settings.match_sizes_px)
     return replace(settings, match_sizes_px=sizes_px)
 
@@ -132,7 +133,7 @@ def refine(fit: TwoWayFit, pair: Pair, guide: PointPairs | None = None) -> TwoWa
     long_px = max(closer(settings).match_sizes_px)
     height, width = (max(16, round(s * long_px / max(geo_style.size))) for s in geo_style.size)
     warped = content.warped(lambda p: there.map(p * frame.to_output), (height, width))
-    seen = describe(warped.picture, content.network, closer(settings), warped.mask)
+    seen = describe(warped.picture, content.network, closer(settings), warped.mask, mirrored=False)
     matches = match(Pair(seen, geo_style, frame))
     outputs = seen.cells() * frame.to_output
     matches = Matches(there.map(outputs), matches.target, matches.probability)

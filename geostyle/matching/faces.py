@@ -1,18 +1,17 @@
-"""Faces in a content, which a warp shall keep similar."""
+"""Faces in a picture, which a warp shall keep similar."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from skimage import data
-from skimage.feature import Cascade
 from torch import Tensor
 
 from geostyle.coords import resize, size_of
-from geostyle.matching.description import Description
 
 DETECTED_PX = 320  # long side of the picture that is searched
 SMALLEST_PX = 24  # width of the detector's window
@@ -21,19 +20,20 @@ RADIUS = 0.75  # of a face's disc, relative to the width of its window, eyes to 
 
 @dataclass(frozen=True)
 class Face:
-    """A disc: center (2,), normalized in the content, in float64, and radius in half long sides."""
+    """A disc: center (2,), normalized in the picture, in float64, and radius in half long sides."""
 
     center: Tensor
     radius: float
 
 
-def content_faces(content: Description) -> tuple[Face, ...]:
+def find_faces(picture: Tensor) -> tuple[Face, ...]:
     """Find upright human faces seen from the front; those of animals and profiles are missed.
+
+    Args: picture, (1, 3, H, W), sRGB in [0, 1].
 
     Source: Liao et al., "Learning Multi-scale Block Local Binary Patterns for Face Recognition"
         (2007), the cascade that scikit-image brings along.
     """
-    picture = content.picture
     factor = min(1.0, DETECTED_PX / max(size_of(picture)))
     height, width = (max(1, round(side * factor)) for side in size_of(picture))
     if min(height, width) < SMALLEST_PX:
@@ -56,5 +56,8 @@ def content_faces(content: Description) -> tuple[Face, ...]:
 
 
 @lru_cache
-def _cascade() -> Cascade:
-    return Cascade(data.lbp_frontal_face_cascade_filename())
+def _cascade() -> Any:
+    import skimage.data  # slow to import, and needed only here
+    from skimage.feature import Cascade
+
+    return Cascade(str(Path(skimage.data.data_dir) / "lbpcascade_frontalface_opencv.xml"))

@@ -71,7 +71,10 @@ def distances(page: Any, warps: list[WarpParameters], strengths: list[float]) ->
     """Largest distance of each of the page's warps from the library's, in pixels at `FULL`."""
     given = [
         {
-            "warp": {"family": w.family, "lattice": w.lattice, "theta": w.theta.tolist()},
+            "warp": {
+                **{"family": w.family, "lattice": w.lattice, "theta": w.theta.tolist()},
+                **{"output_size": w.output_size, "content_size": w.content_size},
+            },
             "strength": strength,
         }
         for w, strength in zip(warps, strengths, strict=True)

@@ -67,18 +67,17 @@ export function partsOf(warp) {
   ];
 }
 
-// The warp at another strength: 0 gives none, 1 itself, above 1 exaggerates.
+// The warp at another strength: 0 gives none, 1 itself, above 1 exaggerates its shapes.
 export function scaled(warp, strength) {
   const { family, theta } = warp;
   if (strength === 1 || family === 'none') return warp;
   const affine = theta.slice(0, 6);
   const rest = theta.slice(6);
   const times = (values) => values.map((value) => value * strength);
+  const grown = () => (strength > 1 ? exaggerated : affinePower)(affine, strength, warp);
   if (family === 'tps') return { ...warp, theta: times(theta) };
-  if (family === 'affine') return { ...warp, theta: affinePower(affine, strength) };
-  if (family === 'affine+tps') {
-    return { ...warp, theta: [...affinePower(affine, strength), ...times(rest)] };
-  }
+  if (family === 'affine') return { ...warp, theta: grown() };
+  if (family === 'affine+tps') return { ...warp, theta: [...grown(), ...times(rest)] };
   if (family === 'homography') {
     const plain = affine.map((value, i) => value - shiftTimes(affine, rest)[i]);
     const power = affinePower(plain, strength);
@@ -101,6 +100,24 @@ export function scaled(warp, strength) {
 const shiftTimes = (affine, [g, h]) => [
   affine[2] * g, affine[2] * h, 0, affine[5] * g, affine[5] * h, 0,
 ];
+
+// Affine theta whose stretch has the power `strength`; its shift, turn and zoom in pixels stay.
+function exaggerated(theta, strength, { output_size: output, content_size: content }) {
+  const [a, b, c, d, e, f] = affineOf(theta);
+  const units = [
+    content[1] / output[1], content[1] / output[0], content[0] / output[1], content[0] / output[0],
+  ];
+  const linear = [a, b, d, e].map((value, i) => value * units[i]);
+  const [x, y] = [(linear[0] + linear[3]) / 2, (linear[2] - linear[1]) / 2];
+  const area = linear[0] * linear[3] - linear[1] * linear[2];
+  const zoom = Math.sqrt(area / (x * x + y * y));
+  const similar = [x, -y, y, x].map((value) => value * zoom);
+  const back = [x, y, -y, x].map((value) => (value * zoom) / area);
+  const [p, q, r, s] = product(back, linear);
+  const [t, u, , v, w] = affineOf(affinePower(thetaOf([p, q, 0, r, s, 0]), strength));
+  const grown = product(similar, [t, u, v, w]).map((value, i) => value / units[i]);
+  return thetaOf([grown[0], grown[1], c, grown[2], grown[3], f]);
+}
 
 // Theta of A^strength, by the matrix logarithm; of a half turn, by its polar decomposition.
 export function affinePower(theta, strength) {
