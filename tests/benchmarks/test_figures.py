@@ -136,7 +136,8 @@ def test_make_measures_what_is_missing_and_nothing_twice(
         'open(sys.argv[1], \'w\').write(\'{"part": {"error": 2}, "seconds": 5}\')\n'
     )
     figure = figures.FIGURES["speed"]
-    monkeypatch.delenv("GEOSTYLE_DATA", raising=False)
+    for variable in ("GEOSTYLE_DATA", *figures.PLACES):
+        monkeypatch.delenv(variable, raising=False)
     known = {
         "speed": Figure("python measure.py FILE", ("code.py",), figure.table),
         "other": Figure("python measure.py FILE --photos PHOTOS", ("code.py",)),
