@@ -47,7 +47,9 @@ from geostyle.matching.similar import locally_similar, nearest_similarity
 from geostyle.warps import WarpFamily, make_family
 from geostyle.warps.affine import Affine
 
-CLOSER = 1.2  # sizes at which aligned pictures are compared, relative to the settings' own
+# Sizes at which aligned pictures are compared, relative to the settings' own; and one more,
+# relative to the largest.
+CLOSER, CLOSEST = 1.2, 1.5
 UPRIGHT_DEG = (8.0, 0.0)  # bounds on the tilt that are tried beside the settings' own
 TILT_COST = 0.002  # confidence that a degree of tilt must gain
 ABSENT = -1.0  # correlation with positions that a mask hides
@@ -111,8 +113,9 @@ def closer(settings: GeometrySettings) -> GeometrySettings:
 
     Mirror images, as in the first comparison, gain nothing there.
     """
-    sizes_px = tuple(round(CLOSER * size_px) for size_px in settings.match_sizes_px)
-    return replace(settings, match_sizes_px=sizes_px)
+    sizes_px = [round(CLOSER * size_px) for size_px in settings.match_sizes_px]
+    sizes_px.append(round(CLOSEST * max(settings.match_sizes_px)))
+    return replace(settings, match_sizes_px=tuple(sizes_px))
 
 
 def refine(fit: TwoWayFit, pair: Pair, guide: PointPairs | None = None) -> TwoWayFit:

@@ -47,7 +47,7 @@ class GeometrySettings:
     )
     frame: str = setting("content", choices=("content", "geo"), help="whose canvas the result has")
     match_sizes_px: tuple[int, ...] = setting(
-        (240, 320, 400), min=32, max=1024, help="long sides at which the pictures are compared"
+        (240, 320), min=32, max=1024, help="long sides at which the pictures are compared"
     )
     match_layers: tuple[str, ...] = setting(
         ("pool4", "relu5_1"), help="feature layers that are compared"
