@@ -105,9 +105,9 @@ FIGURES: dict[str, Figure] = {
         (*PAINTER, "geostyle/matching", "geostyle/evaluation/texture_source.py"),
     ),
     "memory": Figure(
-        "python benchmarks/memory.py --weights VGG19 --precision float32 --size 256 512 "
-        "--json FILE",
-        (*PAINTER, "benchmarks/memory.py"),
+        "python benchmarks/memory.py --weights VGG19 --painter gram --precision float32 "
+        "--size 256 512 --json FILE",
+        (*GRAM, "benchmarks/memory.py"),
     ),
     "texture-baseline": Figure(
         "make bench",

@@ -92,11 +92,11 @@ def main() -> None:
             f"{row['peak_gb']:.2f} GB, estimated {row['estimate_gb']:.2f} ({row['error']:+.0%})",
             flush=True,
         )
-    worst = max(abs(row["error"]) for row in rows)
+        worst = max(abs(row["error"]) for row in rows)
+        if args.json:
+            figures = {"rows": rows, "worst": worst}
+            args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(f"estimates within {worst:.0%} of the measured peaks")
-    if args.json:
-        figures = {"rows": rows, "worst": worst}
-        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
