@@ -106,7 +106,8 @@ def main() -> int:
             f"{job:44s} {found[job]['seconds']:8.3f} s {found[job]['peak_gb']:6.2f} GB", flush=True
         )
         if options.json:
-            options.json.write_text(json.dumps({"gpu": name, "jobs": found}, indent=1) + "\n")
+            rows = [{"name": job, **values} for job, values in found.items()]
+            options.json.write_text(json.dumps({"gpu": name, "jobs": rows}, indent=1) + "\n")
     if left:
         print(f"limit: not measured for want of time: {'; '.join(left)}")
     return 0
