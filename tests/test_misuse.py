@@ -319,10 +319,9 @@ def test_no_evaluation_and_no_training_pair_squeezes_a_panorama(
     save_picture(RGB, tmp_path / "plain/a.png")
     plain = tmp_path / "plain/a.png"
     pair = KeypointPair(wide[0], plain, "a", np.zeros((1, 2)), np.zeros((1, 2)))
-    textures = geostyle.TextureSettings()
     pipe = geostyle.Pipeline(size_px=64, estimator="none")
     calls: list[Callable[[], Any]] = [
-        lambda: small_networks.paint_pair(wide[0], plain, {}, features, textures, 64),
+        lambda: small_networks.load_canvas(wide[0], 64),
         lambda: texture_source.measure([pair], features, None, None, size_px=64),  # type: ignore
         lambda: list(show([PicturePair(plain, wide[0])], pipe)),
     ]
