@@ -47,9 +47,7 @@ from geostyle.matching.similar import locally_similar, nearest_similarity
 from geostyle.warps import WarpFamily, make_family
 from geostyle.warps.affine import Affine
 
-# Sizes at which aligned pictures are compared, relative to the settings' own; and one more,
-# relative to the largest.
-CLOSER, CLOSEST = 1.2, 1.5
+CLOSER = 1.5  # largest size at which aligned pictures are compared, relative to the settings' own
 UPRIGHT_DEG = (8.0, 0.0)  # bounds on the tilt that are tried beside the settings' own
 TILT_COST = 0.002  # confidence that a degree of tilt must gain
 ABSENT = -1.0  # correlation with positions that a mask hides
@@ -113,9 +111,8 @@ def closer(settings: GeometrySettings) -> GeometrySettings:
 
     Mirror images, as in the first comparison, gain nothing there.
     """
-    sizes_px = [round(CLOSER * size_px) for size_px in settings.match_sizes_px]
-    sizes_px.append(round(CLOSEST * max(settings.match_sizes_px)))
-    return replace(settings, match_sizes_px=tuple(sizes_px))
+    largest = max(settings.match_sizes_px)
+    return replace(settings, match_sizes_px=(largest, round(CLOSER * largest)))
 
 
 def refine(fit: TwoWayFit, pair: Pair, guide: PointPairs | None = None) -> TwoWayFit:
