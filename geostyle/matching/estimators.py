@@ -42,7 +42,7 @@ from geostyle.matching.frame import Frame, cell_centers, lattice, square_units
 from geostyle.matching.guide import PointPairs
 from geostyle.matching.network import LoadedNetwork, load_networks
 from geostyle.matching.result import FittedWarp, mildness, no_warp
-from geostyle.matching.settings import GeometrySettings
+from geostyle.matching.settings import MATCH_MAX_PX, GeometrySettings
 from geostyle.matching.similar import locally_similar, nearest_similarity
 from geostyle.warps import WarpFamily, make_family
 from geostyle.warps.affine import Affine
@@ -112,7 +112,8 @@ def closer(settings: GeometrySettings) -> GeometrySettings:
     Mirror images, as in the first comparison, gain nothing there.
     """
     largest = max(settings.match_sizes_px)
-    return replace(settings, match_sizes_px=(largest, round(CLOSER * largest)))
+    closest = min(MATCH_MAX_PX, round(CLOSER * largest))
+    return replace(settings, match_sizes_px=(largest, closest))
 
 
 def refine(fit: TwoWayFit, pair: Pair, guide: PointPairs | None = None) -> TwoWayFit:

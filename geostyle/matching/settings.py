@@ -21,6 +21,7 @@ COMPARING: Registry[Any] = Registry(
         "ransac-affine": "geostyle.matching.estimators.ransac_affine",
     }
 )
+MATCH_MAX_PX = 1024  # largest long side at which pictures are compared
 ESTIMATORS = (*COMPARING, "points", "none")
 GROUPS = 8  # of the normalization in geometry networks
 
@@ -47,7 +48,7 @@ class GeometrySettings:
     )
     frame: str = setting("content", choices=("content", "geo"), help="whose canvas the result has")
     match_sizes_px: tuple[int, ...] = setting(
-        (240, 320), min=32, max=1024, help="long sides at which the pictures are compared"
+        (240, 320), min=32, max=MATCH_MAX_PX, help="long sides at which the pictures are compared"
     )
     match_layers: tuple[str, ...] = setting(
         ("pool4", "relu5_1"), help="feature layers that are compared"

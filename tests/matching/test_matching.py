@@ -14,6 +14,7 @@ from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.io.images import load_picture
 from geostyle.matching import GeometrySettings, Guide, describe, estimate_from, estimate_warp
+from geostyle.matching.estimators import closer
 from geostyle.matching.fitting import bounded, exceeds, tilt_deg
 from geostyle.matching.frame import Frame
 from geostyle.warps import WarpParameters, make_family, warp_image
@@ -178,3 +179,8 @@ def test_what_is_seen_through_a_map(lite: FeatureExtractor, coffee: Tensor) -> N
     assert seen.mask is not None
     assert seen.mask[..., : SIZE[1] - shift].all() and not seen.mask[..., SIZE[1] - shift :].any()
     assert content.warped(lambda p: p, SIZE, hide=False).mask is None
+
+
+def test_aligned_pictures_are_compared_at_larger_sizes_within_the_bounds() -> None:
+    for given, expected in (((240, 320), (320, 480)), ((64,), (64, 96)), ((1024,), (1024, 1024))):
+        assert closer(GeometrySettings(match_sizes_px=given)).match_sizes_px == expected
