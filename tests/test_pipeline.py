@@ -355,7 +355,7 @@ def test_the_random_state_of_the_caller_is_left_alone(quick: dict[str, Any]) -> 
 
 def test_every_setting_is_a_keyword_that_editors_complete() -> None:
     fields = {field.name: hint for _, field, hint, _ in leaves(TransferSettings)}
-    hints = get_type_hints(geostyle.TransferOptions, localns={"torch": torch})
+    hints = get_type_hints(geostyle.TransferOptions)
     assert list(hints) == list(fields)
     for name, hint in hints.items():
         wanted = str(fields[name]).replace("pathlib.Path", "str | pathlib.Path")

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from geostyle.pipeline.inputs import check_tex_styles as check_tex_styles
     from geostyle.pipeline.mixing import check_geo_styles as check_geo_styles
     from geostyle.pipeline.networks import Networks as Networks
+    from geostyle.pipeline.options import TransferOptions as TransferOptions
     from geostyle.pipeline.results import GeometryResult as GeometryResult
     from geostyle.pipeline.results import PictureResult as PictureResult
     from geostyle.pipeline.results import Resume as Resume
     from geostyle.pipeline.results import TransferResult as TransferResult
-    from geostyle.pipeline.settings import TransferOptions as TransferOptions
     from geostyle.pipeline.settings import TransferSettings as TransferSettings
 
 lazy_names(__name__)

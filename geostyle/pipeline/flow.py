@@ -38,8 +38,9 @@ from geostyle.pipeline.inputs import (
 )
 from geostyle.pipeline.mixing import check_geo_styles, mixed_estimate
 from geostyle.pipeline.networks import Networks
+from geostyle.pipeline.options import TransferOptions
 from geostyle.pipeline.results import GeometryResult, Resume, TransferResult
-from geostyle.pipeline.settings import DEFAULT_TEXTURE_PX, TransferOptions, TransferSettings
+from geostyle.pipeline.settings import DEFAULT_TEXTURE_PX, TransferSettings
 from geostyle.texture import (
     PAINTERS,
     Finished,

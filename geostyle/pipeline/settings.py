@@ -1,22 +1,20 @@
-"""Every setting of a transfer, as a dataclass and as keyword arguments."""
+"""Every setting of a transfer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 from geostyle.config import check, setting
 from geostyle.errors import InputError
+from geostyle.features.settings import NETWORKS
 from geostyle.matching.settings import GeometrySettings
 from geostyle.texture import PAINTERS
 from geostyle.texture.matched_settings import MatchedSettings
 from geostyle.texture.settings import PRESERVE_COLORS, TextureSettings
 from geostyle.warps.extends import EXTENDS
-
-if TYPE_CHECKING:
-    import torch
 
 DEFAULT_TEXTURE_PX = 512
 # Settings of texture in a file that a run of an earlier version has written.
@@ -70,7 +68,7 @@ class TransferSettings:
     )
     features: str = setting(
         "lite",
-        choices=("lite", "vgg19", "vgg16", "lite+vgg19"),
+        choices=(*NETWORKS, "lite+vgg19"),
         help="network whose features are matched; lite+vgg19: lite, also for the warp, and VGG-19 "
         "for the last steps of painting",
     )
@@ -114,80 +112,3 @@ class TransferSettings:
             raise InputError(
                 f"precision: expected that of one network, {self.features}, got {self.precision!r}"
             )
-
-
-class TransferOptions(TypedDict, total=False):
-    """The settings of a transfer by name, those of its stages included."""
-
-    size_px: int | None
-    geo_strength: float
-    extend: str
-    preserve_color: str
-    border_px: int
-    mask_frame: str
-    features: str
-    weights: str | Path | None
-    pooling: str
-    device: str | torch.device
-    precision: str
-    seed: int
-    painter: str
-    geometry: str
-    estimator: str
-    geonet: Sequence[str | Path]
-    looks: int
-    mirror: str
-    keep_position: bool
-    frame: str
-    match_sizes_px: Sequence[int]
-    match_layers: Sequence[str]
-    lattice: int
-    smoothing: float
-    prior: float
-    max_rotation_deg: float
-    max_scale: float
-    max_anisotropy: float
-    max_stretch: float
-    max_outside: float
-    max_lost: float
-    conformal_weight: float
-    choose: int
-    fade: bool
-    iterations: Sequence[int]
-    optimizer: str
-    history: int
-    lr: float
-    plateau: float
-    time_budget_s: float
-    content_weight: float | None
-    coarse_content: float
-    tex_strength: float
-    tex_scale: float
-    gram_weight: float
-    wasserstein_weight: float
-    moment_weight: float
-    tv_weight: float
-    finish: Sequence[int]
-    init: str
-    detail: float
-    stop_after: Sequence[int]
-    tile_px: int
-    tile_blocks: int
-    memory_gb: float
-    guidance: float
-    quick: bool
-    split: int
-    step_size: float
-    split_step_size: float
-    kept: float
-    tone: float
-    tone_held: float
-    fine_held: float
-    turns: int
-    spread: float
-    color_weight: float
-    statistics_weight: float
-    shape_weight: float
-    feature_weight: float
-    hold_structure: float
-    hold_unlike: float
