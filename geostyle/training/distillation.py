@@ -28,7 +28,7 @@ from geostyle.device import resolve_device, resolve_precision
 from geostyle.distributed import ALONE, Processes
 from geostyle.errors import InputError
 from geostyle.features.extractor import load_features
-from geostyle.io.checkpoint import save_checkpoint
+from geostyle.io.checkpoint import load_checkpoint, save_checkpoint
 from geostyle.io.images import is_validation, list_pictures
 from geostyle.io.runs import RunFolder
 from geostyle.texture.memory import check_descent_fits
@@ -177,15 +177,12 @@ class DistillLearner(Learner):
     @torch.no_grad()
     def begin_from(self, start: Path, crops: Tensor, features: dict[str, Tensor]) -> None:
         """Copy an earlier student's convolutions; solve for its maps on `crops`."""
-        found = load_features("lite", weights=start, device=self.device)
-        expected = dict(self.student.network.convs.named_parameters())
-        for name, weight in found.convs.named_parameters():
-            if expected[name].shape != weight.shape:
-                raise InputError(
-                    f"start: expected a network of channels {list(self.settings.channels)}, got "
-                    f"{list(weight.shape[:1])} in {name} of {start}"
-                )
-            expected[name].copy_(weight)
+        tensors, about = load_checkpoint(start, kind="features", name="start")
+        expected, got = list(self.settings.channels), about.get("channels")
+        if got != expected:
+            raise InputError(f"start: expected a network of channels {expected}, got {got}")
+        convs = {k.removeprefix("convs."): v for k, v in tensors.items() if k.startswith("convs.")}
+        self.student.network.convs.load_state_dict(convs)
         for first in range(0, len(crops), 8):
             part = slice(first, first + 8)
             for layer, f_s in self.student.features(crops[part], self.layers).items():

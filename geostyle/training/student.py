@@ -221,7 +221,7 @@ def match_errors(
     Source: Kolkin et al., "Neural Neighbor Style Transfer", section 3.2, for columns and cosine.
     """
     layers = [layer for layer in COLUMN_LAYERS if layer in features]
-    height, width = (side for side in features["relu1_1"].shape[-2:])
+    height, width = features["relu1_1"].shape[-2:]
     size = cell_size((height, width))
 
     def columns(maps: dict[str, Tensor], metric: dict[str, Tensor] | None) -> tuple[Tensor, Tensor]:

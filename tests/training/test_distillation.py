@@ -56,13 +56,19 @@ def source(pictures: Path, crop_px: int = 32) -> CropSource:
     return CropSource(sorted(pictures.glob("*.png")), crop_px, seed=1)
 
 
-def test_loss_by_moments_equals_the_direct_one(teacher: FeatureExtractor) -> None:
+def started(teacher: FeatureExtractor) -> tuple[Student, torch.Tensor, dict[str, torch.Tensor]]:
+    """A student at its closed-form start, crops, and the teacher's features of them."""
     student = Student((4, 4, 4, 4, 4))
     torch.manual_seed(0)
     crops = torch.rand(3, 3, 32, 32)
     scales = {k: 0.5 for k in LAYERS}
     targets = teacher_targets(teacher, crops, LAYERS, scales)
     initialize_from_teacher(student, teacher, crops, scales)
+    return student, crops, targets
+
+
+def test_loss_by_moments_equals_the_direct_one(teacher: FeatureExtractor) -> None:
+    student, crops, targets = started(teacher)
     with torch.no_grad():
         loss, errors = distillation_loss(student, crops, targets, gram_weight=0.3)
         features = student.network(crops, LAYERS)
@@ -100,12 +106,7 @@ def test_a_student_as_wide_as_its_teacher_starts_as_the_teacher() -> None:
 
 def test_matches_are_those_of_the_mapped_hypercolumns(teacher: FeatureExtractor) -> None:
     """The products at the student's width are those of its features mapped and put side by side."""
-    student = Student((4, 4, 4, 4, 4))
-    torch.manual_seed(0)
-    crops = torch.rand(3, 3, 32, 32)
-    scales = {k: 0.5 for k in LAYERS}
-    targets = teacher_targets(teacher, crops, LAYERS, scales)
-    initialize_from_teacher(student, teacher, crops, scales)
+    student, crops, targets = started(teacher)
     features = student.features(crops, LAYERS)
     with torch.no_grad():
         divergence, found = match_errors(student, features, targets)
@@ -232,6 +233,9 @@ def test_a_student_goes_on_from_an_earlier_one(
     wrong = dataclasses.replace(then, channels=(4, 4, 4, 4, 5))
     with pytest.raises(InputError, match="start: expected a network of channels"):
         DistillLearner(wrong).prepare()
+    missing = dataclasses.replace(then, start=tmp_path / "none.safetensors")
+    with pytest.raises(InputError, match="^start: "):
+        DistillLearner(missing).prepare()
 
 
 @pytest.mark.usefixtures("narrow_vgg")
