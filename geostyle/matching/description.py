@@ -113,7 +113,6 @@ def describe(
 ) -> Description:
     """Compute the features of a picture for matching, at every layer and size of the settings.
 
-
     Args:
         image: (1, 3, H, W), sRGB in [0, 1].
         network: the feature network.
@@ -125,15 +124,19 @@ def describe(
     image_size, device = size_of(image), network.mean.device
     maps: list[Tensor] = []
     sizes_px = () if settings.estimator == "regression" else settings.match_sizes_px
+    pictures = []
+    for size_px in sorted(sizes_px, reverse=True):
+        # Sides are multiples of 16 px, the size of a cell, so that cells tile the picture.
+        factor = size_px / max(image_size) / 16
+        height, width = (max(1, round(side * factor)) * 16 for side in image_size)
+        pictures.append(resize(image.to(device), (height, width)))
+    # All features lie on the cells of the largest picture.
+    height, width = size_of(pictures[0]) if pictures else image_size
+    grid = (height // 16, width // 16)
     for flip in (False, True) if mirrored else (False,):
-        for size_px in sorted(sizes_px, reverse=True):
-            # Sides are multiples of 16 px, the size of a cell, so that cells tile the picture.
-            factor = size_px / max(image_size) / 16
-            height, width = (max(1, round(side * factor)) * 16 for side in image_size)
-            small = resize(image.to(device), (height, width))
-            small = small.flip(-1) if flip else small
-            for features in network(small, settings.match_layers).values():
-                grid = size_of(maps[0]) if maps else (height // 16, width // 16)
+        for picture in pictures:
+            seen = picture.flip(-1) if flip else picture
+            for features in network(seen, settings.match_layers).values():
                 features = features.float().flip(-1) if flip else features.float()
                 if size_of(features) != grid:
                     features = F.interpolate(features, grid, mode="bilinear", align_corners=False)

@@ -131,10 +131,11 @@ def refine(fit: TwoWayFit, pair: Pair, guide: PointPairs | None = None) -> TwoWa
     """
     content, geo_style, frame = pair
     there, settings = fit.there, fit.there.settings
-    long_px = max(closer(settings).match_sizes_px)
+    near = closer(settings)
+    long_px = max(near.match_sizes_px)
     height, width = (max(16, round(s * long_px / max(geo_style.size))) for s in geo_style.size)
     warped = content.warped(lambda p: there.map(p * frame.to_output), (height, width))
-    seen = describe(warped.picture, content.network, closer(settings), warped.mask, mirrored=False)
+    seen = describe(warped.picture, content.network, near, warped.mask, mirrored=False)
     matches = match(Pair(seen, geo_style, frame))
     outputs = seen.cells() * frame.to_output
     matches = Matches(there.map(outputs), matches.target, matches.probability)
@@ -246,11 +247,11 @@ def ransac_affine(
     The control for the others: no bounds, and no fading. OpenCV draws its samples from a generator
     of the call's own, with a fixed seed.
     """
+    import cv2  # slow to load, and needed only here
+
     i, j = mutual_neighbors(mean_correlation(pair))
     points, matches = pair.geo_style.cells()[j] * pair.frame.to_output, pair.content.cells()[i]
     unit = square_units(torch.ones(2, dtype=torch.float64), pair.frame.content_size).numpy()
-    import cv2
-
     found, inliers = cv2.estimateAffine2D(
         points.numpy(), matches.numpy() * unit, method=cv2.RANSAC, ransacReprojThreshold=0.12
     )
