@@ -1,4 +1,4 @@
-"""What pairs for the geometry network cost: processor seconds and bytes of a pair, of a step.
+"""Measure the cost of pairs for the geometry network: processor seconds and bytes.
 
     python benchmarks/pairs.py --images DIR --styles DIR --weights VGG19 [--count 12] [--json FILE]
 

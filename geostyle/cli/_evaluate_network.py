@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from geostyle import config
 from geostyle.config import check, setting
 from geostyle.device import resolve_device
+from geostyle.features.settings import NETWORKS
 from geostyle.io.files import check_folder, write_json
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ S = TypeVar("S")
 class Network:
     """The network whose features are compared, and the file of the figures."""
 
-    features: str = setting("lite", choices=("lite", "vgg19", "vgg16"), help="feature network")
+    features: str = setting("lite", choices=NETWORKS, help="feature network")
     weights: Path | None = setting(None, help="local file with that network's weights")
     device: str = setting("auto", help="auto, cpu, cuda, cuda:N or mps")
     json: Path | None = setting(None, help="file the figures are written to")

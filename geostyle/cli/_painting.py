@@ -13,6 +13,7 @@ from geostyle import config
 from geostyle.config import check, setting
 from geostyle.device import resolve_device, resolve_precision, seed_everything
 from geostyle.errors import InputError
+from geostyle.features.settings import NETWORKS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,9 +29,7 @@ SIDE_PX = (16, 32768)
 class NetworkSettings:
     """The network whose features are matched, and where it runs."""
 
-    features: str = setting(
-        "lite", choices=("lite", "vgg19", "vgg16"), help="network whose features are matched"
-    )
+    features: str = setting("lite", choices=NETWORKS, help="network whose features are matched")
     weights: Path | None = setting(None, help="local file with that network's weights")
     pooling: str = setting("max", choices=("max", "average"), help="pooling of the network")
     device: str = setting("auto", help="auto, cpu, cuda, cuda:N or mps")

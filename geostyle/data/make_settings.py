@@ -8,6 +8,7 @@ from pathlib import Path
 from geostyle.config import check, setting
 from geostyle.device import PRECISIONS
 from geostyle.errors import InputError
+from geostyle.features.settings import NETWORKS
 
 # These may change when a set is continued: no finished pair depends on them.
 FREE = ("output", "count", "val_count", "workers")
@@ -41,9 +42,7 @@ class MakeSettings:
         (), help="fast style networks, or folders of them, for fast; default: the bundled ones"
     )
     size_px: int = setting(240, min=32, max=2048, help="side of the pictures", flag="--size")
-    features: str = setting(
-        "lite", choices=("lite", "vgg19", "vgg16"), help="network the repainting works under"
-    )
+    features: str = setting("lite", choices=NETWORKS, help="network the repainting works under")
     weights: Path | None = setting(None, help="file of its weights; default: the usual ones")
     iterations: tuple[int, ...] = setting(
         (16, 12, 8), min=0, help="repainting steps at each level, coarse to fine"
