@@ -8,22 +8,20 @@ are those of VGG-19 (see `training/distillation.py`).
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geostyle.coords import check_image
 from geostyle.device import own_draws, own_world, resolve_device
-from geostyle.errors import InputError, brief, expecting, one_line
-from geostyle.features.settings import PADDINGS
+from geostyle.errors import InputError, brief, expecting
+from geostyle.features.settings import IMAGENET_MEAN, IMAGENET_STD, PADDINGS
+from geostyle.features.vgg_weights import load_vgg
 from geostyle.io.checkpoint import load_checkpoint, tensor_hash
 from geostyle.io.files import ASSETS, path_of
 
@@ -34,22 +32,8 @@ CONVS_PER_BLOCK = {
     "lite": (2, 2, 4, 4, 1),
 }
 VGG_CHANNELS = (64, 128, 256, 512, 512)
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 POOLINGS = ("max", "average")
-# Start of the SHA-256 of files of weights: torchvision's vgg19 and vgg16, which their names end in.
-KNOWN_FILES = ("dcbb9e9d", "397923af")
-# Hash of the tensors of the original VGG-19, with the preprocessing of Caffe folded in.
-KNOWN_TENSORS = ("52666390df1eaa27",)
 BUNDLED_LITE = ASSETS / "lite.safetensors"
-
-# Deviation of weights and of biases in layers of the original VGG-19, by which its files are known;
-# that of the first layer where it takes BGR from 0 to 255, as Caffe does, and Caffe's mean colors.
-ORIGINAL_VGG19 = {"conv1_2": (0.03988, 0.3089), "conv2_1": (0.02999, 0.1176)}
-RAW_DEVIATION = 0.1914
-CAFFE_MEAN = (123.68, 116.779, 103.939)
-
-_log = logging.getLogger(__name__)
 
 
 class FeatureExtractor(nn.Module):
@@ -147,12 +131,15 @@ class FeatureExtractor(nn.Module):
         state = {key: value.bfloat16().cpu() for key, value in self.state_dict().items()}
         return tensor_hash(state)[:16]
 
-    def forward(self, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    def forward(
+        self, image: Tensor, layers: Sequence[str], *, tapped: bool = True
+    ) -> dict[str, Tensor]:
         """Return the features of `image` at `layers`, computed only as deep as the deepest.
 
         Args:
             image: (B, 3, H, W), sRGB in [0, 1]; sides at least the stride of the deepest layer.
             layers: names such as ``"relu4_1"``.
+            tapped: False to leave the taps to the caller; see `tap`.
 
         Returns: ``{layer: (B, C, H // stride, W // stride)}`` in the network's precision.
         Raises: InputError for an unknown layer, or a picture too small for it.
@@ -166,7 +153,7 @@ class FeatureExtractor(nn.Module):
                 f"got {image.shape[-1]}x{image.shape[-2]}"
             )
         found, _ = self.section(self.prepare(image), layers)
-        return found
+        return {layer: self.tap(layer, maps) if tapped else maps for layer, maps in found.items()}
 
     def prepare(self, image: Tensor) -> Tensor:
         """Return `image` (B, 3, H, W) normalized, in the network's precision and layout."""
@@ -184,7 +171,7 @@ class FeatureExtractor(nn.Module):
             after: the layer that `x` belongs to; None for a picture.
             to: the last layer to run; default the deepest of `layers`.
 
-        Returns: features as `forward` returns them, and the map at the end, before its tap.
+        Returns: features by layer, before their taps, and the map at the end.
         """
         start = 0 if after is None else self.layer_names.index(after) + 1
         ends = [self.layer_names.index(layer) for layer in ([to] if to else layers)]
@@ -192,8 +179,35 @@ class FeatureExtractor(nn.Module):
         for layer in self.layer_names[start : max(ends) + 1]:
             x = self._step(layer, x)
             if layer in layers:
-                found[layer] = self.taps[layer](x) if self.taps else x
+                found[layer] = x
         return found, x
+
+    def tap(self, layer: str, maps: Tensor) -> Tensor:
+        """Apply the tap of `layer`, if it has one, to its features or to what is linear in them.
+
+        Averages over cells and samples are much smaller than the maps, and a tap commutes with
+        both, so the losses take them first.
+
+        Args:
+            maps: (B, C, H, W), features before the tap.
+
+        Returns: (B, C, H, W).
+        """
+        return self.tap_rows(layer, maps.movedim(1, -1)).movedim(-1, 1) if self.taps else maps
+
+    def tap_rows(self, layer: str, rows: Tensor) -> Tensor:
+        """Apply the tap of `layer`, if it has one, to columns of its features, (…, N, C)."""
+        return rows @ self._tap(layer).T.to(rows.dtype) if self.taps else rows
+
+    def tap_gram(self, layer: str, matrices: Tensor) -> Tensor:
+        """Return the Gram matrices (B, C, C) after the tap of `layer` of those before it."""
+        if not self.taps:
+            return matrices
+        tap = self._tap(layer).to(matrices.dtype)
+        return tap @ matrices @ tap.T
+
+    def _tap(self, layer: str) -> Tensor:
+        return cast(Tensor, self.taps[layer].weight).flatten(1)
 
     def reach_px(self, layer: str) -> int:
         """Return how many pixels beyond a position of `layer` its features depend on."""
@@ -286,18 +300,7 @@ def load_features(
     else:
         with own_draws():
             network = FeatureExtractor(name, pooling=pooling, padding=padding)
-        own = None if weights is None else path_of(weights, "weights")
-        state = _torchvision_state(name) if own is None else _read_vgg_state(own)
-        _load_vgg_state(network, state, str(weights or "torchvision"))
-        if _takes_bgr(network):
-            _log.warning("weights: %s is Caffe's, for BGR from 0 to 255; converted to RGB", weights)
-            _fold_caffe(cast(nn.Conv2d, network.convs["conv1_1"]))
-            weights = None  # nothing more is to be said of it
-        if weights is not None and not _is_known(Path(weights), network):
-            _log.warning(
-                "weights: %s is not known as %s, though its shapes fit; it must take RGB as "
-                "torchvision's does: files from Caffe, in BGR, give wrong features", weights, name,
-            )  # fmt: skip
+        load_vgg(network, None if weights is None else path_of(weights, "weights"))
     network.requires_grad_(False).eval().compute_in(dtype).to(device=where)
     if channels_last:
         network.convs.to(memory_format=torch.channels_last)
@@ -319,78 +322,3 @@ def build_lite(
         )
         network.load_state_dict({k: v.float() for k, v in tensors.items()}, strict=True)
     return network
-
-
-def _takes_bgr(network: FeatureExtractor) -> bool:
-    """Return True for the weights of the original VGG-19 as Caffe holds them."""
-
-    def deviations(layer: str) -> list[float]:
-        conv = cast(nn.Conv2d, network.convs[layer])
-        assert conv.bias is not None
-        return [float(conv.weight.detach().std()), float(conv.bias.detach().std())]
-
-    found = [deviations("conv1_1")[0], *(v for k in ORIGINAL_VGG19 for v in deviations(k))]
-    wanted = [RAW_DEVIATION, *(v for pair in ORIGINAL_VGG19.values() for v in pair)]
-    pairs = zip(found, wanted, strict=True)
-    return network.name == "vgg19" and all(abs(a - b) < 0.01 * b for a, b in pairs)
-
-
-@torch.no_grad()
-def _fold_caffe(conv: nn.Conv2d) -> None:
-    """Make a first layer for Caffe's colors, 255 (ours · std + mean) - its mean, one for ours."""
-    weight, std = conv.weight.flip(1), torch.tensor(IMAGENET_STD)
-    shift = 255 * torch.tensor(IMAGENET_MEAN) - torch.tensor(CAFFE_MEAN)
-    assert conv.bias is not None
-    conv.bias += (weight * shift[:, None, None]).sum((1, 2, 3))
-    conv.weight.copy_(weight * (255 * std)[:, None, None])
-
-
-def _is_known(path: Path, network: FeatureExtractor) -> bool:
-    """Return True for torchvision's weights and others that are known, by their hash."""
-    if tensor_hash(network.convs.state_dict())[:16] in KNOWN_TENSORS:
-        return True
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:8] in KNOWN_FILES
-
-
-def _torchvision_state(name: str) -> dict[str, Tensor]:
-    from torchvision.models import VGG16_Weights, VGG19_Weights
-
-    weights = (VGG19_Weights if name == "vgg19" else VGG16_Weights).IMAGENET1K_V1
-    try:
-        return dict(weights.get_state_dict(progress=True, check_hash=True))
-    except Exception as error:  # of the network, the cache, or another hash
-        raise InputError(
-            f"features: the {name} weights could not be fetched ({one_line(error)}); give a local "
-            "file with --weights PATH, or use the bundled network with --features lite"
-        ) from error
-
-
-def _read_vgg_state(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise InputError(f"weights: expected an existing file, got {str(path)!r}")
-    with expecting(f"weights: expected a safetensors or state-dict file at {str(path)!r}"):
-        if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        return dict(torch.load(path, map_location="cpu", weights_only=True).items())
-
-
-def _load_vgg_state(network: FeatureExtractor, state: dict[str, Tensor], source: str) -> None:
-    """Copy torchvision's ``features.N`` tensors into the named convolutions, strictly."""
-    names, index = {}, 0
-    for block, n_convs in enumerate(CONVS_PER_BLOCK[network.name], start=1):
-        for i in range(1, n_convs + 1):
-            for part in ("weight", "bias"):
-                names[f"features.{index}.{part}"] = f"convs.conv{block}_{i}.{part}"
-            index += 2  # a ReLU follows each convolution
-        index += 1  # a pooling layer ends the block
-    with expecting(f"weights: expected those of {network.name} in {source}"):
-        own = {
-            names.get(key, key): value.float()
-            for key, value in state.items()
-            if not key.startswith("classifier.")
-        }
-        network.load_state_dict(own, strict=True)
-    for key, value in own.items():
-        if not torch.isfinite(value).all():
-            raise InputError(f"weights: {key} in {source} holds values that are not finite")

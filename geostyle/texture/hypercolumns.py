@@ -43,6 +43,16 @@ def to_cells(maps: Tensor, stride: int, size: Size, cell_px: int = CELL_PX) -> T
     return F.interpolate(maps, size, mode="bilinear", align_corners=False)
 
 
+def features_in_cells(
+    network: FeatureExtractor, layer: str, maps: Tensor, size: Size, cell_px: int = CELL_PX
+) -> Tensor:
+    """Features of `layer` on the grid of cells, as `to_cells`, of `maps` before their tap."""
+    stride = network.stride(layer)
+    if stride < cell_px:  # the tap where there are fewer positions
+        return network.tap(layer, to_cells(maps.float(), stride, size, cell_px))
+    return to_cells(network.tap(layer, maps).float(), stride, size, cell_px)
+
+
 def mean_of_cells(image: Tensor, size: Size) -> Tensor:
     """The mean color (B, 3, H, W) of the pixels of every cell; `size` (H, W) in cells."""
     return F.avg_pool2d(image, CELL_PX)[..., : size[0], : size[1]]
@@ -64,7 +74,8 @@ def layer_scales(
     counts = dict.fromkeys(layers, 0)
 
     def measure(found: dict[str, Tensor], window: Window) -> Sums:
-        return {layer: maps.float().square().sum() for layer, maps in found.items()}
+        tapped = ((layer, network.tap(layer, maps).float()) for layer, maps in found.items())
+        return {layer: maps.square().sum() for layer, maps in tapped}
 
     for picture in pictures:
         sums = sums_of(picture, network, layers, measure, tiling)
@@ -99,14 +110,14 @@ def hypercolumns(
     layers = list(scales)
     if tiling is None or max(image.shape[-2:]) <= tiling.tile_px:
         with torch.no_grad():
-            found = network(image, layers)
-        return torch.cat(
-            [
-                to_cells(found.pop(layer).float() * scales[layer], network.stride(layer), size)
-                for layer in layers
-            ],
-            1,
-        )
+            found = network(image, layers, tapped=False)
+            return torch.cat(
+                [
+                    features_in_cells(network, layer, found.pop(layer), size) * scales[layer]
+                    for layer in layers
+                ],
+                1,
+            )
     # One layer at a time: all maps of a large picture do not fit into memory together.
     columns = []
     for layer in layers:

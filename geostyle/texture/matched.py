@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.cells import rows_of
-from geostyle.texture.hypercolumns import cell_size, mean_of_cells, to_cells
+from geostyle.texture.hypercolumns import cell_size, features_in_cells, mean_of_cells, to_cells
 from geostyle.texture.keeping import (
     FLAT_RADIUS,
     random_positions,
@@ -109,6 +109,7 @@ class MatchedObjective(nn.Module):
         content, masks = targets.content, exemplars.masks
         size = content.shape[-2], content.shape[-1]
         self.cells = cell_size(size)
+        self.energies = targets.columns.square().sum(1)
         self.shape_cells = max(1, size[0] // SHAPE_CELL_PX), max(1, size[1] // SHAPE_CELL_PX)
         whole_px = READ_WHOLE_PX if tiling is None else min(READ_WHOLE_PX, tiling.tile_px)
         reading = Tiling(whole_px, blocks=5)
@@ -131,7 +132,9 @@ class MatchedObjective(nn.Module):
         self.shape_target: Tensor | None = None
         if weights.shape:
             found = maps_of(content, network, SHAPE_LAYERS, reading)
-            columns = self._columns(found, self.shape_cells)
+            cells = [self._shape_cells(k, maps, self.shape_cells) for k, maps in found.items()]
+            scaled = [part * scales[k] for k, part in zip(found, cells, strict=True)]
+            columns = torch.cat(scaled, 1)
             own = slice(FLAT_RADIUS, -FLAT_RADIUS)
             around = sums_around(columns)[..., own, own]
             counts = sums_around(torch.ones_like(columns[:, :1]))[..., own, own]
@@ -182,17 +185,18 @@ class MatchedObjective(nn.Module):
         for layer, at in positions.items():
             if layer not in found:
                 continue
-            sums[f"split {layer}"] = _rows_at(
+            rows = _rows_at(
                 found[layer], at, self._size_of(layer), window, self.network.stride(layer)
-            ).float()
+            )
+            sums[f"split {layer}"] = self.network.tap_rows(layer, rows.float())
         if shape_at is not None:
-            shape = {k: maps for k, maps in found.items() if k in SHAPE_LAYERS}
-            for layer, maps in shape.items():
-                sums[f"shape {layer}"] = self._columns_at({layer: maps}, window, shape_at)
+            for layer in (k for k in found if k in SHAPE_LAYERS):
+                sums[f"shape {layer}"] = self._shape_at(layer, found[layer], window, shape_at)
         if self.content_target is not None and CONTENT_LAYER in found:
             stride = self.network.stride(CONTENT_LAYER)
             target = window.of(self.content_target, stride)
-            error = (found[CONTENT_LAYER].float() - target).square()
+            own = self.network.tap(CONTENT_LAYER, found[CONTENT_LAYER]).float()
+            error = (own - target).square()
             sums["content"] = (error * window.of(self.holding, stride)).sum()
         return sums
 
@@ -206,8 +210,7 @@ class MatchedObjective(nn.Module):
         for layer, scale in self.scales.items():
             end = start + self.network.channels(layer)
             if layer in found:
-                stride = self.network.stride(layer)
-                own = to_cells(found[layer].float(), stride, size)
+                own = features_in_cells(self.network, layer, found[layer], size)
                 part, square = _Products.apply(own, target[:, start:end])
                 dot = part * scale if dot is None else dot + part * scale
                 energy = square * scale**2 if energy is None else energy + square * scale**2
@@ -228,7 +231,7 @@ class MatchedObjective(nn.Module):
         zero = next(iter(sums.values())).new_zeros(())
         total, style, content = zero, zero, zero
         if "dot" in sums:
-            energies = sums["energy"] + self.targets.columns.square().sum(1)
+            energies = sums["energy"] + self.energies
             style = (1 - 2 * sums["dot"] / energies.clamp_min(1e-6)).mean()
         elif self.pools is not None:
             losses = [
@@ -252,25 +255,22 @@ class MatchedObjective(nn.Module):
             total = total + self.weights.content * error
         return total, style, content
 
-    def _columns_at(self, found: dict[str, Tensor], window: Window, at: Tensor) -> Tensor:
-        """(N, C) features of `found` at positions of the coarse grid, zero beyond the window.
+    def _shape_at(self, layer: str, maps: Tensor, window: Window, at: Tensor) -> Tensor:
+        """(N, C) features of a window at positions of the coarse grid, zero beyond the window.
 
         In flat areas, the part of the mean around a position that the window gives.
         """
         step = SHAPE_CELL_PX
         size = (window.bottom - window.top) // step, (window.right - window.left) // step
-        columns = self._columns(found, size)
-        own = _rows_at(columns, at, self.shape_cells, window, step)
-        around = _rows_at(sums_around(columns), at, self.shape_cells, window, step, FLAT_RADIUS)
-        return rows_of(self.sharp)[at] * own + rows_of(self.around)[at] * around
+        cells = self._shape_cells(layer, maps, size)
+        own = _rows_at(cells, at, self.shape_cells, window, step)
+        around = _rows_at(sums_around(cells), at, self.shape_cells, window, step, FLAT_RADIUS)
+        rows = rows_of(self.sharp)[at] * own + rows_of(self.around)[at] * around
+        return self.network.tap_rows(layer, rows) * self.scales[layer]
 
-    def _columns(self, found: dict[str, Tensor], size: tuple[int, int]) -> Tensor:
-        """(1, C, H, W) features of `found` on the coarse grid, `size` (H, W)."""
-        maps = [
-            to_cells(maps.float(), self.network.stride(k), size, SHAPE_CELL_PX) * self.scales[k]
-            for k, maps in found.items()
-        ]
-        return torch.cat(maps, 1)
+    def _shape_cells(self, layer: str, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """`maps` of a layer on the coarse grid, `size` (H, W)."""
+        return to_cells(maps.float(), self.network.stride(layer), size, SHAPE_CELL_PX)
 
     def _size_of(self, layer: str) -> tuple[int, int]:
         height, width = self.cells[0] * 4, self.cells[1] * 4
@@ -327,7 +327,8 @@ def _rows_at(
     height, width = maps.shape[-2:]
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
     flat = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-    rows = maps[0].permute(1, 2, 0)
+    # Without indexing the batch: its gradient would be one more map of zeros, filled and copied.
+    rows = maps.squeeze(0).permute(1, 2, 0)
     if rows.is_contiguous():  # channels last: keep the layout of the network's gradient
         return rows.flatten(0, 1)[flat] * inside[:, None]
-    return maps[0].flatten(1)[:, flat].T * inside[:, None]
+    return rows.permute(2, 0, 1).flatten(1)[:, flat].T * inside[:, None]

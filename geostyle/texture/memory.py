@@ -237,9 +237,6 @@ def _maps_bytes(
             # Gram matrices are taken of copies in float32, weighted by a mask where there is one.
             kept += 4 * values * (regions if regions > 1 or item < 4 else 0)
             own += 4 * values + (4 * values if item < 4 else 0)
-            if network.taps:
-                kept += item * values
-                own += item * values
         if layer == CONTENT_LAYER:
             kept += 8 * values
         passing = max(passing, own)

@@ -186,16 +186,18 @@ class TextureObjective(nn.Module):
             stride = self.network.stride(layer)
             if layer in self.content_targets:
                 target = window.of(self.content_targets[layer], stride)
-                sums[f"content {layer}"] = squared_distance(maps.to(target.dtype), target)
+                own = self.network.tap(layer, maps).to(target.dtype)
+                sums[f"content {layer}"] = squared_distance(own, target)
             if layer not in self.style_layers:
                 continue
             for number, region in enumerate(self.regions):
                 weights, total = None, _n_positions(window.size, stride)
                 if region.weights:
                     weights, total = window.of(region.weights[layer], stride), 1.0
-                sums[f"gram {number} {layer}"] = gram(maps, weights, total=total)
+                sums[f"gram {number} {layer}"] = _gram(self.network, layer, maps, weights, total)
                 if self.texture_weights.keys() != {"gram"}:
-                    sums[f"mean {number} {layer}"] = channel_mean(maps, weights, total=total)
+                    means = channel_mean(maps, weights, total=total)
+                    sums[f"mean {number} {layer}"] = self.network.tap_rows(layer, means)
         return sums
 
     def _loss(self, sums: Sums) -> tuple[Tensor, Tensor, Tensor]:
@@ -222,8 +224,9 @@ class TextureObjective(nn.Module):
             sums: Sums = {}
             for layer, maps in found.items():
                 total = _n_positions(window.size, reader.stride(layer))
-                sums[f"gram {layer}"] = gram(maps, total=total)
-                sums[f"mean {layer}"] = channel_mean(maps, total=total)
+                sums[f"gram {layer}"] = _gram(reader, layer, maps, None, total)
+                means = channel_mean(maps, total=total)
+                sums[f"mean {layer}"] = reader.tap_rows(layer, means)
             return sums
 
         sums = sums_of(style, reader, self.style_layers, measure, self.reading)
@@ -298,6 +301,15 @@ def _average(weights: list[float], parts: list[dict[str, Statistics]]) -> dict[s
         )
         for layer in parts[0]
     }
+
+
+def _gram(
+    network: FeatureExtractor, layer: str, maps: Tensor, weights: Tensor | None, total: float
+) -> Tensor:
+    """`gram` after the tap of `layer`, which is applied to whichever is smaller."""
+    if network.taps and maps[0, 0].numel() < 2 * maps.shape[1]:
+        return gram(network.tap(layer, maps), weights, total=total)
+    return network.tap_gram(layer, gram(maps, weights, total=total))
 
 
 def _mean_square(gram_matrix: Tensor) -> float:

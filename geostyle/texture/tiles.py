@@ -63,7 +63,8 @@ class Window:
         )
 
 
-# Features (B, C, h, w) by layer and their window of the picture → its part of every sum.
+# Features (B, C, h, w) by layer, before their taps, and their window of the picture → its part of
+# every sum.
 Measure = Callable[[dict[str, Tensor], Window], Sums]
 # The sums over the whole picture → (total, style, content).
 Loss = Callable[[Sums], Terms]
@@ -100,7 +101,7 @@ def sums_of(
     with torch.no_grad():
         if _cuts(image, network, tiling):
             return _Tiles(image, network, layers, measure, tiling).sums()
-        return measure(network(image, layers), _whole(image))
+        return measure(network(image, layers, tapped=False), _whole(image))
 
 
 def maps_of(
@@ -111,8 +112,8 @@ def maps_of(
     height, width = image.shape[-2:]
 
     def keep(found: dict[str, Tensor], window: Window) -> Sums:
-        for layer, part in found.items():
-            stride = network.stride(layer)
+        for layer, untapped in found.items():
+            part, stride = network.tap(layer, untapped), network.stride(layer)
             if layer not in maps:
                 shape = (*part.shape[:2], height // stride, width // stride)
                 dtype = torch.promote_types(part.dtype, torch.float32)
@@ -137,7 +138,7 @@ def loss_of(
     Args: as for `sums_of`; `loss` takes the sums over the whole picture.
     """
     if not _cuts(image, network, tiling):
-        return loss(measure(network(image, layers), _whole(image)))
+        return loss(measure(network(image, layers, tapped=False), _whole(image)))
     tiles = _Tiles(image.detach(), network, layers, measure, tiling)
     (total, style, content), gradient = tiles.loss_and_gradient(loss)
     return _KnownGradient.apply(image, total, gradient), style, content

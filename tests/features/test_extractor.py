@@ -6,18 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.models import vgg16, vgg19
 
 from geostyle.errors import InputError
-from geostyle.features.extractor import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    FeatureExtractor,
-    build_lite,
-    load_features,
-)
+from geostyle.features.extractor import FeatureExtractor, build_lite, load_features
+from geostyle.features.settings import IMAGENET_MEAN, IMAGENET_STD
+from geostyle.texture.losses import gram
 from tests.pictures import picture
 
 # Position of a ReLU or pooling layer in torchvision's `features` list, counted by hand.
@@ -204,3 +201,26 @@ def test_caffe_files_are_known_by_their_content(
     save_file(state, tmp_path / "other.safetensors")
     load_features("vgg19", weights=tmp_path / "other.safetensors")
     assert "is not known as vgg19" in caplog.messages[1]
+
+
+def test_a_tap_may_follow_what_is_linear_in_the_features() -> None:
+    network = load_features("lite")
+    image = picture(3, 64, 48)
+    for layer in ("relu1_1", "relu3_1", "relu4_2"):
+        before = network(image, [layer], tapped=False)[layer]
+        after = network(image, [layer])[layer]
+        tap = network.taps[layer]
+        torch.testing.assert_close(after, tap(before))
+        torch.testing.assert_close(
+            network.tap(layer, F.avg_pool2d(before, 2)), F.avg_pool2d(after, 2)
+        )
+        torch.testing.assert_close(network.tap_gram(layer, gram(before)), gram(after))
+        rows = before[0].flatten(1).T[::3]
+        torch.testing.assert_close(network.tap_rows(layer, rows), after[0].flatten(1).T[::3])
+
+
+def test_a_network_without_taps_returns_the_same_either_way() -> None:
+    network = FeatureExtractor("vgg19", channels=(4, 4, 8, 8, 8))
+    maps = network(picture(3, 64, 48), ["relu2_1"], tapped=False)["relu2_1"]
+    assert network.tap("relu2_1", maps) is maps
+    torch.testing.assert_close(network(picture(3, 64, 48), ["relu2_1"])["relu2_1"], maps)

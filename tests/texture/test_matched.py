@@ -185,11 +185,20 @@ def test_paint_may_vary_where_the_content_is_flat(lite: FeatureExtractor) -> Non
     objective = level.objective()
     assert objective.shape_target is not None
     with torch.no_grad():
-        found = lite(dabbed, SHAPE_LAYERS)
+        found = lite(dabbed, SHAPE_LAYERS, tapped=False)
         at_flat = (objective.sharp.flatten() < 0.1).nonzero()[:, 0]
         whole = Window(0, 192, 0, 192, (192, 192))
-        compared = objective._columns_at(found, whole, at_flat)
-        single = rows_of(objective._columns(found, objective.shape_cells))[at_flat]
+        compared = torch.cat(
+            [objective._shape_at(k, maps, whole, at_flat) for k, maps in found.items()], 1
+        )
+        single = torch.cat(
+            [
+                level.scales[k]
+                * lite.tap_rows(k, rows_of(objective._shape_cells(k, maps, objective.shape_cells)))
+                for k, maps in found.items()
+            ],
+            1,
+        )[at_flat]
     assert len(at_flat) > 20
 
     def spread(rows: Tensor) -> Tensor:
