@@ -45,7 +45,13 @@ GEOMETRY_VGG = (
     "geostyle/assets/geonet-vgg19-second.safetensors",
 )
 TRIALS = "tests/reliability"
-TRIAL = (f"{TRIALS}/trial.py", f"{TRIALS}/forked.py", f"{TRIALS}/workloads.py")
+# What reads and writes files, resumes and answers signals.
+FILES = tuple(
+    f"geostyle/{name}" for name in (
+        "cli", "config", "data", "distributed.py", "errors.py", "io", "pipeline", "report",
+        "training")
+)  # fmt: skip
+TRIAL = (*FILES, *(f"{TRIALS}/{name}.py" for name in ("trial", "forked", "workloads")))
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "pool4", "relu5_1")
 ESTIMATORS = {
     "none": "no warp",
@@ -259,7 +265,8 @@ FIGURES: dict[str, Figure] = {
         ),
     ),
     "kill": Figure(
-        "python tests/reliability/kill.py --json FILE", ("geostyle", *TRIAL, f"{TRIALS}/kill.py"),
+        "python tests/reliability/kill.py --kills 25 --operations 15 --json FILE",
+        (*TRIAL, f"{TRIALS}/kill.py"),
         records(
             "rows",
             ("command", "name", "{}"),
@@ -270,8 +277,8 @@ FIGURES: dict[str, Figure] = {
         ),
     ),
     "disk": Figure(
-        "python tests/reliability/disk.py --times 4 --json FILE",
-        ("geostyle", *TRIAL, f"{TRIALS}/disk.py"),
+        "python tests/reliability/disk.py --times 2 --json FILE",
+        (*TRIAL, f"{TRIALS}/disk.py"),
         records(
             "rows",
             ("command", "name", "{}"),
@@ -283,7 +290,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "torchrun": Figure(
         "python tests/reliability/torchrun.py --processes 2 4 --kills 2 --json FILE",
-        ("geostyle", *TRIAL, f"{TRIALS}/torchrun.py"),
+        (*TRIAL, f"{TRIALS}/torchrun.py"),
         records(
             "rows",
             ("command", "name", "{}"),
@@ -296,7 +303,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "fuzz": Figure(
         "python tests/reliability/fuzz.py --json FILE",
-        ("geostyle", f"{TRIALS}/fuzz.py", f"{TRIALS}/readers.py"),
+        (*FILES, "geostyle/features", f"{TRIALS}/fuzz.py", f"{TRIALS}/readers.py"),
     ),
     "folds": Figure(
         "python tests/reliability/folds.py --size 128 --estimated 0.01 --json FILE",
@@ -308,7 +315,8 @@ FIGURES: dict[str, Figure] = {
         by_hand="an hour",
     ),
     "studio-load": Figure(
-        "make studio-load", ("geostyle/studio", f"{TRIALS}/studio_load.py"), by_hand="prints text"
+        "python tests/reliability/studio_load.py --json FILE",
+        ("geostyle/studio", f"{TRIALS}/studio_load.py"),
     ),
     "pairs": Figure(
         "python benchmarks/pairs.py --images PHOTOS --styles ART --weights VGG19 --json FILE",

@@ -1,6 +1,7 @@
 """Many visitors at once, lost connections, damaged uploads and killed workers.
 
     python tests/reliability/studio_load.py [--seconds 300] [--clients 20] [--uploads 1000]
+        [--json FILE]
 
 A visitor may be refused in one line and nothing else: no traceback, no silence. Paintings whose
 worker is killed can be gone on with. At the end memory and open files must be back. Pictures are
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import random
 import signal
@@ -187,6 +189,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=200, help="that are lost meanwhile")
     parser.add_argument("--uploads", type=int, default=1000, help="damaged pictures")
     parser.add_argument("--kills", type=int, default=3, help="of the worker, while it paints")
+    parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     with Studio() as studio:
         load = Load(studio)
@@ -224,6 +227,17 @@ def main() -> int:
         load.wrong.append(f"{len(left)} uploads were left")
     for line in load.wrong[:20]:
         print(f"WRONG {line}")
+    if args.json:
+        figures = {
+            "visitors": args.clients,
+            "seconds": args.seconds,
+            "lost_connections": load.tally["connections lost"],
+            "uploads": args.uploads,
+            "kills": load.tally["workers killed"],
+            "wrong": len(load.wrong),
+            "memory_mb": {"before": before, "most": most, "after": after_uploads},
+        }
+        args.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     return 1 if load.wrong else 0
 
 
