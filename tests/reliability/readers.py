@@ -31,7 +31,7 @@ from geostyle.data.pairs import CorrelationCache, PairSet
 from geostyle.errors import InputError
 from geostyle.evaluation.keypoints import read_pf_pascal, read_pf_willow, read_spair
 from geostyle.evaluation.painting import read_list
-from geostyle.features import extractor as features
+from geostyle.features import vgg_weights
 from geostyle.features.extractor import load_features
 from geostyle.feedforward.files import FAST, TEXTURE, load_network
 from geostyle.io.checkpoint import load_checkpoint
@@ -354,7 +354,7 @@ def _mask(path: Path) -> None:
 
 
 def _vgg(path: Path) -> None:
-    state = features._read_vgg_state(path)
+    state = vgg_weights._read_state(path)
     assert all(isinstance(key, str) for key in state)
 
 
