@@ -180,7 +180,8 @@ FIGURES: dict[str, Figure] = {
     "features": Figure(
         "geostyle evaluate features --images PHOTOS --styles ART --reference-weights VGG19 "
         "--no-paint --json FILE",
-        (*FEATURES, "geostyle/texture/objective.py", "geostyle/evaluation/features.py"),
+        (*FEATURES, "geostyle/texture/objective.py", "geostyle/texture/hypercolumns.py",
+         "geostyle/evaluation/features.py", "geostyle/evaluation/matches.py"),
         fixed(
             ("", *LAYERS),
             ["cosine", *((f"product_similarity/{layer}", ".2f") for layer in LAYERS)],

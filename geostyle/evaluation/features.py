@@ -1,8 +1,8 @@
 """Comparison of a small feature network (the student) with VGG-19 (the reference).
 
-Texture: both networks paint the same held-out pairs by the same schedule, and the reference scores
-both. Geometry: both serve the robust estimator on the same keypoints. Speed: both take the same
-optimizer steps.
+Texture: both networks paint the same held-out pairs by the same schedule, the reference scores
+both, and the matches of hypercolumns that both find are compared. Geometry: both serve the robust
+estimator on the same keypoints. Speed: both take the same optimizer steps.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from geostyle.device import resolve_device, resolve_precision
 from geostyle.errors import InputError
 from geostyle.evaluation import pck
 from geostyle.evaluation.keypoints import read_pf_willow
+from geostyle.evaluation.matches import match_agreement
 from geostyle.features.extractor import (
     BUNDLED_LITE,
     CONVS_PER_BLOCK,
@@ -108,6 +109,12 @@ def load_canvas(path: Path, size_px: int) -> Tensor:
     return resize(content.tensor, fit_size(content.size, size_px)).clamp(0, 1)
 
 
+def load_texture(path: Path, canvas: Tensor) -> Tensor:
+    """Return a painting (1, 3, h, w) at the size of `canvas` (1, 3, H, W)."""
+    texture = load_picture(path, name="styles").tensor
+    return resize(texture, style_size(texture, size_of(canvas), 1.0)).clamp(0, 1)
+
+
 def paint_pair(
     canvas: Tensor,
     style_path: Path,
@@ -117,7 +124,7 @@ def paint_pair(
 ) -> PaintedPair:
     """Paint a canvas under every network of `painters` and score the results under `scorer`."""
     texture = load_picture(style_path, name="styles").tensor
-    scaled = resize(texture, style_size(texture, size_of(canvas), 1.0)).clamp(0, 1)
+    scaled = load_texture(style_path, canvas)
     images = {k: transfer_texture(canvas, texture, p, settings).image for k, p in painters.items()}
     scores = {k: score(image, canvas, scaled, scorer) for k, image in images.items()}
     return PaintedPair(canvas, scaled, images, score(canvas, canvas, scaled, scorer), scores)
@@ -259,10 +266,12 @@ def measure(
         for precision in ("fast", "float32")
     )
     painted: list[PaintedPair] = []
-    similar = []
+    similar, matches = [], []
     for number, (content, style) in enumerate(pairs, start=1):
         canvas = load_canvas(content, size_px)
-        similar.append(product_similarity(canvas, exact["student"], exact["reference"]))
+        both = exact["student"], exact["reference"]
+        similar.append(product_similarity(canvas, *both))
+        matches.append(match_agreement(canvas, load_texture(style, canvas), *both))
         if not paint:
             continue
         pair = paint_pair(canvas, style, painters, exact["reference"], settings)
@@ -275,6 +284,7 @@ def measure(
         "product_similarity": {
             layer: statistics.median(row[layer] for row in similar) for layer in LAYERS
         },
+        "matches": {k: statistics.mean(row[k] for row in matches) for k in matches[0]},
     }
     if painted:
         texture = {"pairs": len(painted), "size_px": size_px}

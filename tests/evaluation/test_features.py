@@ -94,5 +94,6 @@ def test_a_network_beside_itself_is_alike(
     assert figures["texture"]["style_ratio"] == 1
     assert figures["file"]["multiply_adds_ratio"] == 1
     assert figures["product_similarity"]["relu5_1"] == pytest.approx(1)
+    assert figures["matches"] == {"near": 1.0, "lost": pytest.approx(0, abs=1e-6)}
     assert "texture.fall_share" in capsys.readouterr().out
     assert Image.open(tmp_path / "sheet.png").width > 4 * 100
