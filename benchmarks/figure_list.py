@@ -136,7 +136,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "pf-willow-vgg19": Figure(
         "geostyle evaluate pf-willow --root PF_WILLOW --features vgg19 --weights VGG19 "
-        "--estimators ransac-affine refined regression --json FILE",
+        "--limit 120 --estimators ransac-affine refined regression --json FILE",
         (*GEOMETRY_VGG, "geostyle/evaluation/pck.py", "geostyle/evaluation/metrics.py"),
         keypoints(ESTIMATORS | {"regression": "`regression`, a cascade of two networks"}),
     ),
