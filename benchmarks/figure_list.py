@@ -48,8 +48,7 @@ TRIALS = "tests/reliability"
 # What reads and writes files, resumes and answers signals.
 FILES = tuple(
     f"geostyle/{name}" for name in (
-        "cli", "config", "data", "distributed.py", "errors.py", "io", "pipeline", "report",
-        "training")
+        "cli", "config", "data", "errors.py", "io", "pipeline", "report", "training")
 )  # fmt: skip
 TRIAL = (*FILES, *(f"{TRIALS}/{name}.py" for name in ("trial", "forked", "workloads")))
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu4_2", "pool4", "relu5_1")
@@ -291,7 +290,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "torchrun": Figure(
         "python tests/reliability/torchrun.py --processes 2 4 --kills 2 --json FILE",
-        (*TRIAL, f"{TRIALS}/torchrun.py"),
+        (*TRIAL, "geostyle/distributed.py", f"{TRIALS}/torchrun.py"),
         records(
             "rows",
             ("command", "name", "{}"),

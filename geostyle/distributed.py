@@ -48,7 +48,12 @@ class Processes:
 
     def share(self, network: nn.Module) -> nn.Module:
         """Return `network` as a module whose gradients are averaged over the processes."""
-        return network if self.world == 1 else DistributedDataParallel(network)
+        if self.world == 1:
+            return network
+        shared = DistributedDataParallel(network)
+        # A lambda: postponed annotations are strings, which torch's check of the hook refuses.
+        shared.register_comm_hook(self.world, lambda world, bucket: _averaged(world, bucket))
+        return shared
 
 
 ALONE = Processes()
@@ -83,6 +88,23 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
         yield Processes(dist.get_rank(), world)
     finally:
         dist.destroy_process_group()
+
+
+def _averaged(world: int, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+    """Average gradients over the processes, in the order of their ranks.
+
+    All-reduce adds in an order that depends on where a value lies in its bucket, and buckets are
+    laid out anew after the first step: among three processes or more, a training that goes on after
+    a stop would be rounded otherwise.
+    """
+    parts = [torch.empty_like(bucket.buffer()) for _ in range(world)]
+    dist.all_gather(parts, bucket.buffer())
+    total = parts[0]
+    for part in parts[1:]:
+        total += part
+    averaged: torch.futures.Future[torch.Tensor] = torch.futures.Future()
+    averaged.set_result(total.div_(world))
+    return averaged
 
 
 def _fresh_store(timeout: datetime.timedelta) -> dict[str, Any]:

@@ -236,6 +236,40 @@ def test_two_processes_train_as_one(settings: TrainSettings, tmp_path: Path) -> 
         assert difference.mean() < 0.01 * rate, name
 
 
+def _average(rank: int, world: int, folder: Path) -> None:
+    torch.set_num_threads(1)
+    store = f"file://{folder / 'store'}"
+    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world)
+    torch.manual_seed(0)
+    # Two layers, so that buckets are laid out anew after the first step.
+    network = torch.nn.Sequential(torch.nn.Linear(40, 70), torch.nn.Linear(70, 30))
+    shared = Processes(rank, world).share(network)
+    torch.manual_seed(rank + 1)
+    batch, steps = torch.randn(50, 40), []
+    for _ in range(3):
+        network.zero_grad()
+        shared(batch).square().mean().backward()
+        steps.append([p.grad.clone() for p in network.parameters() if p.grad is not None])
+    network.zero_grad()
+    network(batch).square().mean().backward()
+    alone = [p.grad for p in network.parameters()]
+    torch.save((steps, alone), folder / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.mark.timeout(400)
+def test_gradients_of_several_processes_are_added_in_the_order_of_their_ranks(
+    tmp_path: Path,
+) -> None:
+    """So that a training that was killed goes on with the same bits, whatever step it is at."""
+    torch.multiprocessing.start_processes(_average, (3, tmp_path), nprocs=3, start_method="fork")
+    found = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(3)]
+    expected = [(a + b + c) / 3 for a, b, c in zip(*(alone for _, alone in found), strict=True)]
+    for steps, _ in found:
+        for step in steps:
+            assert all(torch.equal(x, y) for x, y in zip(step, expected, strict=True))
+
+
 def test_processes_that_are_started_again_meet_in_a_store_of_their_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
