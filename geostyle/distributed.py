@@ -93,9 +93,15 @@ def join_processes(device: str = "auto") -> Iterator[Processes]:
 def _averaged(world: int, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
     """Average gradients over the processes, in the order of their ranks.
 
-    All-reduce adds in an order that depends on where a value lies in its bucket, and buckets are
-    laid out anew after the first step: among three processes or more, a training that goes on after
-    a stop would be rounded otherwise.
+    All-reduce adds in an order that depends on the position of a value in its bucket, and torch
+    rearranges the buckets after the first step. With three processes or more, sums in a resumed
+    training would therefore round differently.
+
+    Args:
+        world: number of processes.
+        bucket: gradients of this process, (N,).
+
+    Returns: their mean over the processes, (N,).
     """
     parts = [torch.empty_like(bucket.buffer()) for _ in range(world)]
     dist.all_gather(parts, bucket.buffer())

@@ -28,8 +28,8 @@ def match_agreement(
         student, reference: the networks.
 
     Returns: `near`, the share of the student's matches at most `NEAR_CELLS` from the reference's;
-        and `lost`, the part of the reference's own similarity, from the mean to the best, that the
-        student's matches miss on average.
+        and `lost`, how much less similar the student's matches are than the reference's, both under
+        the reference, as a share of the difference between its best cells and its average ones.
     Source: Kolkin et al., "Neural Neighbor Style Transfer", section 3.2.
     """
     like = match_colors(canvas, tex_style)
