@@ -207,7 +207,7 @@ FIGURES: dict[str, Figure] = {
     ),
     "fast-night": Figure(
         "python benchmarks/feedforward.py --weights VGG19 --photos PHOTOS --held-out --kinds fast "
-        "--fast geostyle/assets/fast_night.safetensors --count 3 --every 20 "
+        "--fast geostyle/assets/fast_night.safetensors --count 12 --every 20 "
         "--json FILE",
         ("geostyle/feedforward", *GRAM, "benchmarks/feedforward.py",
          "geostyle/assets/fast_night.safetensors"),

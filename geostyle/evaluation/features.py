@@ -109,22 +109,25 @@ def load_canvas(path: Path, size_px: int) -> Tensor:
     return resize(content.tensor, fit_size(content.size, size_px)).clamp(0, 1)
 
 
-def load_texture(path: Path, canvas: Tensor) -> Tensor:
-    """Return a painting (1, 3, h, w) at the size of `canvas` (1, 3, H, W)."""
-    texture = load_picture(path, name="styles").tensor
+def load_texture(path: Path) -> Tensor:
+    """Return a painting (1, 3, h, w) as it is."""
+    return load_picture(path, name="styles").tensor
+
+
+def like_canvas(texture: Tensor, canvas: Tensor) -> Tensor:
+    """Return a texture (1, 3, h, w) at the scale that a canvas (1, 3, H, W) takes it."""
     return resize(texture, style_size(texture, size_of(canvas), 1.0)).clamp(0, 1)
 
 
 def paint_pair(
     canvas: Tensor,
-    style_path: Path,
+    texture: Tensor,
     painters: dict[str, FeatureExtractor],
     scorer: FeatureExtractor,
     settings: TextureSettings,
 ) -> PaintedPair:
     """Paint a canvas under every network of `painters` and score the results under `scorer`."""
-    texture = load_picture(style_path, name="styles").tensor
-    scaled = load_texture(style_path, canvas)
+    scaled = like_canvas(texture, canvas)
     images = {k: transfer_texture(canvas, texture, p, settings).image for k, p in painters.items()}
     scores = {k: score(image, canvas, scaled, scorer) for k, image in images.items()}
     return PaintedPair(canvas, scaled, images, score(canvas, canvas, scaled, scorer), scores)
@@ -268,13 +271,13 @@ def measure(
     painted: list[PaintedPair] = []
     similar, matches = [], []
     for number, (content, style) in enumerate(pairs, start=1):
-        canvas = load_canvas(content, size_px)
+        canvas, texture = load_canvas(content, size_px), load_texture(style)
         both = exact["student"], exact["reference"]
         similar.append(product_similarity(canvas, *both))
-        matches.append(match_agreement(canvas, load_texture(style, canvas), *both))
+        matches.append(match_agreement(canvas, like_canvas(texture, canvas), *both))
         if not paint:
             continue
-        pair = paint_pair(canvas, style, painters, exact["reference"], settings)
+        pair = paint_pair(canvas, texture, painters, exact["reference"], settings)
         painted.append(pair)
         say(
             f"{number}/{len(pairs)} {content.stem} × {style.stem}: fall {100 * pair.fall:.1f} %, "
@@ -287,8 +290,8 @@ def measure(
         "matches": {k: statistics.mean(row[k] for row in matches) for k in matches[0]},
     }
     if painted:
-        texture = {"pairs": len(painted), "size_px": size_px}
-        figures["texture"] = texture | _texture_figures(painted)
+        drawn = {"pairs": len(painted), "size_px": size_px}
+        figures["texture"] = drawn | _texture_figures(painted)
     if pf_willow is not None:
         say("keypoints of both networks")
         figures["geometry"] = keypoint_scores(pf_willow, exact)

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from geostyle.coords import size_of
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.cells import rows_of
 from geostyle.texture.colors import match_colors
-from geostyle.texture.hypercolumns import hypercolumns, layer_scales
+from geostyle.texture.hypercolumns import cell_size, hypercolumns, layer_scales
 
 # Matches this many cells apart still lie in the same part of a texture.
 NEAR_CELLS = 2
@@ -35,7 +36,7 @@ def match_agreement(
     like = match_colors(canvas, tex_style)
     ours, theirs = (_similarities(like, tex_style, n) for n in (student, reference))
     chosen, expected = ours.argmax(1), theirs.argmax(1)
-    width = tex_style.shape[-1] // 4
+    width = cell_size(size_of(tex_style))[1]
     rows = chosen // width - expected // width
     columns = chosen % width - expected % width
     near = torch.maximum(rows.abs(), columns.abs()) <= NEAR_CELLS
