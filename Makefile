@@ -4,7 +4,7 @@ VENV ?= .venv
 WORKERS ?= 2
 PY := $(VENV)/bin/python
 CODE := geostyle tests transfer.py train_geo.py data_gen benchmarks examples docs
-TYPED := geostyle transfer.py train_geo.py data_gen/make.py tests/reliability
+TYPED := geostyle transfer.py train_geo.py data_gen/make.py tests/reliability benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo studio test slow lint format bench figures stages coverage mutants kill torchrun

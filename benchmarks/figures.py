@@ -219,7 +219,7 @@ def documents(root: Path = ROOT) -> list[Path]:
     return [root / "README.md", *sorted((root / "docs").rglob("*.md"))]
 
 
-def each_document(act: Callable[[Path, str, str], None], root: Path = ROOT) -> None:
+def each_document(act: Callable[[Path, str, str], object], root: Path = ROOT) -> None:
     """Call `act` with the path of every document, its text, and the text as rendered."""
     for path in documents(root):
         text = path.read_text(encoding="utf-8")

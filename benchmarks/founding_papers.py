@@ -32,13 +32,9 @@ from geostyle.io.environment import environment
 from geostyle.io.files import write_json
 from geostyle.io.images import list_pictures, load_picture, save_picture
 from geostyle.report.sheet import Panel, save_sheet
+from geostyle.texture.descent_settings import ReconstructionSettings, layers_up_to
 from geostyle.texture.pyramid import Progress, TextureResult
-from geostyle.texture.reconstruct import (
-    ReconstructionSettings,
-    feature_errors,
-    layers_up_to,
-    reconstruct,
-)
+from geostyle.texture.reconstruct import feature_errors, reconstruct
 from geostyle.texture.synthesis import SynthesisSettings, gram_errors, synthesize
 
 CONTENT_BARS = {"relu1_2": 0.01, "relu2_2": 0.01, "relu3_2": 0.02, "relu4_2": 0.05}

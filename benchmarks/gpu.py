@@ -14,6 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -50,10 +51,8 @@ def jobs(device: str, weights: Path | None) -> Iterator[tuple[str, Callable[[], 
         for features in networks:
             for painter in ("matched", "gram"):
                 one = pipeline(features, size_px, painter)
-                yield (
-                    f"whole job, {painter}, {features}, {size_px} px",
-                    lambda one=one: one(content, geo_style=geo_style, tex_style=tex_style),
-                )
+                job = partial(one, content, geo_style=geo_style, tex_style=tex_style)
+                yield f"whole job, {painter}, {features}, {size_px} px", job
 
 
 def measure(run: Callable[[], object], repeats: int, device: torch.device) -> dict[str, float]:

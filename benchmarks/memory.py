@@ -39,7 +39,7 @@ def measure(args: argparse.Namespace) -> dict[str, object]:
     pictures = [torch.rand(1, 3, *size) for _ in range(2)]
     before = resident_bytes()
     tiling = Tiling(tile_px, blocks) if tile_px else None
-    painting = PAINTERS[painter](*pictures, network, settings, options)
+    painting = PAINTERS[painter](*pictures, network, settings, options)  # type: ignore[arg-type, call-arg]
     estimate = before + peak_bytes(network, size, tiling, vectors=vectors_held(settings))
     estimate += painting._more_bytes(network, size)
     painting.run()
