@@ -68,7 +68,7 @@ class MatchedLevel:
         network: the network whose features are matched.
         size: (H, W) of the level.
         settings, texture: of the painting.
-        tex_scale: long side of the styles, relative to that of the level.
+        tex_scale: of the styles; see `style_size`.
         seed: of the sampled positions.
         tiling: how to cut pictures that are too large for memory.
     """

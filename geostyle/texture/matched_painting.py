@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from geostyle.coords import Size, resize, size_of
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture.borders import cut_border
 from geostyle.texture.colors import within_palette
-from geostyle.texture.hypercolumns import CELL_PX, LAYERS, cell_size
+from geostyle.texture.hypercolumns import LAYERS, cell_size
 from geostyle.texture.laplacian import PyramidSettings
 from geostyle.texture.matched_level import MatchedLevel, Scene, paint_share
 from geostyle.texture.optimizer import Objective
@@ -23,7 +24,7 @@ from geostyle.texture.settings import TextureSettings
 
 # Seeds of neighboring levels lie this far apart.
 SEEDS_PER_LEVEL = 1000
-# Maps of hypercolumns that live together beside the turned copies of the texture.
+# Hypercolumns of the picture that live together beside those of the textures.
 COLUMN_MAPS = 4
 # What matching itself takes, measured at 256 to 1024 px: up to this much for so many cells.
 MATCHING_BYTES, MATCHING_CELLS = 0.3e9, 16384
@@ -100,10 +101,14 @@ class MatchedPainting(Painting):
         return check_stops(levels, settings)
 
     def _more_bytes(self, network: FeatureExtractor, size: Size) -> float:
-        cells = (size[0] // CELL_PX) * (size[1] // CELL_PX)
-        channels = sum(network.channels(layer) for layer in LAYERS)
-        maps = COLUMN_MAPS + self.matched.turns * len(self.tex_styles)
-        return 4.0 * channels * cells * maps + MATCHING_BYTES * min(1, cells / MATCHING_CELLS)
+        scale = self.schedule[-1].tex_scale
+        sizes = [cell_size(style_size(style, size, scale)) for style in self.tex_styles]
+        cells, styles = math.prod(cell_size(size)), sum(math.prod(own) for own in sizes)
+        columns = 4.0 * sum(network.channels(layer) for layer in LAYERS)
+        matching = MATCHING_BYTES * min(1, cells / MATCHING_CELLS)
+        # Turned copies, their cells at twice, four times … the side, and one more in the making.
+        copies = self.matched.turns * 4 / 3 + 1
+        return columns * (COLUMN_MAPS * cells + copies * styles) + matching
 
     def _start(self) -> Tensor:
         start = self._given_start()

@@ -165,8 +165,7 @@ def paint_levels(
             if time_budget_s:  # shared among the levels in proportion to their work
                 deadline = began + time_budget_s * work[number] / max(1, work[-1])
             try:
-                first = resize(image, level.size) if level.start is None else level.start(image)
-                painted = _paint_level(first, levels, number, deadline, told, on_out_of_memory)
+                painted = _paint_level(image, levels, number, deadline, told, on_out_of_memory)
                 side_result = level.side_result()
                 image, interrupted, ctrl_c = painted.image, painted.interrupted, painted.ctrl_c
                 history.append(LevelHistory(level.size, painted.steps, side_result))
@@ -189,11 +188,9 @@ def _paint_level(
     callback: Callable[[Progress], None] | None,
     on_out_of_memory: Callable[[Size], None] | None,
 ) -> Optimized:
-    """Optimize one level from `image`, of its size."""
+    """Optimize one level from `image`, of the level before."""
     level, n_levels = levels[number], len(levels)
     all_steps = sum(one.steps for one in levels)
-    if not level.steps:
-        return Optimized(image.clamp(0, 1), [], False)
 
     def on_step(step: Step, seen: Tensor) -> None:
         if callback is not None:
@@ -203,8 +200,11 @@ def _paint_level(
 
     while True:
         try:
+            first = resize(image, level.size) if level.start is None else level.start(image)
+            if not level.steps:
+                return Optimized(first.clamp(0, 1), [], False)
             return optimize(
-                image,
+                first,
                 level.objective(),
                 level.steps,
                 level.optimizer,

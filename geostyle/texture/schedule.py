@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from geostyle.texture.settings import MIN_TEX_SCALE, STYLE_LAYERS, TextureSettin
 
 # relu5_1 has a stride of 16: anything thinner has no features there.
 MIN_SIDE_PX = 16
+# Ratio of the long side to the short one from which on a canvas is thin.
+THIN = 2.0
 # Multiply-adds in the time of moving one value to memory and back: `lite` does 9.3 × fewer of them
 # than VGG-19, and an evaluation is 5.5 × faster (bfloat16, x86-64, one thread).
 VALUE_COST = 1000
@@ -29,7 +32,7 @@ class Entry:
         painted: (H, W) of what is painted: with the border, or without where `bordered` is False.
         steps: evaluations at most.
         network: the network that paints.
-        tex_scale: long side of the styles, relative to that of `painted`.
+        tex_scale: long side of the styles, relative to `style_span` of `painted`.
         bordered: False at the last size, where a rim of one pixel stays a rim of one pixel.
         coarse: whether finer levels follow.
     """
@@ -56,10 +59,19 @@ def level_sizes(size: tuple[int, int], levels: int) -> list[tuple[int, int]]:
     ]
 
 
-def style_size(style: Tensor, canvas: tuple[int, int], tex_scale: float) -> tuple[int, int]:
-    """Size (H, W) of `style` on a canvas: its long side is the canvas's × `tex_scale`."""
+def style_span(canvas: Size) -> float:
+    """Long side of styles at scale 1 on a canvas (H, W): the canvas's own.
+
+    On a canvas thinner than `THIN` it is that of a canvas of `THIN` and the same area: strokes as
+    long as a panorama would not fit into its height, nor the whole style into memory.
+    """
+    return min(max(canvas), math.sqrt(THIN * canvas[0] * canvas[1]))
+
+
+def style_size(style: Tensor, canvas: Size, tex_scale: float) -> Size:
+    """Size (H, W) of `style` on a canvas: its long side is `style_span` × `tex_scale`."""
     height, width = style.shape[-2:]
-    factor = max(canvas) * tex_scale / max(height, width)
+    factor = style_span(canvas) * tex_scale / max(height, width)
     return max(MIN_SIDE_PX, round(height * factor)), max(MIN_SIDE_PX, round(width * factor))
 
 
@@ -90,14 +102,14 @@ def schedule(
     # The texture's features keep the size that they have on the canvas, with a border or without.
     tex_scale = settings.tex_scale
     if full != size:
-        tex_scale = max(MIN_TEX_SCALE, tex_scale * max(size) / max(full))
+        tex_scale = max(MIN_TEX_SCALE, tex_scale * style_span(size) / style_span(full))
     cuts = min(size) >= MIN_SIDE_PX and painted[0] != full and not keep_border
     levels = []
     for number, last in enumerate(finishing_steps(settings, len(networks))):
         steps, coarse = settings.iterations[number], painted[number] != painted[-1]
         own, scale = painted[number], tex_scale
         if cuts and not coarse:
-            own, scale = size, tex_scale * (max(full) / max(size))
+            own, scale = size, tex_scale * (style_span(full) / style_span(size))
         entry = Entry(shown[number], own, steps, networks[0], scale, coarse or not cuts, coarse)
         if steps > last or not last:
             levels.append(replace(entry, steps=steps - last))

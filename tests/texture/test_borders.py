@@ -94,11 +94,22 @@ def test_a_last_size_too_small_for_the_networks_keeps_its_border(tiny_weights: P
     assert result.history[-1].size == (28, 46)
 
 
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [
+        # A style as large as the content is read as large as the content at each level.
+        ((48, 80), [40, 80]),
+        # On a thin canvas it is as wide as on one of 80 × 160, of the same area.
+        ((40, 320), [80, 160]),
+    ],
+)
 def test_strokes_stay_as_large_where_the_border_is_gone(
-    tiny_weights: Path, monkeypatch: pytest.MonkeyPatch
+    size: tuple[int, int],
+    expected: list[int],
+    tiny_weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A style as large as the content is read as large as the content at each level."""
-    content, lite = torch.rand(1, 3, 48, 80), load_features("lite", weights=tiny_weights)
+    content, lite = torch.rand(1, 3, *size), load_features("lite", weights=tiny_weights)
     read: list[int] = []
 
     def watch(style: Tensor, size: tuple[int, int], scale: float) -> tuple[int, int]:
@@ -109,4 +120,4 @@ def test_strokes_stay_as_large_where_the_border_is_gone(
     settings = TextureSettings(iterations=(1, 1))
     style = torch.rand(1, 3, 48, 80)
     transfer_texture(content, style, lite, settings, PaintOptions(border_px=8))
-    assert read == [40, 80]
+    assert read == expected

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from geostyle.coords import base_grid
+from geostyle.device import resident_bytes
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor
 from geostyle.texture import (
@@ -328,6 +329,16 @@ def test_quick_takes_a_third_of_the_steps(lite: FeatureExtractor) -> None:
         return sum(entry.steps for entry in painting.schedule)
 
     assert steps(True) < 0.4 * steps(False)
+
+
+def test_large_textures_are_counted_before_anything_is_matched(lite: FeatureExtractor) -> None:
+    """The cells of a texture at scale 8 take 64 times the memory of those at scale 1."""
+    settings = replace(STEPS, tex_scale=8.0, memory_gb=resident_bytes() / 1e9 + 0.3)
+    pictures = picture(0, 96, 128), [picture(1)]
+    options = PaintOptions(matched=QUICK)
+    with pytest.raises(InputError, match=r"^size_px: expected a size that fits 0\.3 GB"):
+        MatchedPainting(*pictures, lite, settings, options)
+    MatchedPainting(*pictures, lite, replace(settings, tex_scale=1.0), options)
 
 
 def test_no_color_is_far_from_the_palette(lite: FeatureExtractor) -> None:

@@ -17,7 +17,9 @@ from torch import Tensor
 
 from geostyle.errors import InputError
 from geostyle.features.extractor import FeatureExtractor, load_features
-from geostyle.texture import TextureSettings, transfer_texture
+from geostyle.texture import MatchedPainting, PaintOptions, TextureSettings, transfer_texture
+from geostyle.texture.matched_level import MatchedLevel
+from geostyle.texture.matched_settings import MatchedSettings
 from geostyle.texture.memory import (
     MARGIN,
     TILINGS,
@@ -168,6 +170,26 @@ def test_memory_that_runs_out_leads_to_tiles(
     assert torch.equal(again.image, result.image)
     whole = transfer_texture(content, style, network, settings)
     assert torch.allclose(whole.image, result.image, atol=1e-2)
+
+
+def test_memory_that_runs_out_before_the_first_step_leads_to_tiles(
+    network: FeatureExtractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Matched painting reads the texture before a level begins."""
+    enlarged = MatchedLevel.enlarged
+
+    def short_of_memory(self: MatchedLevel, image: Tensor) -> Tensor:
+        if self.tiling is None or self.tiling.tile_px > 48:
+            raise MemoryError
+        return enlarged(self, image)
+
+    monkeypatch.setattr(MatchedLevel, "enlarged", short_of_memory)
+    settings = TextureSettings(iterations=(2, 2))
+    options = PaintOptions(matched=MatchedSettings(split=0, turns=1))
+    result = MatchedPainting(
+        picture(0, 64, 96), picture(1, 60, 80), network, settings, options
+    ).run()
+    assert result.settings is not None and result.settings.tile_px == 48
 
 
 def test_other_failures_are_not_swallowed_and_no_way_left_is_one_line(

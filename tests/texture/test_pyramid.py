@@ -42,6 +42,12 @@ def test_style_long_side_follows_the_canvas() -> None:
     assert style_size(style, (64, 128), 0.5) == (64, 32)
 
 
+@pytest.mark.parametrize("size", [(500, 8000), (8000, 500), (100, 201)])
+def test_a_style_covers_at_most_twice_a_thin_canvas(size: tuple[int, int]) -> None:
+    height, width = style_size(torch.zeros(1, 3, 90, 90), size, 1.0)
+    assert height * width == pytest.approx(2 * size[0] * size[1], rel=0.01)
+
+
 @pytest.mark.parametrize("size", [(64, 64), (67, 41), (16, 130)])
 def test_lowers_the_score_at_any_size(extractor: FeatureExtractor, size: tuple[int, int]) -> None:
     content, style = picture(0, *size), picture(1, 80, 60)
