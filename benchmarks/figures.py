@@ -30,6 +30,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -264,9 +265,13 @@ def make(names: Sequence[str], root: Path = ROOT) -> int:
 def measure(name: str, known: dict[str, Path], root: Path = ROOT) -> str:
     """Run a figure's command and record what it writes; return why that was not possible."""
     figure, before = FIGURES[name], code_hash(FIGURES[name].code, root)
-    work = root / "runs" / "figures" / name
-    work.parent.mkdir(parents=True, exist_ok=True)
-    file = work.with_suffix(".json")
+    folder = root / "runs" / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Never gone on with from what other code has made.
+    work, file = folder / f"{name}-{before[:12]}", folder / f"{name}.json"
+    for old in folder.glob(f"{name}-{'[0-9a-f]' * 12}"):
+        if old != work:
+            shutil.rmtree(old)
     paths = {**known, "FILE": file, "WORK": work}
     for command in figure.command.split(" && "):
         words = [

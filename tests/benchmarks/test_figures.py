@@ -190,6 +190,31 @@ def test_values_are_found_by_keys_numbers_and_fields() -> None:
     assert tables.value(values, "a/b=2,c=0.1/d") == "yes"
 
 
+def test_make_goes_on_with_the_work_of_the_same_code_only(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that is interrupted keeps what it has made, until the code changes."""
+    (project / "measure.py").write_text(
+        "import json, pathlib, sys\n"
+        "work = pathlib.Path(sys.argv[1])\n"
+        "work.mkdir(parents=True, exist_ok=True)\n"
+        "(work / str(len(list(work.iterdir())))).touch()\n"
+        "pathlib.Path(sys.argv[2]).write_text(json.dumps({'calls': len(list(work.iterdir()))}))\n"
+    )
+    known = {"calls": Figure("python measure.py WORK FILE", ("code.py",))}
+    monkeypatch.setattr(figures, "FIGURES", known)
+    (project / "README.md").write_text("<!-- value calls calls d -->0<!-- end -->\n")
+
+    def calls() -> object:
+        assert figures.measure("calls", {}, project) == ""
+        return figures.load("calls", project)["values"]["calls"]
+
+    assert [calls(), calls()] == [1, 2]
+    (project / "code.py").write_text("def f():\n    return 2\n")
+    assert calls() == 1
+    assert len([path for path in (project / "runs/figures").iterdir() if path.is_dir()]) == 1
+
+
 def test_a_figure_that_nobody_measured_is_refused(project: Path) -> None:
     with pytest.raises(SystemExit, match="expected a figure that was measured"):
         figures.rendered("<!-- value other seconds .1f -->1<!-- end -->", project)
