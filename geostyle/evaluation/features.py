@@ -115,7 +115,7 @@ def load_texture(path: Path) -> Tensor:
 
 
 def like_canvas(texture: Tensor, canvas: Tensor) -> Tensor:
-    """Return a texture (1, 3, h, w) at the scale that a canvas (1, 3, H, W) takes it."""
+    """Return a texture (1, 3, h, w) at the size in which a canvas (1, 3, H, W) is to show it."""
     return resize(texture, style_size(texture, size_of(canvas), 1.0)).clamp(0, 1)
 
 

@@ -16,7 +16,7 @@ from geostyle.texture.settings import MIN_TEX_SCALE, STYLE_LAYERS, TextureSettin
 
 # relu5_1 has a stride of 16: anything thinner has no features there.
 MIN_SIDE_PX = 16
-# Ratio of the long side to the short one from which on a canvas is thin.
+# A canvas is thin where its long side is more than this many times its short side.
 THIN = 2.0
 # Multiply-adds in the time of moving one value to memory and back: `lite` does 9.3 × fewer of them
 # than VGG-19, and an evaluation is 5.5 × faster (bfloat16, x86-64, one thread).
@@ -62,8 +62,9 @@ def level_sizes(size: tuple[int, int], levels: int) -> list[tuple[int, int]]:
 def style_span(canvas: Size) -> float:
     """Long side of styles at scale 1 on a canvas (H, W): the canvas's own.
 
-    On a canvas thinner than `THIN` it is that of a canvas of `THIN` and the same area: strokes as
-    long as a panorama would not fit into its height, nor the whole style into memory.
+    On a thin canvas it is the long side of a canvas of the same area and aspect ratio `THIN`:
+    strokes scaled to the length of a panorama would not fit into its height, nor the enlarged
+    style into memory.
     """
     return min(max(canvas), math.sqrt(THIN * canvas[0] * canvas[1]))
 
